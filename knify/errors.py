@@ -1,0 +1,145 @@
+"""The one error tree of Knify.
+
+The first line of each docstring is the default message and `code` is stable: clients may
+branch on it. HTTP status numbers live only in `api/errors.py`.
+"""
+
+from __future__ import annotations
+
+
+class KnifyError(Exception):
+    """Something went wrong."""
+
+    code = "INTERNAL_ERROR"
+
+    def __init__(self, message: str | None = None, *, detail: object = None) -> None:
+        """`message` is for people; `detail` is JSON-able context such as the field's path."""
+        self.message = message or (type(self).__doc__ or "").splitlines()[0]
+        self.detail = detail
+        super().__init__(self.message)
+
+
+class BadRequest(KnifyError):
+    """The request is not valid."""
+
+    code = "BAD_REQUEST"
+
+
+class TooLarge(BadRequest):
+    """The request or one of its parts is too large."""
+
+    code = "TOO_LARGE"
+
+
+class ImageMissing(BadRequest):
+    """The image is not on any node."""
+
+    code = "IMAGE_MISSING"
+
+
+class Unauthorized(KnifyError):
+    """Missing or invalid API key."""
+
+    code = "UNAUTHORIZED"
+
+
+class Forbidden(KnifyError):
+    """The key lacks the scope that this call needs."""
+
+    code = "FORBIDDEN"
+
+
+class NotFound(KnifyError):
+    """No such resource."""
+
+    code = "NOT_FOUND"
+
+
+class Conflict(KnifyError):
+    """The resource's state does not allow this."""
+
+    code = "CONFLICT"
+
+
+class SandboxDeleted(Conflict):
+    """The sandbox was cleaned up; it cannot be continued."""
+
+    code = "SANDBOX_DELETED"
+
+
+class SandboxNone(Conflict):
+    """No sandbox was ever made for this job."""
+
+    code = "SANDBOX_NONE"
+
+
+class SandboxBusy(Conflict):
+    """Other turns of this sandbox run or wait."""
+
+    code = "SANDBOX_BUSY"
+
+
+class SandboxExpired(KnifyError):
+    """The sandbox has expired."""
+
+    code = "SANDBOX_EXPIRED"
+
+
+class IdempotencyConflict(KnifyError):
+    """This Idempotency-Key was used with another body."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class IllegalTransition(Conflict):
+    """The state table does not allow this move."""
+
+    code = "ILLEGAL_TRANSITION"
+
+
+class LeaseLost(KnifyError):
+    """Another worker owns this execution now; nothing was written."""
+
+    code = "LEASE_LOST"
+
+
+class StoreUnavailable(KnifyError):
+    """Redis does not answer."""
+
+    code = "STORE_UNAVAILABLE"
+
+
+class ObjectMissing(NotFound):
+    """No such object in the object store."""
+
+    code = "OBJECT_MISSING"
+
+
+class ObjectStoreError(KnifyError):
+    """The object store does not answer or refused."""
+
+    code = "OBJECT_STORE_ERROR"
+
+
+class SandboxError(KnifyError):
+    """The sandbox could not be created or driven."""
+
+    code = "SANDBOX_ERROR"
+
+
+class SandboxTimeout(SandboxError):
+    """Podman did not answer in time."""
+
+    code = "SANDBOX_TIMEOUT"
+
+
+class SandboxGone(SandboxError):
+    """The sandbox's container no longer exists."""
+
+    code = "SANDBOX_GONE"
+
+
+class ConfigError(KnifyError):
+    """A setting is wrong."""
+
+    code = "CONFIG_ERROR"

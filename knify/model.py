@@ -1,0 +1,166 @@
+"""The records of Knify: frozen, JSON-able, each field explained where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from knify.lifecycle import SandboxState, State
+
+SCHEMA = 1  # raised when a stored record changes its meaning; a newer store refuses to start
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What all records share."""
+
+    def evolve(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources(Record):
+    """What one sandbox may use."""
+
+    cpus: float = 2.0  # cores, a share: may exceed what the node has
+    memory: int = 2 * 1024**3  # bytes; swap is not added
+    disk: int = 10 * 1024**3  # bytes below /workspace and /home/agent together
+    pids: int = 1024  # processes and threads
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSpec(Record):
+    """What is to be run, whatever façade it came through."""
+
+    job_type: str  # "command_task", "runbook_task", …
+    prompt: str | None = None  # for a runbook: Markdown, or "@file.md" in the workspace
+    command: tuple[str, ...] | None = None  # argv; a string given by a user became ("sh", "-c", …)
+    image: str | None = None  # None: the operator's base image
+    workspace_id: str | None = None  # resolved at submission, so later versions change nothing
+    env: dict[str, str] = field(default_factory=dict)  # plain values, visible in the answer
+    timeout: float = 86_400.0  # seconds of running
+    hang_timeout: float | None = None  # seconds without any output; None: no limit
+    resources: Resources = field(default_factory=Resources)
+    artifact_patterns: tuple[str, ...] = ()  # globs from /workspace; empty: all changed files
+    network_mode: str = "isolated"
+    priority: int = 0  # -10 … 10, higher first
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Record):
+    """How a turn ended: the one value that decides the terminal state."""
+
+    kind: str  # exited | cancelled | timeout | hang | oom_killed | host_lost | monitor_lost | error
+    exit_code: int | None = None  # the process's own, when it had one
+    error: str | None = None  # for people; None when all is well
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the work itself ended well."""
+        return self.kind == "exited" and self.exit_code == 0 and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution(Record):
+    """One spec, run once, in one sandbox."""
+
+    id: str  # job_…, run_… or a task's id
+    tenant: str  # who owns it
+    state: State
+    spec: ExecutionSpec
+    request: dict[str, Any]  # the spec as the user wrote it: what `GET` shows
+    created_at: int  # ms since the epoch, as all times here
+    name: str | None = None  # the user's label
+    metadata: dict[str, Any] = field(default_factory=dict)  # the user's own data
+    state_changed_at: int = 0
+    started_at: int | None = None  # when the command was started
+    completed_at: int | None = None  # when a terminal state was reached
+    parent_id: str | None = None  # the execution that this one continues
+    sandbox_id: str | None = None
+    node: str | None = None  # the Podman host it runs on
+    session_id: str | None = None  # the agent's own conversation id
+    fence: int = 0  # grows with each claim; every write names it
+    owner: str | None = None  # process that holds the lease: node/host/boot/pid/start
+    lease_until: int = 0  # ms by Redis's clock
+    cancel_requested_at: int | None = None
+    cancel_reason: str | None = None
+    start_nonce: str | None = None  # marks this turn's output; set when it enters running
+    events: int = 0  # number of the newest event
+    entries: int = 0  # number of the newest output entry
+    lines: int = 0  # number of the newest raw line
+    out_bytes: int = 0  # bytes of stdout already stored, from the start nonce on
+    err_bytes: int = 0  # the same of stderr
+    exit_code: int | None = None
+    error: str | None = None
+    outcome: Outcome | None = None  # set when it enters completing
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox(Record):
+    """A container and the volumes that persist beside it."""
+
+    id: str
+    tenant: str
+    node: str
+    state: SandboxState
+    image: str
+    resources: Resources
+    created_at: int
+    state_changed_at: int
+    container: str | None = None  # Podman's id
+    expires_at: int | None = None  # ms; counted from the last terminal turn
+    home_turn: str | None = None  # the execution that made it
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Record):
+    """One step of an execution's history."""
+
+    n: int  # 1…N within its execution
+    ts: int
+    stage: str
+    level: str  # info | warning | error
+    detail: str
+    state: str | None = None  # set when this event is a change of state
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact(Record):
+    """A file that an execution created or changed."""
+
+    path: str  # below /workspace, with forward slashes
+    size: int  # bytes
+    sha256: str
+    content_type: str
+    created_at: int
+    key: str  # where the object store keeps it
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace(Record):
+    """One uploaded version of a named workspace."""
+
+    id: str
+    tenant: str
+    name: str
+    version: int  # 1…N within its name
+    size: int  # bytes of the unpacked files
+    sha256: str  # of the normalised tar
+    key: str  # where the object store keeps it, encrypted
+    created_at: int
+    files: int = 0  # entries in it
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey(Record):
+    """A key's record; the secret itself is shown once and never stored."""
+
+    id: str
+    tenant: str
+    digest: str  # keyed hash of the secret
+    scopes: tuple[str, ...]  # of read, write, admin
+    tier: str  # free | pro | enterprise
+    created_at: int
+    name: str | None = None
+    revoked_at: int | None = None

@@ -1,0 +1,119 @@
+"""All settings, read once from the environment (prefix `KNIFY_`) and a `.env` file."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from environs import Env, EnvError
+from marshmallow.validate import OneOf, Range
+
+from knify import errors
+
+_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every field is documented in `docs/settings.md`; a test compares the two."""
+
+    home: Path
+    host: str
+    port: int
+    redis_url: str | None
+    object_store: str
+    s3_endpoint_url: str | None
+    podman_url: str | None
+    node: str
+    slots: int
+    lease_seconds: float
+    sweep_seconds: float
+    sandbox_days: float
+    default_tier: str
+    master_key_file: Path
+    oci_runtime: str | None
+    base_image: str
+    images: tuple[str, ...]
+    output_bytes: int
+    artifact_bytes: int
+    max_body_bytes: int
+    workspace_bytes: int
+    log_level: str
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and pid files of this installation's processes."""
+        return self.home / "run"
+
+    @property
+    def redis(self) -> str:
+        """The Redis to talk to: the operator's, or the private one on a Unix socket."""
+        return self.redis_url or f"unix://{self.run_dir / 'redis.sock'}"
+
+    @property
+    def podman(self) -> str:
+        """The Podman API to talk to: the operator's, or our own service's socket."""
+        return self.podman_url or f"unix://{self.run_dir / 'podman.sock'}"
+
+
+def load(environ: dict[str, str] | None = None) -> Settings:
+    """Read and check all settings; ConfigError names the first wrong one.
+
+    `environ` replaces the process's environment in tests. Nothing is written anywhere.
+    """
+    env = Env(prefix="KNIFY_")
+    saved = dict(os.environ)
+    try:
+        if environ is not None:
+            os.environ.clear()
+            os.environ.update(environ)
+        elif Path(".env").is_file():
+            env.read_env(".env", recurse=False)
+        return _read(env)
+    except EnvError as failed:
+        raise errors.ConfigError(str(failed)) from failed
+    finally:
+        if environ is not None:
+            os.environ.clear()
+            os.environ.update(saved)
+
+
+def _read(env: Env) -> Settings:
+    home = Path(env.str("HOME", "~/.knify")).expanduser().absolute()
+    cores = os.cpu_count() or 1
+    return Settings(
+        home=home,
+        host=env.str("HOST", "127.0.0.1"),
+        port=env.int("PORT", 8122, validate=Range(0, 65_535)),
+        redis_url=env.str("REDIS_URL", "") or None,
+        object_store=env.str("OBJECT_STORE", "") or f"file://{home / 'objects'}",
+        s3_endpoint_url=env.str("S3_ENDPOINT_URL", "") or None,
+        podman_url=env.str("PODMAN_URL", "") or None,
+        node=env.str("NODE", "") or _node_name(),
+        slots=env.int("SLOTS", 2 * cores, validate=Range(1, 10_000)),
+        lease_seconds=env.float("LEASE_SECONDS", 15.0, validate=Range(1, 3_600)),
+        sweep_seconds=env.float("SWEEP_SECONDS", 5.0, validate=Range(0.2, 3_600)),
+        sandbox_days=env.float("SANDBOX_DAYS", 30.0, validate=Range(0.0001, 3_650)),
+        default_tier=env.str(
+            "DEFAULT_TIER", "enterprise", validate=OneOf(["free", "pro", "enterprise"])
+        ),
+        master_key_file=Path(env.str("MASTER_KEY_FILE", "") or home / "master.key"),
+        oci_runtime=env.str("OCI_RUNTIME", "") or None,
+        base_image=env.str("BASE_IMAGE", "localhost/knify/base:latest"),
+        images=tuple(env.list("IMAGES", ["localhost/*"])),
+        output_bytes=env.int("OUTPUT_BYTES", 64 * 1024**2, validate=Range(1_024, 2**40)),
+        artifact_bytes=env.int("ARTIFACT_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
+        max_body_bytes=env.int("MAX_BODY_BYTES", 1024**2, validate=Range(1_024, 2**30)),
+        workspace_bytes=env.int("WORKSPACE_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
+        log_level=env.str(
+            "LOG_LEVEL", "info", validate=OneOf(["debug", "info", "warning", "error"])
+        ),
+    )
+
+
+def _node_name() -> str:
+    name = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:63]
+    return name if _NAME.match(name) else "node"
