@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from enum import StrEnum
 
 from knify import errors
@@ -48,7 +49,7 @@ _ENDED_BADLY = frozenset({State.FAILED, State.FAILED_PRESERVED, State.CANCELLED}
 EXECUTION: dict[State, frozenset[State]] = {
     **{
         here: frozenset({after}) | _ENDED_BADLY
-        for here, after in zip(_FORWARD, _FORWARD[1:], strict=False)
+        for here, after in itertools.pairwise(_FORWARD)
     },
     State.COMPLETED: frozenset(),
     State.FAILED: frozenset(),
