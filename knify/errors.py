@@ -73,6 +73,12 @@ class SandboxNone(Conflict):
     code = "SANDBOX_NONE"
 
 
+class SandboxLost(Conflict):
+    """The sandbox's host is gone and it was not archived."""
+
+    code = "SANDBOX_LOST"
+
+
 class SandboxBusy(Conflict):
     """Other turns of this sandbox run or wait."""
 

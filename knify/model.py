@@ -81,8 +81,9 @@ class Execution(Record):
     node: str | None = None  # the Podman host it runs on
     session_id: str | None = None  # the agent's own conversation id
     fence: int = 0  # grows with each claim; every write names it
-    owner: str | None = None  # process that holds the lease: node/host/boot/pid/start
+    owner: str | None = None  # process that holds the lease: host/boot/pid/start, see runner
     lease_until: int = 0  # ms by Redis's clock
+    attempts: int = 0  # times that the sandbox's host failed us; the turn is tried again
     cancel_requested_at: int | None = None
     cancel_reason: str | None = None
     start_nonce: str | None = None  # marks this turn's output; set when it enters running
@@ -102,15 +103,14 @@ class Sandbox(Record):
 
     id: str
     tenant: str
-    node: str
-    state: SandboxState
+    state: SandboxState  # creating also means: promised to a job, not made yet
     image: str
     resources: Resources
     created_at: int
     state_changed_at: int
+    node: str | None = None  # the Podman host that holds it; set when it is first made
     container: str | None = None  # Podman's id
     expires_at: int | None = None  # ms; counted from the last terminal turn
-    home_turn: str | None = None  # the execution that made it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,231 @@
+"""Executions in Redis. Every function that changes one is a single atomic script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from knify import errors, lifecycle, model
+from knify.lifecycle import State
+from knify.store import codec, keys
+from knify.store.redis import Client, Scripts, changes, pairs
+
+#: Written as a field's value, a script puts Redis's own time there.
+NOW = "@now"
+
+#: What a change of state tells a tenant's webhooks.
+_SIGNALS = {
+    State.RUNNING: "job.started",
+    State.COMPLETED: "job.completed",
+    State.FAILED: "job.failed",
+    State.FAILED_PRESERVED: "job.failed",
+    State.CANCELLED: "job.cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to an attempt to take an execution's lease."""
+
+    verdict: str  # claimed | held | terminal | missing | turn | full | elsewhere
+    execution: model.Execution | None = None  # when claimed
+    other: str = ""  # previous owner (claimed), owner (held), node (elsewhere)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An execution after a change, and the executions that it set free."""
+
+    execution: model.Execution
+    hints: tuple[str, ...] = ()
+
+
+class Executions:
+    """All that can be done to executions."""
+
+    def __init__(self, client: Client, scripts: Scripts, *, sandbox_ttl_ms: int) -> None:
+        """`sandbox_ttl_ms`: how long a sandbox is kept after its last terminal turn."""
+        self._client = client
+        self._scripts = scripts
+        self._sandbox_ttl_ms = sandbox_ttl_ms
+
+    def submit(
+        self,
+        x: model.Execution,
+        sandbox: model.Sandbox | None,
+        *,
+        idempotency_key: str = "",
+        digest: str = "",
+    ) -> tuple[str, bool]:
+        """Accept `x` in a new `sandbox`, or (None) as the next turn of `x.sandbox_id`.
+
+        Returns (id, replayed): the first submission's id when this Idempotency-Key was used.
+        Raises IdempotencyConflict, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost.
+        """
+        made = changes(codec.sandbox_fields(sandbox)) if sandbox else ""
+        verdict, first = self._scripts.call(
+            "submit",
+            x.id,
+            changes(codec.execution_fields(x)),
+            x.sandbox_id or "",
+            made,
+            idempotency_key,
+            digest,
+            f"{x.spec.job_type} accepted",
+        )
+        return (first, True) if verdict == "replayed" else (x.id, False)
+
+    def claim(
+        self, execution_id: str, *, owner: str, node: str, lease_ms: int, slots: int, dead: str = ""
+    ) -> Claim:
+        """Take the lease. `dead`: an owner that was proved dead, so its lease counts for nothing."""
+        verdict, *rest = self._scripts.call(
+            "claim", execution_id, owner, node, lease_ms, slots, dead
+        )
+        if verdict == "claimed":
+            return Claim(verdict, codec.execution(pairs(rest[1:])), rest[0])
+        return Claim(verdict, other=rest[0] if rest else "")
+
+    def renew(self, held: Sequence[tuple[str, int]], *, lease_ms: int) -> list[str]:
+        """Extend leases (pairs of id and fence). For each: ok, cancel (was asked for), or lost."""
+        flat = [word for pair in held for word in pair]
+        answers: list[str] = self._scripts.call("renew", lease_ms, *flat) if held else []
+        return answers
+
+    def release(self, x: model.Execution, *, delay_ms: int = 0, **fields: Any) -> None:
+        """Give the lease back; another worker may claim after `delay_ms`. Raises LeaseLost."""
+        self._scripts.call("release", x.id, x.fence, delay_ms, _encode(fields))
+
+    def move(
+        self,
+        x: model.Execution,
+        to: State,
+        *,
+        stage: str = "",
+        detail: str = "",
+        level: str = "info",
+        sandbox: dict[str, Any] | None = None,
+        entries: Sequence[dict[str, Any]] = (),
+        **fields: Any,
+    ) -> Moved:
+        """One step along the state table, with its event, in one atomic call.
+
+        `stage` is the event's name (default: the state's), `fields` change the record, `sandbox`
+        changes its sandbox's record, `entries` are appended to the output.
+        Raises LeaseLost when another worker owns it, IllegalTransition when it is elsewhere.
+        """
+        lifecycle.check(x.state, to)
+        return self._apply(x, to, stage or to.value, detail, level, sandbox or {}, entries, fields)
+
+    def note(
+        self,
+        x: model.Execution,
+        stage: str,
+        detail: str,
+        *,
+        level: str = "info",
+        sandbox: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> model.Execution:
+        """An event without a change of state; fenced like one. An empty `stage` writes none."""
+        return self._apply(x, None, stage, detail, level, sandbox or {}, (), fields).execution
+
+    def _apply(
+        self,
+        x: model.Execution,
+        to: State | None,
+        stage: str,
+        detail: str,
+        level: str,
+        sandbox: dict[str, Any],
+        entries: Sequence[dict[str, Any]],
+        fields: dict[str, Any],
+    ) -> Moved:
+        flat, hints = self._scripts.call(
+            "transition",
+            x.id,
+            x.fence,
+            x.state,
+            to or "",
+            "1" if to in lifecycle.TERMINAL else "",
+            _encode(fields),
+            stage,
+            level,
+            detail,
+            _SIGNALS.get(to, "") if to else "",
+            _encode(sandbox),
+            self._sandbox_ttl_ms,
+            x.entries + 1,
+            *(json.dumps(entry, separators=(",", ":")) for entry in entries),
+        )
+        return Moved(codec.execution(pairs(flat)), tuple(hints))
+
+    def append(
+        self, x: model.Execution, entries: Sequence[str], *, lines: int, out: int, err: int
+    ) -> model.Execution:
+        """Store output entries (JSON texts) behind `x.entries`, and how far each stream was read.
+
+        `lines`, `out`, `err` are the new totals. Sent twice, they are stored once.
+        """
+        totals = _encode({"lines": lines, "out_bytes": out, "err_bytes": err})
+        self._scripts.call("append", x.id, x.fence, x.entries + 1, totals, *entries)
+        return x.evolve(entries=x.entries + len(entries), lines=lines, out_bytes=out, err_bytes=err)
+
+    def cancel(
+        self, execution_id: str, reason: str, final: dict[str, Any]
+    ) -> tuple[str, list[str]]:
+        """Ask for cancellation: ('cancelled', hints), ('asked', [node]), ('terminal', [state]).
+
+        `final` is the output's last entry, used when nobody works on it and it ends at once.
+        """
+        entry = json.dumps(final, separators=(",", ":"))
+        verdict, *rest = self._scripts.call(
+            "cancel", execution_id, reason, self._sandbox_ttl_ms, entry
+        )
+        if verdict == "missing":
+            raise errors.NotFound()
+        return verdict, rest
+
+    def due(self, *, again_ms: int, most: int = 500) -> list[tuple[str, str]]:
+        """(id, node or '') of what nobody works on though its time has come."""
+        flat = self._scripts.call("due", again_ms, most)
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+    def find(self, execution_id: str) -> model.Execution | None:
+        """The record, or None."""
+        fields = self._client.hgetall(keys.execution(execution_id))
+        return codec.execution(fields) if fields else None
+
+    def get(self, execution_id: str, *, tenant: str) -> model.Execution:
+        """The record; NotFound also when another tenant owns it."""
+        x = self.find(execution_id)
+        if x is None or x.tenant != tenant:
+            raise errors.NotFound(f"no job {execution_id}")
+        return x
+
+    def get_many(self, ids: Iterable[str]) -> list[model.Execution]:
+        """The records that exist, in the order of `ids`, in one round trip."""
+        pipe = self._client.pipeline(transaction=False)
+        for execution_id in ids:
+            pipe.hgetall(keys.execution(execution_id))
+        return [codec.execution(fields) for fields in pipe.execute() if fields]
+
+    def active(self, node: str) -> list[model.Execution]:
+        """The executions that occupy a slot of the node."""
+        return self.get_many(sorted(self._client.smembers(keys.active(node))))
+
+    def queue_position(self, x: model.Execution) -> int:
+        """How many of the tenant's pending executions are older, plus one."""
+        index = keys.executions(x.tenant, state=State.PENDING)
+        rank = self._client.zrank(index, x.id)
+        return 1 if rank is None else int(rank) + 1
+
+
+def _encode(fields: dict[str, Any]) -> str:
+    texts = {
+        name: codec.dump(asdict(value) if isinstance(value, model.Outcome) else value)
+        for name, value in fields.items()
+    }
+    return changes(texts)

@@ -1,0 +1,45 @@
+-- Take the lease of an execution, if it is free and its turn has come and the node has a slot.
+-- ARGV: id, owner, node, lease ms, slots of the node, dead owner ('' or one proved dead)
+-- Returns: {'claimed', previous owner or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
+--          | {'turn'} (another turn is first) | {'full'} | {'elsewhere', node}
+local id, owner, node, lease, slots, dead = unpack(ARGV)
+local x = record(xkey(id))
+if not x then
+  redis.call('ZREM', P .. 'due', id)
+  return {'missing'}
+end
+if x.completed_at then
+  redis.call('ZREM', P .. 'due', id)
+  return {'terminal'}
+end
+local ts = now()
+local previous = x.owner or ''
+if previous ~= '' and previous ~= dead and tonumber(x.lease_until) > ts then
+  return {'held', previous}
+end
+
+local where = redis.call('HGET', skey(x.sandbox_id), 'node')
+if where and where ~= node then return {'elsewhere', where} end
+local active = P .. 'node:' .. node .. ':active'
+if redis.call('SISMEMBER', active, id) == 0 then
+  -- Both refusals end by an event (a turn or a slot becomes free); the minute is a safety net.
+  redis.call('ZADD', P .. 'due', 'XX', int(ts + 60000), id)
+  if redis.call('LINDEX', skey(x.sandbox_id) .. ':turns', 0) ~= id then return {'turn'} end
+  if redis.call('SCARD', active) >= tonumber(slots) then
+    local line = P .. 'waiting' .. (where and ':' .. where or '')
+    redis.call('ZADD', line, int(tonumber(x.created_at) - (tonumber(x.priority) or 0) * 1e13), id)
+    return {'full'}
+  end
+  redis.call('SADD', active, id)
+end
+
+redis.call('ZREM', P .. 'waiting', id)
+redis.call('ZREM', P .. 'waiting:' .. node, id)
+local until_ms = int(ts + tonumber(lease))
+redis.call('HINCRBY', xkey(id), 'fence', 1)
+redis.call('HSET', xkey(id), 'owner', owner, 'lease_until', until_ms, 'node', node)
+redis.call('ZADD', P .. 'due', until_ms, id)
+local answer = redis.call('HGETALL', xkey(id))
+table.insert(answer, 1, 'claimed')
+table.insert(answer, 2, previous)
+return answer

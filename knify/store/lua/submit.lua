@@ -1,0 +1,45 @@
+-- Accept an execution, exactly once per Idempotency-Key.
+-- ARGV: id, record (JSON of strings), sandbox id, sandbox record (JSON, or '' to continue one),
+--       idempotency key ('' for none), digest of the body, event detail
+-- Returns: {'created', ''} | {'replayed', id}
+local id, fields, sandbox_id, sandbox = ARGV[1], cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
+local idem, digest, detail = ARGV[5], ARGV[6], ARGV[7]
+local ts = now()
+
+if idem ~= '' then
+  idem = P .. 'idem:' .. fields.tenant .. ':' .. idem
+  local seen = redis.call('GET', idem)
+  if seen then
+    local first = cjson.decode(seen)
+    if first.digest ~= digest then return fail('IDEMPOTENCY_CONFLICT') end
+    return {'replayed', first.id}
+  end
+end
+if redis.call('EXISTS', xkey(id)) == 1 then return fail('DUPLICATE_ID') end
+
+local turns = skey(sandbox_id) .. ':turns'
+if sandbox == '' then
+  local s = record(skey(sandbox_id))
+  if not s or (s.state == 'creating' and redis.call('LLEN', turns) == 0) then return fail('SANDBOX_NONE') end
+  if s.state == 'deleted' then return fail(s.expired and 'SANDBOX_EXPIRED' or 'SANDBOX_DELETED') end
+  if s.state == 'lost' then return fail('SANDBOX_LOST') end
+  redis.call('ZREM', P .. 'sandboxes:expiry', sandbox_id)
+  redis.call('HDEL', skey(sandbox_id), 'expires_at')
+else
+  write(skey(sandbox_id), cjson.decode(sandbox))
+end
+redis.call('RPUSH', turns, id)
+
+fields.created_at, fields.state_changed_at = int(ts), int(ts)
+write(xkey(id), fields)
+local index = P .. 't:' .. fields.tenant .. ':x'
+redis.call('ZADD', index, int(ts), id)
+redis.call('ZADD', index .. ':state:pending', int(ts), id)
+redis.call('ZADD', index .. ':type:' .. fields.job_type, int(ts), id)
+redis.call('ZADD', P .. 'due', int(ts), id)
+event(id, ts, 'created', 'info', detail, 'pending')
+signal(fields.tenant, id, ts, 'job.created')
+if idem ~= '' then
+  redis.call('SET', idem, cjson.encode({digest = digest, id = id}), 'PX', 86400000)
+end
+return {'created', ''}

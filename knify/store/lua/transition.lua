@@ -1,0 +1,31 @@
+-- Move an execution to another state, or only note an event (`to` is '').
+-- ARGV: id, fence, from, to, terminal ('1' or ''), changes (JSON), stage, level, detail,
+--       signal for webhooks ('' for none), sandbox changes (JSON), sandbox ttl ms,
+--       number of the first output entry, output entries…
+-- Returns: {HGETALL of the record…, n of hints, hints…} as {record, hints}
+local id, fence, from, to, terminal = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local changes, stage, level, detail = cjson.decode(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
+local kind, sandbox, ttl, first = ARGV[10], cjson.decode(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local x, problem = owned(id, fence)
+if not x then return fail(problem) end
+if x.state ~= from then return fail('ILLEGAL_TRANSITION') end
+local ts = now()
+local entries = {}
+for i = 14, #ARGV do entries[#entries + 1] = ARGV[i] end
+if #entries > 0 and tonumber(x.entries) ~= first - 1 then return fail('OUT_OF_ORDER') end
+
+for field, value in pairs(changes) do
+  if value == '@now' then changes[field] = int(ts) end
+end
+write(xkey(id), changes)
+if next(sandbox) then
+  if sandbox.state then sandbox.state_changed_at = int(ts) end
+  write(skey(x.sandbox_id), sandbox)
+end
+if #entries > 0 then append(id, first, entries) end
+if to ~= '' then move(id, x, to, ts) end
+if stage ~= '' then event(id, ts, stage, level, detail, to) end
+signal(x.tenant, id, ts, kind)
+local hints = {}
+if terminal == '1' then hints = finish(id, x, ts, ttl) end
+return {redis.call('HGETALL', xkey(id)), hints}

@@ -1,0 +1,43 @@
+"""All of the store behind one connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knify import settings as settings_module
+from knify.store.executions import Executions
+from knify.store.redis import Client, Scripts, connect
+from knify.store.registry import Registry
+from knify.store.sandboxes import Sandboxes
+from knify.store.streams import Listing, Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Redis, as the rest of Knify sees it."""
+
+    client: Client
+    executions: Executions
+    sandboxes: Sandboxes
+    registry: Registry
+    streams: Streams
+    listing: Listing
+
+
+def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
+    """A store on an open connection."""
+    scripts = Scripts(client)
+    return Store(
+        client=client,
+        executions=Executions(client, scripts, sandbox_ttl_ms=sandbox_ttl_ms),
+        sandboxes=Sandboxes(client, scripts),
+        registry=Registry(client, scripts),
+        streams=Streams(client),
+        listing=Listing(client),
+    )
+
+
+def from_settings(settings: settings_module.Settings) -> Store:
+    """The store that the settings name. Nothing is sent yet."""
+    ttl = int(settings.sandbox_days * 86_400_000)
+    return build(connect(settings.redis), sandbox_ttl_ms=ttl)

@@ -1,0 +1,81 @@
+"""The connection to Redis and its scripts; errors come out as `knify.errors`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Final, TypeAlias
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from knify import errors
+
+#: redis-py's own annotations allow bytes everywhere, whatever `decode_responses` says.
+Client: TypeAlias = Any
+
+#: Script replies that are errors, and what each is for a caller.
+_PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
+    "NOT_FOUND": errors.NotFound,
+    "LEASE_LOST": errors.LeaseLost,
+    "ILLEGAL_TRANSITION": errors.IllegalTransition,
+    "OUT_OF_ORDER": errors.LeaseLost,
+    "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,
+    "DUPLICATE_ID": errors.Conflict,
+    "SANDBOX_NONE": errors.SandboxNone,
+    "SANDBOX_DELETED": errors.SandboxDeleted,
+    "SANDBOX_EXPIRED": errors.SandboxExpired,
+    "SANDBOX_LOST": errors.SandboxLost,
+}
+
+
+def connect(url: str, *, timeout: float = 1.5) -> Client:
+    """A client whose calls fail within about `timeout` seconds instead of hanging.
+
+    One retry covers a connection that Redis closed while it was idle.
+    """
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+class Scripts:
+    """The Lua files beside this module, callable by name."""
+
+    def __init__(self, client: Client) -> None:
+        """Nothing is sent: each script is loaded by its first call, and again after a flush."""
+        folder = resources.files("knify.store") / "lua"
+        prelude = (folder / "prelude.lua").read_text()
+        self._scripts = {
+            item.name.removesuffix(".lua"): client.register_script(prelude + item.read_text())
+            for item in folder.iterdir()
+            if item.name.endswith(".lua") and item.name != "prelude.lua"
+        }
+
+    def call(self, name: str, *arguments: str | int | float) -> Any:
+        """The script's reply; its error replies become the matching KnifyError."""
+        try:
+            return self._scripts[name](keys=[], args=arguments)
+        except redis.ResponseError as failed:
+            words = str(failed).split()
+            problem = next((_PROBLEMS[word] for word in words if word in _PROBLEMS), None)
+            if problem is None:
+                raise
+            raise problem() from failed
+
+
+def pairs(flat: list[str]) -> dict[str, str]:
+    """The fields of a HGETALL reply that a script passed on."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def changes(fields: Mapping[str, str | None]) -> str:
+    """Changed hash fields as a script takes them; None removes a field."""
+    return json.dumps(fields, separators=(",", ":"))

@@ -1,0 +1,154 @@
+"""Reading an execution's history and output, and listing executions: pages, never everything."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from knify import model
+from knify.store import codec, keys
+from knify.store.redis import Client
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One output entry: a raw line with its neutral events, or events alone."""
+
+    seq: int  # 1…N among the entries
+    ts: int
+    n: int | None  # number of the raw line, 1…N among the lines; None without a line
+    stream: str | None  # stdout | stderr
+    line: str | None
+    events: tuple[dict[str, Any], ...]  # in the neutral vocabulary, with type and timestamp
+
+
+def entry_json(
+    ts: int,
+    events: Sequence[dict[str, Any]],
+    *,
+    n: int | None = None,
+    stream: str | None = None,
+    line: str | None = None,
+) -> dict[str, Any]:
+    """An output entry as it is stored; `Entry` without its number."""
+    entry: dict[str, Any] = {"t": ts, "e": list(events)}
+    if n is not None:
+        entry |= {"n": n, "s": stream, "l": line}
+    return entry
+
+
+class Streams:
+    """Readers of what the scripts append."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def events(self, execution_id: str, *, after: int = 0) -> Iterator[model.Event]:
+        """The history behind event number `after`."""
+        for n, fields in self._read(keys.events(execution_id), after):
+            yield model.Event(
+                n=n,
+                ts=int(fields["ts"]),
+                stage=fields["stage"],
+                level=fields["level"],
+                detail=fields["detail"],
+                state=fields["state"] or None,
+            )
+
+    def output(self, execution_id: str, *, after: int = 0) -> Iterator[Entry]:
+        """The output entries behind number `after`."""
+        for seq, fields in self._read(keys.output(execution_id), after):
+            d = json.loads(fields["d"])
+            yield Entry(seq, d["t"], d.get("n"), d.get("s"), d.get("l"), tuple(d["e"]))
+
+    def _read(self, key: str, after: int) -> Iterator[tuple[int, dict[str, str]]]:
+        while True:
+            page = self._client.xrange(key, f"({after}-0", "+", count=_PAGE)
+            for entry_id, fields in page:
+                after = int(entry_id.partition("-")[0])
+                yield after, fields
+            if len(page) < _PAGE:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some executions of a list, newest first."""
+
+    executions: list[model.Execution]
+    total: int
+    total_is_estimate: bool = False
+
+
+class Listing:
+    """Lists of a tenant's executions from the indexes."""
+
+    #: How many records a combination of filters may look at.
+    SCAN = 10_000
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        states: Sequence[str] = (),
+        job_type: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page:
+        """Executions newest first. `states` empty: any. Times in ms, exclusive.
+
+        With states and type together `total` is exact up to SCAN executions of these states.
+        """
+        indexes = [keys.executions(tenant, state=state) for state in states]
+        indexes = indexes or [keys.executions(tenant, job_type=job_type)]
+        low = f"({created_after}" if created_after is not None else "-inf"
+        high = f"({created_before}" if created_before is not None else "+inf"
+        if states and job_type:
+            return self._filtered(indexes, low, high, job_type, offset, limit)
+        pipe = self._client.pipeline(transaction=False)
+        for index in indexes:
+            pipe.zcount(index, low, high)
+            pipe.zrevrangebyscore(index, high, low, start=0, num=offset + limit, withscores=True)
+        answers = pipe.execute()
+        newest = heapq.nlargest(
+            offset + limit, (pair for found in answers[1::2] for pair in found), key=_by_time
+        )
+        return Page(self._records([name for name, _ in newest[offset:]]), sum(answers[::2]))
+
+    def _filtered(
+        self, indexes: list[str], low: str, high: str, job_type: str, offset: int, limit: int
+    ) -> Page:
+        found = [
+            pair
+            for index in indexes
+            for pair in self._client.zrevrangebyscore(
+                index, high, low, start=0, num=self.SCAN, withscores=True
+            )
+        ]
+        newest = [name for name, _ in heapq.nlargest(self.SCAN, found, key=_by_time)]
+        pipe = self._client.pipeline(transaction=False)
+        for name in newest:
+            pipe.hget(keys.execution(name), "job_type")
+        hits = [n for n, kind in zip(newest, pipe.execute(), strict=True) if kind == job_type]
+        page = self._records(hits[offset : offset + limit])
+        return Page(page, len(hits), total_is_estimate=len(found) >= self.SCAN)
+
+    def _records(self, names: list[str]) -> list[model.Execution]:
+        pipe = self._client.pipeline(transaction=False)
+        for name in names:
+            pipe.hgetall(keys.execution(name))
+        return [codec.execution(fields) for fields in pipe.execute() if fields] if names else []
+
+
+def _by_time(pair: tuple[str, float]) -> tuple[float, str]:
+    return pair[1], pair[0]
