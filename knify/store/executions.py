@@ -80,7 +80,7 @@ class Executions:
     def claim(
         self, execution_id: str, *, owner: str, node: str, lease_ms: int, slots: int, dead: str = ""
     ) -> Claim:
-        """Take the lease. `dead`: an owner that was proved dead, so its lease counts for nothing."""
+        """Take the lease. `dead`: an owner proved dead, whose lease counts for nothing."""
         verdict, *rest = self._scripts.call(
             "claim", execution_id, owner, node, lease_ms, slots, dead
         )

@@ -13,7 +13,7 @@ from knify.store.redis import Client, Scripts
 class Retired:
     """The answer to a wish to delete a sandbox."""
 
-    verdict: str  # deleted | again | busy | missing
+    verdict: str  # deleted | again | busy | doomed (goes after its last turn) | missing
     turns: tuple[str, ...] = ()  # the executions that keep it busy
     node: str = ""  # whose workers have to remove the container
 
@@ -41,12 +41,15 @@ class Sandboxes:
         """Its executions that are not terminal, in order."""
         return list(self._client.lrange(keys.turns(sandbox_id), 0, -1))
 
-    def retire(self, sandbox_id: str, *, expired: bool = False) -> Retired:
-        """Mark as deleted; its container goes as soon as the node's workers come to it."""
-        verdict, *rest = self._scripts.call(
-            "retire_sandbox", sandbox_id, "expired" if expired else ""
-        )
-        if verdict == "busy":
+    def retire(self, sandbox_id: str, *, expired: bool = False, force: bool = False) -> Retired:
+        """Mark as deleted; its container goes as soon as the node's workers come to it.
+
+        With turns that run or wait it is `busy`, or with `force` doomed: no turn may be added,
+        and the last one's end deletes it.
+        """
+        how = "expired" if expired else "force" if force else ""
+        verdict, *rest = self._scripts.call("retire_sandbox", sandbox_id, how)
+        if verdict in ("busy", "doomed"):
             return Retired(verdict, turns=tuple(rest))
         return Retired(verdict, node=rest[0] if rest else "")
 

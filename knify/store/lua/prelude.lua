@@ -63,6 +63,12 @@ local function wake(ts, line)
   return first[1]
 end
 
+-- The record says deleted at once; container and volumes go when the node's workers come to it.
+local function delete_sandbox(id, node, ts)
+  redis.call('HSET', skey(id), 'state', 'deleted', 'state_changed_at', int(ts))
+  if node then redis.call('SADD', P .. 'node:' .. node .. ':removals', id) end
+end
+
 -- What every end of an execution does: give back the slot, let the sandbox's next turn and a
 -- waiting execution go on, start the sandbox's expiry. Returns ids worth a hint.
 local function finish(id, x, ts, sandbox_ttl)
@@ -71,15 +77,17 @@ local function finish(id, x, ts, sandbox_ttl)
   redis.call('HDEL', xkey(id), 'owner', 'lease_until')
   redis.call('HSET', xkey(id), 'completed_at', int(ts))
   redis.call('ZREM', P .. 'waiting', id)
-  local sandbox = redis.call('HGET', skey(x.sandbox_id), 'node')
-  if sandbox then redis.call('ZREM', P .. 'waiting:' .. sandbox, id) end
+  local s = record(skey(x.sandbox_id))
+  if s.node then redis.call('ZREM', P .. 'waiting:' .. s.node, id) end
   local turns = skey(x.sandbox_id) .. ':turns'
   redis.call('LREM', turns, 0, id)
   local next_turn = redis.call('LINDEX', turns, 0)
   if next_turn then
     redis.call('ZADD', P .. 'due', 'XX', int(ts), next_turn)
     hints[#hints + 1] = next_turn
-  elseif redis.call('HGET', skey(x.sandbox_id), 'state') ~= 'deleted' then
+  elseif s.doomed then
+    delete_sandbox(x.sandbox_id, s.node, ts)
+  elseif s.state ~= 'deleted' then
     local expires = int(ts + sandbox_ttl)
     redis.call('HSET', skey(x.sandbox_id), 'expires_at', expires)
     redis.call('ZADD', P .. 'sandboxes:expiry', expires, x.sandbox_id)

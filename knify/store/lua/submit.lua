@@ -21,7 +21,7 @@ local turns = skey(sandbox_id) .. ':turns'
 if sandbox == '' then
   local s = record(skey(sandbox_id))
   if not s or (s.state == 'creating' and redis.call('LLEN', turns) == 0) then return fail('SANDBOX_NONE') end
-  if s.state == 'deleted' then return fail(s.expired and 'SANDBOX_EXPIRED' or 'SANDBOX_DELETED') end
+  if s.state == 'deleted' or s.doomed then return fail(s.expired and 'SANDBOX_EXPIRED' or 'SANDBOX_DELETED') end
   if s.state == 'lost' then return fail('SANDBOX_LOST') end
   redis.call('ZREM', P .. 'sandboxes:expiry', sandbox_id)
   redis.call('HDEL', skey(sandbox_id), 'expires_at')

@@ -1,0 +1,179 @@
+"""Use cases on executions: submit, continue, cancel, clean up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from knify import clock, errors, ids, model, spec
+from knify.core import Core
+from knify.lifecycle import SandboxState, State
+from knify.store import streams
+
+_WORKSPACE = re.compile(r"^(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?$")
+#: A sandbox's files are its own: these belong to the first turn only.
+_FIRST_TURN_ONLY = ("workspace_path", "image", "cpus", "memory", "disk")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a façade hands in, with the right JSON types but otherwise unchecked."""
+
+    request: Mapping[str, Any]  # the `spec` as written
+    name: str | None = None
+    idempotency_key: str = ""
+    digest: str = ""  # of the request's body, for idempotency
+
+
+def submit(
+    core: Core, tenant: str, submission: Submission, *, prefix: str = "job"
+) -> Accepted:
+    """Accept a job in a new sandbox. Raises BadRequest, ImageMissing, IdempotencyConflict."""
+    wanted = _spec(core, tenant, submission.request)
+    sandbox = _new_sandbox(core, tenant, wanted)
+    x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
+    return _accept(core, x, sandbox, submission)
+
+
+def continue_(
+    core: Core, tenant: str, parent_id: str, submission: Submission, *, prefix: str = "job"
+) -> Accepted:
+    """Accept a job as the next turn of its parent's sandbox, behind those that already wait.
+
+    Raises NotFound, BadRequest, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost.
+    """
+    parent = core.store.executions.get(parent_id, tenant=tenant)
+    for field in _FIRST_TURN_ONLY:
+        if field in submission.request:
+            raise spec.bad(field, f"{field} belongs to a sandbox's first job: leave it out")
+    wanted = _spec(core, tenant, submission.request)
+    sandbox = core.store.sandboxes.find(parent.sandbox_id or "")
+    if sandbox is None:
+        raise errors.SandboxDeleted()
+    wanted = wanted.evolve(image=sandbox.image, resources=sandbox.resources)
+    x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
+    x = x.evolve(parent_id=parent.id, session_id=parent.session_id)
+    return _accept(core, x, None, submission, node=sandbox.node or "")
+
+
+def cancel(core: Core, tenant: str, execution_id: str, reason: str) -> model.Execution:
+    """Ask for cancellation; what nobody works on is cancelled at once. Harmless when terminal."""
+    core.store.executions.get(execution_id, tenant=tenant)
+    entry = final_entry("cancelled", clock.now_ms(), error=reason)
+    verdict, rest = core.store.executions.cancel(execution_id, reason, entry)
+    if verdict == "asked":
+        core.hints.advance(execution_id, rest[0])
+    elif verdict == "cancelled":
+        hint_all(core, rest)
+    return core.store.executions.get(execution_id, tenant=tenant)
+
+
+def clean_up(core: Core, tenant: str, execution_id: str, *, force: bool = False) -> None:
+    """Delete the job's sandbox for good; idempotent. Raises SandboxBusy with the ids of turns.
+
+    `force` cancels them; the sandbox then goes when the last of them has ended.
+    """
+    x = core.store.executions.get(execution_id, tenant=tenant)
+    sandbox_id = x.sandbox_id or ""
+    if force:
+        for turn in reversed(core.store.sandboxes.turns(sandbox_id)):
+            cancel(core, tenant, turn, "the sandbox is cleaned up")
+    retired = core.store.sandboxes.retire(sandbox_id, force=force)
+    if retired.verdict == "busy":
+        raise errors.SandboxBusy(
+            f"{len(retired.turns)} turns of this sandbox run or wait; cancel them or use force",
+            detail={"jobs": list(retired.turns)},
+        )
+    if retired.node:
+        core.hints.remove(sandbox_id, retired.node)
+
+
+def hint_all(core: Core, execution_ids: list[str] | tuple[str, ...]) -> None:
+    """Wake the right workers for executions that may go on now."""
+    for x in core.store.executions.get_many(execution_ids):
+        sandbox = core.store.sandboxes.find(x.sandbox_id or "")
+        core.hints.advance(x.id, sandbox.node or "" if sandbox else "")
+
+
+def final_entry(status: str, ts: int, **fields: Any) -> dict[str, Any]:
+    """The output's last entry: `completed`, whatever the end was."""
+    event = {"type": "completed", "timestamp": clock.rfc3339(ts), "status": status}
+    return streams.entry_json(ts, [event | {k: v for k, v in fields.items() if v is not None}])
+
+
+def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.ExecutionSpec:
+    wanted = spec.build(request, allowed_images=core.settings.images)
+    path = request.get("workspace_path")
+    if path is not None:
+        wanted = wanted.evolve(workspace_id=_workspace(core, tenant, path).id)
+    _check_image(core, wanted.image)
+    return wanted
+
+
+def _workspace(core: Core, tenant: str, path: str) -> model.Workspace:
+    match = _WORKSPACE.match(path)
+    if match is None:
+        raise spec.bad("workspace_path", "workspace_path looks like /workspaces/NAME[@VERSION]")
+    version = int(match[2]) if match[2] else None
+    found = core.store.registry.workspace_named(tenant, match[1], version)
+    if found is None:
+        raise spec.bad("workspace_path", f"no workspace {path}: upload it with POST /workspaces")
+    return found
+
+
+def _check_image(core: Core, image: str | None) -> None:
+    """Refuse an image that no living node has; without any node the job simply waits."""
+    nodes = core.store.registry.nodes() if image else {}
+    images = {name for facts in nodes.values() for name in facts.get("images", ())}
+    if image and nodes and image not in images:
+        raise errors.ImageMissing(
+            f"no node has the image {image}; load it there with podman",
+            detail={"field": "spec.image"},
+        )
+
+
+def _new_sandbox(core: Core, tenant: str, wanted: model.ExecutionSpec) -> model.Sandbox:
+    return model.Sandbox(
+        id=ids.new("sandbox"),
+        tenant=tenant,
+        state=SandboxState.CREATING,
+        image=wanted.image or core.settings.base_image,
+        resources=wanted.resources,
+        created_at=clock.now_ms(),
+        state_changed_at=clock.now_ms(),
+    )
+
+
+def _execution(
+    tenant: str, submission: Submission, wanted: model.ExecutionSpec, new_id: str, sandbox_id: str
+) -> model.Execution:
+    return model.Execution(
+        id=new_id,
+        tenant=tenant,
+        state=State.PENDING,
+        spec=wanted,
+        request=dict(submission.request),
+        created_at=clock.now_ms(),
+        name=submission.name,
+        metadata=submission.request.get("metadata") or {},
+        sandbox_id=sandbox_id,
+    )
+
+
+def _accept(
+    core: Core,
+    x: model.Execution,
+    sandbox: model.Sandbox | None,
+    submission: Submission,
+    *,
+    node: str = "",
+) -> Accepted:
+    accepted, replayed = core.store.executions.submit(
+        x, sandbox, idempotency_key=submission.idempotency_key, digest=submission.digest
+    )
+    if replayed:
+        return Accepted(core.store.executions.get(accepted, tenant=x.tenant), replayed=True)
+    core.hints.advance(x.id, node)
+    return Accepted(x)
