@@ -1,0 +1,228 @@
+"""Objects in any S3-compatible store: `s3://bucket/prefix`.
+
+S3 wants an object's metadata, here its SHA-256, before the first byte, and a retry wants the
+bytes once more. So what cannot be read twice is spooled first: in memory up to SPOOL bytes,
+beyond that in an unlinked temporary file. Uploads go in parts, which are aborted on failure.
+Credentials come from where AWS's own tools look (`AWS_ACCESS_KEY_ID` …).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+import boto3
+import botocore.config
+import botocore.exceptions
+from boto3.s3.transfer import TransferConfig
+from urllib3.exceptions import HTTPError
+
+from knify import errors
+from knify.objects import base
+
+SPOOL = 8 * 1024**2  # bytes held in memory before a temporary file is used
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 30.0
+PROBE_SECONDS = 1.5  # a readiness check must answer quickly
+
+_MISSING = ("404", "NoSuchKey", "NotFound")
+_EMPTY_RANGE = ("416", "InvalidRange")
+_BATCH = 1_000  # objects in one DeleteObjects call
+
+
+class S3:
+    """An object store below `prefix` in one bucket, which must exist."""
+
+    def __init__(
+        self, bucket: str, prefix: str, spool: Path, *, endpoint_url: str | None = None
+    ) -> None:
+        """`spool` is a folder for temporary files; without `endpoint_url` it is AWS."""
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._spool = spool
+        self._client = _client(endpoint_url, CONNECT_SECONDS, READ_SECONDS, attempts=3)
+        self._probe = _client(endpoint_url, PROBE_SECONDS, PROBE_SECONDS, attempts=1)
+        self._transfer = TransferConfig(
+            multipart_threshold=SPOOL, multipart_chunksize=SPOOL, use_threads=False
+        )
+
+    def put(self, key: str, chunks: base.Chunks) -> base.Stored:
+        """See ObjectStore."""
+        path = self._path(key)
+        with self._rereadable(chunks) as file:
+            start = file.tell()
+            stored = _tally(file, key)
+            file.seek(start)
+            with _translated():
+                self._client.upload_fileobj(
+                    _Unclosable(file),
+                    self._bucket,
+                    path,
+                    ExtraArgs={"Metadata": {"sha256": stored.sha256}},
+                    Config=self._transfer,
+                )
+        return stored
+
+    def open(self, key: str, start: int = 0, end: int | None = None) -> base.Reader:
+        """See ObjectStore."""
+        base.clip(start, start, end)
+        path = self._path(key)
+        if start == end:
+            return self._empty(key)
+        span = {} if (start, end) == (0, None) else {"Range": _range(start, end)}
+        try:
+            with _translated(key):
+                got = self._client.get_object(Bucket=self._bucket, Key=path, **span)
+        except _EmptyRangeError:
+            return self._empty(key)
+        return base.Reader(got["Body"], got["ContentLength"], _translated)
+
+    def stat(self, key: str) -> base.Stat:
+        """See ObjectStore; `sha256` is empty when something else than Knify wrote the object."""
+        with _translated(key):
+            got = self._client.head_object(Bucket=self._bucket, Key=self._path(key))
+        checksum = got.get("Metadata", {}).get("sha256", "")
+        return base.Stat(key, got["ContentLength"], checksum, _ms(got["LastModified"]))
+
+    def list(self, prefix: str = "") -> Iterator[base.Listed]:
+        """See ObjectStore; what comes or goes meanwhile may or may not be listed."""
+        below = base.check_prefix(prefix)
+        start = self._prefix + (f"{below}/" if below else "")
+        pages = self._client.get_paginator("list_objects_v2")
+        with _translated():
+            for page in pages.paginate(Bucket=self._bucket, Prefix=start):
+                for row in page.get("Contents", ()):
+                    key = row["Key"].removeprefix(self._prefix)
+                    yield base.Listed(key, row["Size"], _ms(row["LastModified"]))
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore."""
+        with _translated():
+            self._client.delete_object(Bucket=self._bucket, Key=self._path(key))
+
+    def delete_prefix(self, prefix: str) -> int:
+        """See ObjectStore."""
+        keys = [row.key for row in self.list(base.check_key(prefix.removesuffix("/")))]
+        for first in range(0, len(keys), _BATCH):
+            self._delete_batch(keys[first : first + _BATCH])
+        return len(keys)
+
+    def check(self) -> None:
+        """See ObjectStore: the bucket exists and the credentials are accepted."""
+        with _translated():
+            self._probe.head_bucket(Bucket=self._bucket)
+
+    def _path(self, key: str) -> str:
+        return self._prefix + base.check_key(key)
+
+    def _empty(self, key: str) -> base.Reader:
+        self.stat(key)  # ObjectMissing when there is none
+        return base.Reader(tempfile.SpooledTemporaryFile(), 0, _translated)
+
+    @contextlib.contextmanager
+    def _rereadable(self, chunks: base.Chunks) -> Iterator[IO[bytes]]:
+        """The file itself where one is given, else a spooled copy."""
+        if isinstance(chunks, io.IOBase) and chunks.seekable():
+            yield cast(IO[bytes], chunks)
+            return
+        with tempfile.SpooledTemporaryFile(max_size=SPOOL, dir=str(self._spool)) as file:
+            for piece in base.chunks_of(chunks):
+                _write(file, piece)
+            file.seek(0)
+            yield cast(IO[bytes], file)
+
+    def _delete_batch(self, keys: Sequence[str]) -> None:
+        rows = [{"Key": self._path(key)} for key in keys]
+        with _translated():
+            got = self._client.delete_objects(
+                Bucket=self._bucket, Delete={"Objects": rows, "Quiet": True}
+            )
+        if failed := got.get("Errors"):
+            raise errors.ObjectStoreError(
+                f"{len(failed)} objects were not deleted: {failed[0].get('Message')}"
+            )
+
+
+class _Unclosable:
+    """A file that the transfer library reads and rewinds but, as it likes to, cannot close."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read = file.read
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Its owner closes it."""
+
+
+class _EmptyRangeError(Exception):
+    """S3's 416: the range begins behind the object's end."""
+
+
+def _client(endpoint_url: str | None, connect: float, read: float, attempts: int) -> Any:
+    session = boto3.session.Session()
+    return session.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=session.region_name or "us-east-1",
+        config=botocore.config.Config(
+            connect_timeout=connect,
+            read_timeout=read,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            s3={"addressing_style": "path"},
+            # Newer checksum trailers are not understood by every compatible store.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def _write(file: tempfile.SpooledTemporaryFile[bytes], piece: bytes) -> None:
+    try:
+        file.write(piece)
+    except OSError as failed:
+        raise errors.ObjectStoreError(f"spooling an upload failed: {failed}") from failed
+
+
+def _tally(file: IO[bytes], key: str) -> base.Stored:
+    tally = base.Tally()
+    while piece := file.read(base.CHUNK):
+        tally.add(piece)
+    return tally.stored(key)
+
+
+def _range(start: int, end: int | None) -> str:
+    return f"bytes={start}-{'' if end is None else end - 1}"
+
+
+def _ms(moment: Any) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+@contextlib.contextmanager
+def _translated(key: str | None = None) -> Iterator[None]:
+    """The library's errors become the tree's; with a `key`, a 404 is a missing object."""
+    try:
+        yield
+    except botocore.exceptions.ClientError as failed:
+        code = str(failed.response.get("Error", {}).get("Code", ""))
+        if key is not None and code in _MISSING:
+            raise errors.ObjectMissing(f"no object {key}") from failed
+        if code in _EMPTY_RANGE:
+            raise _EmptyRangeError from failed
+        raise _error(failed) from failed
+    except (botocore.exceptions.BotoCoreError, boto3.exceptions.Boto3Error) as failed:
+        raise _error(failed) from failed
+    except (HTTPError, OSError) as failed:  # while a body is read
+        raise _error(failed) from failed
+
+
+def _error(failed: Exception) -> errors.ObjectStoreError:
+    return errors.ObjectStoreError(f"S3 failed: {failed}")
