@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 
-from knify import hints, settings
-from knify.objects import base
+from knify import hints as hints_module
+from knify import settings as settings_module
+from knify.objects import base, locate, master, sealed
 from knify.store import open as store_open
 
 
@@ -13,7 +16,24 @@ from knify.store import open as store_open
 class Core:
     """The settings, the store, the objects, and a way to wake workers."""
 
-    settings: settings.Settings
+    settings: settings_module.Settings
     store: store_open.Store
     objects: base.ObjectStore
-    hints: hints.Hints
+    sealed: sealed.Sealed  # the same store, encrypted: for archives of workspaces and sandboxes
+    hints: hints_module.Hints
+    pepper: bytes  # keys the hashes of API keys
+
+
+def connect(settings: settings_module.Settings, hints: hints_module.Hints | None = None) -> Core:
+    """Everything that the settings name. The master key is made when missing; nothing is sent."""
+    identities = master.load_or_make(settings.master_key_file)
+    objects = locate.connect(settings)
+    oldest = str(identities[-1]).encode()  # rotation puts new keys on top: hashes stay valid
+    return Core(
+        settings=settings,
+        store=store_open.from_settings(settings),
+        objects=objects,
+        sealed=sealed.Sealed(objects, identities, locate.spool(settings)),
+        hints=hints or hints_module.CeleryHints(settings.redis),
+        pepper=hmac.new(oldest, b"knify api keys", hashlib.sha256).digest(),
+    )

@@ -27,9 +27,15 @@ class Submission:
     digest: str = ""  # of the request's body, for idempotency
 
 
-def submit(
-    core: Core, tenant: str, submission: Submission, *, prefix: str = "job"
-) -> Accepted:
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted execution."""
+
+    execution: model.Execution
+    replayed: bool = False  # this Idempotency-Key was used before: the first one's execution
+
+
+def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "job") -> Accepted:
     """Accept a job in a new sandbox. Raises BadRequest, ImageMissing, IdempotencyConflict."""
     wanted = _spec(core, tenant, submission.request)
     sandbox = _new_sandbox(core, tenant, wanted)
