@@ -84,9 +84,10 @@ def build(settings: settings_module.Settings, name: str, say: Say) -> str:
             _bootstrap(recipe, fresh, say)
         _must(podman.call("tag", fresh, recipe.tag), "podman tag")
     finally:
-        podman.call("untag", fresh, fresh)
+        # By its name: with another tag on it, this takes away only the name.
+        podman.call("rmi", fresh, timeout=120)
     if before.ok:
-        podman.call("rmi", before.out.strip(), timeout=120)
+        _drop_untagged(before.out.strip())
     return recipe.tag
 
 
@@ -102,7 +103,7 @@ def _build(settings: settings_module.Settings, recipe: recipes.Recipe, tag: str,
         for path in recipes.certificates():
             shutil.copy(path, context / "ca")
         options = (
-            *("--pull=never", "--network=host", "--force-rm", "--tag", tag),
+            *("--pull=never", "--network=host", "--layers=false", "--tag", tag),
             *(f"--label={label}" for label in _own_labels(recipe)),
             *(f"--build-arg={key}={value}" for key, value in arguments.items()),
             *(f"--ulimit={kind}={getattr(found, kind)}" for kind in ("nofile", "nproc")),
@@ -119,6 +120,13 @@ def _bootstrap(recipe: recipes.Recipe, tag: str, say: Say) -> None:
     changes = [*_CHANGES, *(f"LABEL {label}" for label in _own_labels(recipe))]
     argv = ["podman", "import", "--quiet", *(f"--change={line}" for line in changes), "-", tag]
     bootstrap.into(argv, recipe.packages, recipe.folder, recipes.certificates(), say)
+
+
+def _drop_untagged(image_id: str) -> None:
+    """Remove an image that lost its last name; Podman keeps one that a container uses."""
+    tags = podman.call("image", "inspect", "--format", "{{len .RepoTags}}", image_id)
+    if tags.ok and tags.out.strip() == "0":
+        podman.call("rmi", image_id, timeout=120)
 
 
 def _own_labels(recipe: recipes.Recipe) -> list[str]:
