@@ -105,7 +105,8 @@ prepare_host() {
     can_be_root || fail "needs root or sudo to prepare the host for sandboxes"
     say "preparing the host for sandboxes"
     as_root "$VENV/bin/python" -m knify.host.setup
-    as_root "$VENV/bin/python" -m knify.doctor --quiet
+    # What doctor finds does not stop the rest: a port in use is no reason not to run tests.
+    as_root "$VENV/bin/python" -m knify.doctor --quiet || say "doctor: see the failures above"
 }
 
 check_system

@@ -14,6 +14,12 @@ from pathlib import Path
 from knify import settings as settings_module
 from knify.host import facts as facts_module
 
+# Podman's own list without MKNOD, NET_RAW and AUDIT_WRITE. Sandboxes drop them all; image
+# builds and what an operator starts by hand with this file get these.
+_CAPABILITIES = (
+    *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+)
 _INIT_PLACES = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/sbin/catatonit")
 _RUNTIME_PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
 
@@ -44,6 +50,7 @@ class Conf:
         lines = [
             "# Written by `knify setup`; changes are overwritten.",
             "[containers]",
+            f"default_capabilities = {json.dumps(_CAPABILITIES)}",
             # Without a value Podman asks for 1048576 open files, which many hosts refuse. The
             # REST API of 4.x swaps soft and hard, which does nothing to equal ones.
             f"default_ulimits = {json.dumps(self._ulimits())}",

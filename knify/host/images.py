@@ -44,6 +44,8 @@ def exists(image: str) -> bool:
 
 def current(name: str) -> bool:
     """Whether a recipe's image is there and made from the recipe as it is now."""
+    if not recipes.shipped():
+        return exists(f"{recipes.PREFIX}{name}:latest")
     recipe = recipes.load(name)
     return _labels(recipe.tag).get(RECIPE_LABEL) == recipe.digest()
 
@@ -54,8 +56,7 @@ def ensure_base(settings: settings_module.Settings, say: Say) -> None:
     An operator's own base image (`KNIFY_BASE_IMAGE`) is never built, only looked for.
     Raises ConfigError when that is missing, SandboxError when a build fails.
     """
-    own = recipes.load("base").tag
-    if settings.base_image == own:
+    if settings.base_image == recipes.BASE_TAG:
         ensure(settings, "base", say)
     elif not exists(settings.base_image):
         raise errors.ConfigError(f"the base image {settings.base_image} is not on this host")

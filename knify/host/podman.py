@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from knify import errors
 from knify import settings as settings_module
@@ -78,6 +80,24 @@ def version() -> str | None:
     return answer.out.strip() or None if answer.ok else None
 
 
+def info() -> dict[str, Any]:
+    """Podman's own account of host, storage and version; empty when it gives none."""
+    answer = call("info", "--format", "json")
+    found: dict[str, Any] = json.loads(answer.out) if answer.ok else {}
+    return found
+
+
+def mapped_ids() -> int:
+    """How many user ids all containers hold, stopped ones and other people's included."""
+    names = call("ps", "--all", "--quiet", "--no-trunc").out.split()
+    if not names:
+        return 0
+    form = "{{range .HostConfig.IDMappings.UidMap}}{{.}} {{end}}"
+    # Containers that end meanwhile make the exit code useless, not the rest of the output.
+    spans = call("container", "inspect", "--format", form, *names, timeout=120).out.split()
+    return sum(int(span.rpartition(":")[2]) for span in spans)
+
+
 def socket_path(settings: settings_module.Settings) -> Path:
     """The private service's socket."""
     return settings.run_dir / "podman.sock"
@@ -100,7 +120,7 @@ def wait_ready(sock: Path, deadline: float) -> None:
     Raises SandboxError with the last failure.
     """
     while True:
-        failure = _ping(sock)
+        failure = ping(sock)
         if failure is None:
             return
         if time.monotonic() >= deadline:
@@ -119,7 +139,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _ping(sock: Path) -> str | None:
+def ping(sock: Path) -> str | None:
     """None when the service answers, else why not."""
     connection = _UnixConnection(sock, timeout=2)
     try:

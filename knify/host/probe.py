@@ -95,7 +95,7 @@ def measure(settings: settings_module.Settings) -> facts.HostFacts:
     version = podman.version()
     if version is None:
         raise errors.ConfigError("Podman is not installed: run `make setup` as root")
-    with tempfile.TemporaryDirectory(prefix="knify-probe-") as folder, _image() as image:
+    with tempfile.TemporaryDirectory(prefix="knify-probe-") as folder, tiny_image() as image:
         conf = Path(folder) / "containers.conf"
         runtime = _runtime(image, conf, settings.oci_runtime)
         prober = Prober(image, containers_conf.Conf(runtime).write(conf))
@@ -106,9 +106,9 @@ def measure(settings: settings_module.Settings) -> facts.HostFacts:
             userns_auto=_has_userns(prober),
             init=_has_init(prober),
             cgroup_version=cgroup_version(),
-            memory_limit=_limits_memory(prober),
-            pids_limit=_limits_pids(prober),
-            cpu_limit=_limits_cpu(prober),
+            memory_limit=limits_memory(prober),
+            pids_limit=limits_pids(prober),
+            cpu_limit=limits_cpu(prober),
             podman_version=version,
             kernel=platform.release(),
         )
@@ -133,7 +133,7 @@ def _still_true(saved: facts.HostFacts, settings: settings_module.Settings) -> b
 
 
 @contextmanager
-def _image() -> Iterator[str]:
+def tiny_image() -> Iterator[str]:
     """A tiny image of its own name, so that two probes at once do not disturb each other."""
     binary = busybox.find()
     if binary is None:
@@ -187,17 +187,20 @@ def _has_init(prober: Prober) -> bool:
     return answer.ok and answer.out.strip() != "1"
 
 
-def _limits_memory(prober: Prober) -> bool:
+def limits_memory(prober: Prober) -> bool:
+    """Whether a container that takes more memory than it has is killed."""
     limited = prober.run("--memory", "32m", "--memory-swap", "32m", command=_EAT_MEMORY)
     return limited.code == 137 and prober.run(command=_EAT_MEMORY).ok
 
 
-def _limits_pids(prober: Prober) -> bool:
+def limits_pids(prober: Prober) -> bool:
+    """Whether forking beyond the limit fails."""
     limited = prober.shell("--pids-limit", "16", script=_FORK_MANY)
     return "can't fork" in limited.err and "forked" not in limited.out
 
 
-def _limits_cpu(prober: Prober) -> bool:
+def limits_cpu(prober: Prober) -> bool:
+    """Whether the kernel held a busy container back."""
     answer = prober.shell("--cpus", "0.2", script=_BURN_CPU)
     return _throttled(answer.out.splitlines())
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from knify import errors
 
 PREFIX = "localhost/knify/"
+BASE_TAG = f"{PREFIX}base:latest"
+
 _PROJECT = Path(__file__).resolve().parents[2]
 _BASE_ARG = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
 _ANY_ARG = re.compile(r"^ARG (\w+)", re.MULTILINE)
@@ -79,6 +81,11 @@ def load(name: str) -> Recipe:
     if not _NAME.match(name) or not (folder / "Containerfile").is_file():
         raise errors.ConfigError(f"no image recipe {name!r} in {folder.parent}")
     return Recipe(name, folder)
+
+
+def shipped() -> bool:
+    """Whether recipes are here at all: a wheel installed without the checkout has none."""
+    return bool(names())
 
 
 def names() -> list[str]:
