@@ -31,9 +31,7 @@ def save_baseline(store: base.ObjectStore, execution_id: str, root: Path) -> Non
         store.put(_baseline_key(execution_id), [tree.dump(before)])
 
 
-def artifacts(
-    store: base.ObjectStore, x: model.Execution, root: Path, *, limit: int
-) -> Collected:
+def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit: int) -> Collected:
     """Store what the turn made and publish its manifest; `limit` is in bytes for all together.
 
     Safe to repeat: the manifest comes last and replaces the one before.
@@ -66,9 +64,7 @@ def describe(found: list[model.Artifact]) -> str:
     return f"{names}{more} ({units.show_size(sum(a.size for a in found))})"
 
 
-def _wanted(
-    store: base.ObjectStore, x: model.Execution, root: Path
-) -> tuple[list[str], list[str]]:
+def _wanted(store: base.ObjectStore, x: model.Execution, root: Path) -> tuple[list[str], list[str]]:
     try:
         after = tree.listing(root)
     except errors.TooLarge as large:

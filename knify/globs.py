@@ -23,6 +23,8 @@ def _match(parts: list[str], pattern: list[str]) -> bool:
             reached = set(range(min(reached, default=len(parts) + 1), len(parts) + 1))
         else:
             reached = {
-                at + 1 for at in reached if at < len(parts) and fnmatch.fnmatchcase(parts[at], piece)
+                at + 1
+                for at in reached
+                if at < len(parts) and fnmatch.fnmatchcase(parts[at], piece)
             }
     return len(parts) in reached
