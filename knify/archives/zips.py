@@ -8,7 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from knify import errors
 from knify.archives import entries
@@ -49,13 +49,13 @@ class _Member:
         self._archive = archive
         self._info = info
         self._left = info.file_size
-        self._file: zipfile.ZipExtFile | None = None
+        self._file: IO[bytes] | None = None
 
     def read(self, size: int, /) -> bytes:
         try:
             if self._file is None:
                 self._file = self._archive.open(self._info)
-            piece = self._file.read(size)  # type: ignore[union-attr]
+            piece = self._file.read(size)
         except _BROKEN as failed:
             raise _damaged(self._info.filename) from failed
         self._left -= len(piece)
@@ -67,7 +67,7 @@ class _Member:
 def read(file: BinaryIO) -> Iterator[entries.Entry]:
     """The entries of a zip, in the order of its table; BadRequest when it is not one."""
     try:
-        archive = zipfile.ZipFile(_Bounded(file))  # type: ignore[arg-type]
+        archive = zipfile.ZipFile(_Bounded(file))
     except _BROKEN as failed:
         raise errors.BadRequest("the zip file is damaged or cut off: upload it again") from failed
     with archive:

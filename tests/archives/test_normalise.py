@@ -312,7 +312,7 @@ def test_a_negative_size_is_refused(tmp_path: Path) -> None:
     info = packing.file("a")
     info.size = -512
 
-    assert "negative" in _refusal(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240), tmp_path)
+    assert "negative" in _refusal(gzip.compress(info.tobuf(tarfile.GNU_FORMAT)), tmp_path)
 
 
 def test_a_zstd_stream_that_wants_much_memory_is_refused(tmp_path: Path) -> None:
