@@ -20,10 +20,10 @@ import redis
 
 from knify import clock, errors, leases, model, units
 from knify.core import Core
-from knify.runner import Turn
 from knify.sandbox import base as sandbox_base
 from knify.spool import Frame, Lines, Spool
 from knify.store import streams
+from knify.turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Verdict:
 
 
 class Watcher:
-    """All executions that this process follows. Methods without `async` may come from any thread."""
+    """All executions that this process follows. What is not `async` may come from any thread."""
 
     def __init__(
         self,
