@@ -47,7 +47,7 @@ class Part:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_in_child,  # noqa: PLW1509  (this process has one thread)
+                preexec_fn=_in_child,  # safe: this process has one thread
             )
         self.pid_file.write_text(f"{self.process.pid}\n")
         self.started_at = time.monotonic()

@@ -45,9 +45,7 @@ class Runner:
         if claim.execution is not None:
             self._go_on(Turn(claim.execution))
 
-    def conclude(
-        self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]
-    ) -> None:
+    def conclude(self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]) -> None:
         """The command has ended: finish the execution. Called by the watcher, from a thread.
 
         `farewell`: the adapter's last events.

@@ -6,8 +6,10 @@ simply taken again by the next owner.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 from knify import clock, collect, errors, ids, model
@@ -15,6 +17,7 @@ from knify.agents import base as agents
 from knify.agents import registry
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
+from knify.objects import base
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.store import streams
@@ -24,6 +27,7 @@ log = logging.getLogger(__name__)
 
 TURN_FOLDER = f"{sandbox_base.RUN}/turn"
 _MOUNT_SECONDS = 600.0
+_MAX_FILE = 1024**2  # bytes of a workspace's file that an adapter may read
 Step = Callable[[Turn], Ending | None]
 
 
@@ -118,7 +122,7 @@ class Steps:
     def _plan(self, turn: Turn, nonce: str) -> tuple[agents.Plan, agents.Adapter]:
         root = self._hands.root(turn)
         turn.adapter = registry.adapter(turn.x.spec, nonce)
-        return turn.adapter.prepare(lambda path: tree.read_file(root, path)), turn.adapter
+        return turn.adapter.prepare(lambda path: _read(root, path)), turn.adapter
 
     def _start(self, turn: Turn, plan: agents.Plan) -> None:
         """Send files and command, and hand the turn to the watcher."""
@@ -207,6 +211,21 @@ def stamped(events: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
     """Events with the time at which they were made."""
     stamp = clock.rfc3339(now)
     return [{"type": event["type"], "timestamp": stamp} | event for event in events]
+
+
+def _read(root: Path, path: str) -> bytes:
+    """One file of the workspace for an adapter. NotFound, TooLarge."""
+    with tree.open_file(root, path) as file:
+        data = file.read(_MAX_FILE + 1)
+    if len(data) > _MAX_FILE:
+        raise errors.TooLarge(f"{path} is larger than {_MAX_FILE // 1024} KiB")
+    return data
+
+
+async def _chunks(reader: base.Reader) -> AsyncIterator[bytes]:
+    """An object's bytes, read in threads: the loop must not wait for disks or networks."""
+    while part := await asyncio.to_thread(reader.read, base.CHUNK):
+        yield part
 
 
 def _ending(outcome: model.Outcome) -> State:

@@ -69,7 +69,9 @@ class Node:
         self._installation = self.core.store.registry.installation(None)
         self._loop = Loop()
         facts = probe.facts_or_probe(config)
-        self.driver: sandbox_base.Driver = podman.connect(config.podman, self._installation, facts)
+        self.driver: sandbox_base.Driver = podman.PodmanDriver(
+            config.podman, self._installation, facts
+        )
         self._threads = ThreadPoolExecutor(config.slots + 8, thread_name_prefix="steps")
         self.leases = leases.Leases(
             self.core.store.executions,

@@ -36,13 +36,14 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
 
     One retry covers a connection that Redis closed while it was idle.
     """
+    over_tcp: dict[str, Any] = {} if url.startswith("unix://") else {"socket_keepalive": True}
     return redis.Redis.from_url(
         url,
         decode_responses=True,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        socket_keepalive=True,
         retry=Retry(NoBackoff(), 1),
+        **over_tcp,
     )
 
 
