@@ -19,6 +19,7 @@ from typing import Any
 import redis
 
 from knify import clock, errors, leases, model, units
+from knify.agents import base as agents
 from knify.core import Core
 from knify.sandbox import base as sandbox_base
 from knify.spool import Frame, Lines, Spool
@@ -218,7 +219,7 @@ class Follow:
         stamp = clock.rfc3339(now)
         entries = []
         for number, (stream, text) in enumerate(lines, start=n + 1):
-            name = "stdout" if stream == 1 else "stderr"
+            name: agents.Stream = "stdout" if stream == 1 else "stderr"
             events = [
                 {"type": event["type"], "timestamp": stamp} | event
                 for event in self._adapter.feed(name, text)
