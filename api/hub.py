@@ -15,6 +15,7 @@ from typing import Any, Self
 import redis
 
 from knify.store import keys
+from knify.store import redis as store_redis
 
 QUIET_SECONDS = 10.0  # without any word, ask whether the connection lives
 READERS = 16  # connections that may read streams at one time
@@ -63,7 +64,7 @@ class Hub:
         # RESP2: there, a subscribed connection's replies are all plain lists.
         client = redis.Redis.from_url(
             redis_url, protocol=2, decode_responses=True, socket_timeout=None,
-            socket_connect_timeout=1.5, socket_keepalive=True, health_check_interval=0,
+            socket_connect_timeout=1.5, health_check_interval=0, **store_redis.keepalive(redis_url),
         )  # fmt: skip
         self._pool: Any = client.connection_pool
         self._lock = threading.Lock()

@@ -42,9 +42,14 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
         decode_responses=True,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        socket_keepalive=True,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        **keepalive(url),
     )
+
+
+def keepalive(url: str) -> dict[str, Any]:
+    """The option for connections over TCP; those over a Unix socket refuse it."""
+    return {} if url.startswith("unix:") else {"socket_keepalive": True}
 
 
 class Scripts:
