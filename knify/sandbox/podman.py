@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from knify.sandbox import api, base, channel, hostfs, shellvolume, template, tre
 
 _QUICK = 10.0  # seconds for calls that Podman answers from memory
 _SLOW = 60.0  # seconds for those that create, start, stop or remove
+_CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
 _MARK_OF = "knify.installation"
 
 
@@ -79,10 +81,12 @@ class PodmanDriver:
         backing = self._backing(seen)
         if backing.log.is_file():
             await asyncio.to_thread(os.truncate, backing.log, 0)
+        # Not the other way round: between an attach, which initialises, and the start, the
+        # belated clean-up of the last stop would tear the container's mounts down.
+        await self._api.call("POST", f"/containers/{api.part(container)}/start", timeout=_SLOW)
         wire = await self._hijack(container)
         opened = channel.PodmanChannel(wire, ids.nonce(), backing)
         try:
-            await self._api.call("POST", f"/containers/{api.part(container)}/start", timeout=_SLOW)
             await opened.mark()
         except BaseException:
             await opened.close()
@@ -229,8 +233,19 @@ class PodmanDriver:
         return await self._api.hijack(path, query | {"logs": "false"}, _SLOW)
 
     async def _delete(self, path: str, query: dict[str, Any]) -> None:
-        with contextlib.suppress(errors.SandboxGone):
-            await self._api.call("DELETE", path, query=query, timeout=_SLOW)
+        """Delete what may be gone already; Podman's own clean-up may hold it for a moment."""
+        deadline = time.monotonic() + _CLEANUP
+        while True:
+            try:
+                await self._api.call("DELETE", path, query=query, timeout=_SLOW)
+            except errors.SandboxGone:
+                return
+            except errors.SandboxTimeout:
+                raise
+            except errors.SandboxError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
 
     def _backing(self, seen: dict[str, Any]) -> channel.Backing:
         log = seen["HostConfig"]["LogConfig"]["Path"]
