@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import os
 import time
@@ -76,7 +77,7 @@ class PodmanDriver:
     async def attach(self, container: str) -> base.Channel:
         """See `base.Driver`; SandboxError when it runs already."""
         seen = await self._look(container)
-        if seen["State"]["Running"]:
+        if _runs(seen):
             raise errors.SandboxError("the sandbox runs already")
         backing = self._backing(seen)
         if backing.log.is_file():
@@ -87,7 +88,7 @@ class PodmanDriver:
         wire = await self._hijack(container)
         opened = channel.PodmanChannel(wire, ids.nonce(), backing)
         try:
-            await opened.mark()
+            await opened.hello(functools.partial(self._pid, container))
         except BaseException:
             await opened.close()
             raise
@@ -98,7 +99,7 @@ class PodmanDriver:
     ) -> base.Channel:
         """See `base.Driver`; SandboxError when the supervisor does not answer."""
         seen = await self._look(container)
-        wire = await self._hijack(container) if _runs(seen) else None
+        wire = await self._rejoin(seen) if _runs(seen) else None
         resumed = channel.PodmanChannel(wire, nonce, self._backing(seen), resuming=True)
         try:
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
@@ -188,6 +189,9 @@ class PodmanDriver:
         seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")
         return dict(seen)
 
+    async def _pid(self, container: str) -> int:
+        return int((await self._look(container))["State"]["Pid"])
+
     async def _ours(self, sandbox_id: str) -> dict[str, Any] | None:
         """The sandbox's container; SandboxError when one of that name is not ours."""
         try:
@@ -232,6 +236,15 @@ class PodmanDriver:
         path = f"/containers/{api.part(container)}/attach"
         return await self._api.hijack(path, query | {"logs": "false"}, _SLOW)
 
+    async def _rejoin(self, seen: dict[str, Any]) -> api.Hijacked:
+        commands = await api.to_pipe(hostfs.orders(seen["State"]["Pid"]))
+        commands.write(b"\n")  # ends a line that the last owner may have left unfinished
+        try:
+            return dataclasses.replace(await self._hijack(seen["Id"]), commands=commands)
+        except BaseException:
+            commands.close()
+            raise
+
     async def _delete(self, path: str, query: dict[str, Any]) -> None:
         """Delete what may be gone already; Podman's own clean-up may hold it for a moment."""
         deadline = time.monotonic() + _CLEANUP
@@ -262,7 +275,7 @@ class PodmanDriver:
 
 def _runs(seen: dict[str, Any]) -> bool:
     pid = seen["State"].get("Pid") or 0
-    return bool(seen["State"]["Running"]) and pid > 0 and hostfs.alive(pid, seen["Id"])
+    return pid > 0 and hostfs.alive(pid, seen["Id"])
 
 
 def _status(seen: dict[str, Any]) -> base.ContainerStatus:

@@ -1,5 +1,5 @@
-# The main process of every sandbox: runs one turn at a time, ordered over attached stdin.
-# It is read from a file, so `read` takes stdin byte by byte and never swallows what follows.
+# The main process of every sandbox: runs one turn at a time, as it is told through a pipe.
+# `read` takes a pipe byte by byte, so it never swallows what follows a line.
 # Replies and events are lines that carry the turn's secret: RS knify:TOKEN WORDS.
 bb=/.knify/busybox
 started=$HOME/.knify/started
@@ -53,15 +53,20 @@ commands() {
         signal) kill -"$a" -"$b" 2>/dev/null; answer "$token" "$id" $? ;;
         esac
     done
-    kill -9 $$ # stdin ended: conmon is dead, nobody will ever read us again
+    kill -9 $$ # cannot happen while fd 3 is open for writing too
 }
 
 umask 022
 $bb mkdir -p "$started"
-$bb rm -f /run/knify/.queue
-$bb mkfifo -m 600 /run/knify/.queue
-exec 3<&0 4<>/run/knify/.queue 0</dev/null
-$bb rm -f /run/knify/.queue
+# conmon closes stdin for good when its first client hangs up. So stdin only says hello; orders
+# come through a pipe of our own, fd 3, which each owner opens through /proc on the host.
+cd /run/knify && $bb rm -f .orders .queue && $bb mkfifo -m 600 .orders .queue
+exec 3<>.orders 4<>.queue
+$bb rm -f .orders .queue
+cd /workspace
+read -r verb token id
+exec </dev/null
+both "$token mark $id"
 
 while :; do
     commands <&3 &
