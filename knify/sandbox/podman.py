@@ -69,7 +69,10 @@ class PodmanDriver:
             await self._volume(template.volume_name(request.sandbox_id, what), marks)
         try:
             made = await self._api.call("POST", "/containers/create", body=body, timeout=_SLOW)
-        except errors.SandboxGone as failed:
+        except errors.SandboxError as failed:
+            if "image not known" not in failed.message:
+                raise
+            await self.remove(request.sandbox_id)
             raise errors.ImageMissing(f"no image {request.image} on this node") from failed
         await self._furnish(await self._look(made["Id"]), request.sandbox_id)
         return str(made["Id"])
