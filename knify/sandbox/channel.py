@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knify import errors
-from knify.sandbox import api, base, line, logfile, markers, turn
+from knify.sandbox import api, base, hostfs, line, logfile, markers, turn
 
 _ROOM = 2 * 1024**2  # bytes read ahead of the one who takes frames
 _UNSYNCED = 64 * 1024**2  # the same while a re-attached line is not yet in step
@@ -106,6 +106,13 @@ class PodmanChannel:
     async def mark(self) -> None:
         """See `base.Channel`."""
         await self._ask("mark")
+
+    async def hello(self, pid: Callable[[], Awaitable[int]]) -> None:
+        """Greet a supervisor that has just started, then open the pipe for orders."""
+        await self.mark()
+        out = await api.to_pipe(hostfs.orders(await pid()))
+        if self._line is not None:
+            self._line.write_to(out)
 
     async def close(self) -> None:
         """See `base.Channel`."""
@@ -214,7 +221,7 @@ class PodmanChannel:
             self._queue.put_nowait((stream, piece))
 
     def _marker(self, stream: base.Stream, words: tuple[str, ...]) -> None:
-        if words[:1] == ("start",):
+        if words[:1] == ("start",) and self._in_step and self._mark is None:
             self._live.add(stream)
             self.job_pid = logfile.number(words)
         elif words == ("mark", self._mark):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import os
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from knify.sandbox import api, base, channel, hostfs, shellvolume, template, tre
 
 _QUICK = 10.0  # seconds for calls that Podman answers from memory
 _SLOW = 60.0  # seconds for those that create, start, stop or remove
+_CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
 _MARK_OF = "knify.installation"
 
 
@@ -66,7 +69,10 @@ class PodmanDriver:
             await self._volume(template.volume_name(request.sandbox_id, what), marks)
         try:
             made = await self._api.call("POST", "/containers/create", body=body, timeout=_SLOW)
-        except errors.SandboxGone as failed:
+        except errors.SandboxError as failed:
+            if "image not known" not in failed.message:
+                raise
+            await self.remove(request.sandbox_id)
             raise errors.ImageMissing(f"no image {request.image} on this node") from failed
         await self._furnish(await self._look(made["Id"]), request.sandbox_id)
         return str(made["Id"])
@@ -74,16 +80,18 @@ class PodmanDriver:
     async def attach(self, container: str) -> base.Channel:
         """See `base.Driver`; SandboxError when it runs already."""
         seen = await self._look(container)
-        if seen["State"]["Running"]:
+        if _runs(seen):
             raise errors.SandboxError("the sandbox runs already")
         backing = self._backing(seen)
         if backing.log.is_file():
             await asyncio.to_thread(os.truncate, backing.log, 0)
+        # Not the other way round: between an attach, which initialises, and the start, the
+        # belated clean-up of the last stop would tear the container's mounts down.
+        await self._api.call("POST", f"/containers/{api.part(container)}/start", timeout=_SLOW)
         wire = await self._hijack(container)
         opened = channel.PodmanChannel(wire, ids.nonce(), backing)
         try:
-            await self._api.call("POST", f"/containers/{api.part(container)}/start", timeout=_SLOW)
-            await opened.mark()
+            await opened.hello(functools.partial(self._pid, container))
         except BaseException:
             await opened.close()
             raise
@@ -94,7 +102,7 @@ class PodmanDriver:
     ) -> base.Channel:
         """See `base.Driver`; SandboxError when the supervisor does not answer."""
         seen = await self._look(container)
-        wire = await self._hijack(container) if _runs(seen) else None
+        wire = await self._rejoin(seen) if _runs(seen) else None
         resumed = channel.PodmanChannel(wire, nonce, self._backing(seen), resuming=True)
         try:
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
@@ -184,6 +192,9 @@ class PodmanDriver:
         seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")
         return dict(seen)
 
+    async def _pid(self, container: str) -> int:
+        return int((await self._look(container))["State"]["Pid"])
+
     async def _ours(self, sandbox_id: str) -> dict[str, Any] | None:
         """The sandbox's container; SandboxError when one of that name is not ours."""
         try:
@@ -228,9 +239,29 @@ class PodmanDriver:
         path = f"/containers/{api.part(container)}/attach"
         return await self._api.hijack(path, query | {"logs": "false"}, _SLOW)
 
+    async def _rejoin(self, seen: dict[str, Any]) -> api.Hijacked:
+        commands = await api.to_pipe(hostfs.orders(seen["State"]["Pid"]))
+        commands.write(b"\n")  # ends a line that the last owner may have left unfinished
+        try:
+            return dataclasses.replace(await self._hijack(seen["Id"]), commands=commands)
+        except BaseException:
+            commands.close()
+            raise
+
     async def _delete(self, path: str, query: dict[str, Any]) -> None:
-        with contextlib.suppress(errors.SandboxGone):
-            await self._api.call("DELETE", path, query=query, timeout=_SLOW)
+        """Delete what may be gone already; Podman's own clean-up may hold it for a moment."""
+        deadline = time.monotonic() + _CLEANUP
+        while True:
+            try:
+                await self._api.call("DELETE", path, query=query, timeout=_SLOW)
+            except errors.SandboxGone:
+                return
+            except errors.SandboxTimeout:
+                raise
+            except errors.SandboxError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
 
     def _backing(self, seen: dict[str, Any]) -> channel.Backing:
         log = seen["HostConfig"]["LogConfig"]["Path"]
@@ -247,7 +278,7 @@ class PodmanDriver:
 
 def _runs(seen: dict[str, Any]) -> bool:
     pid = seen["State"].get("Pid") or 0
-    return bool(seen["State"]["Running"]) and pid > 0 and hostfs.alive(pid, seen["Id"])
+    return pid > 0 and hostfs.alive(pid, seen["Id"])
 
 
 def _status(seen: dict[str, Any]) -> base.ContainerStatus:

@@ -83,7 +83,8 @@ def start(config: Path, socket: Path) -> subprocess.Popen[bytes]:
 
 def make_images() -> None:
     """Import the two test images unless they are there."""
-    applets = "sh cat ls id env sleep seq head tr kill touch rm ps dd printf true false".split()
+    names = "sh cat ls id env sleep seq head tr kill touch rm ps dd printf true false"
+    applets = names.split(" ")
     _image(IMAGE, ["bin/busybox"], [f"bin/{name}" for name in applets], "/bin:/usr/bin")
     _image(BARE, ["app"], [], "/bin")
 
