@@ -32,7 +32,7 @@ def _probes() -> list[str]:
 def test_the_measured_limits_really_start_a_container(
     host_settings: settings_module.Settings, own_facts: Path, tmp_path: Path
 ) -> None:
-    found = probe.facts_or_probe(host_settings)
+    found = probe.probe_and_save(host_settings)
 
     conf = containers_conf.Conf(found.oci_runtime, found.nofile, found.nproc)
     with probe.tiny_image() as image:
@@ -47,7 +47,7 @@ def test_the_measured_limits_really_start_a_container(
 def test_saved_facts_are_believed_until_the_kernel_changes(
     host_settings: settings_module.Settings, own_facts: Path
 ) -> None:
-    measured = probe.probe_and_save(host_settings)
+    measured = probe.facts_or_probe(host_settings)
     marked = dataclasses.replace(measured, nofile=7)
 
     marked.save(own_facts)
@@ -60,7 +60,6 @@ def test_saved_facts_are_believed_until_the_kernel_changes(
 def test_another_runtime_of_the_operators_is_measured_anew_and_named_when_missing(
     host_settings: settings_module.Settings, own_facts: Path
 ) -> None:
-    probe.probe_and_save(host_settings)
     chosen = dataclasses.replace(host_settings, oci_runtime="no-such-runtime")
 
     with pytest.raises(errors.ConfigError, match="no-such-runtime: not installed"):
