@@ -109,7 +109,7 @@ def runtime_path(runtime: str) -> str | None:
 
 def _put(path: Path, text: str) -> Path:
     if not path.exists() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = path.with_suffix(".tmp")
         fresh.write_text(text)
         fresh.replace(path)
