@@ -34,7 +34,7 @@ class Folder:
         self._temporary = root / _TEMPORARY
         with _translated():
             self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._sweep(time.time() - STALE_SECONDS)
+            sweep(self._temporary)
 
     def put(self, key: str, chunks: base.Chunks) -> base.Stored:
         """See ObjectStore."""
@@ -146,11 +146,14 @@ class Folder:
             with contextlib.suppress(errors.ObjectMissing):
                 yield _listed(folder / name, prefix + name)
 
-    def _sweep(self, before: float) -> None:
-        for path in self._temporary.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < before:
-                    path.unlink()
+
+def sweep(temporary: Path) -> None:
+    """Remove the files directly in this folder that nobody wrote to for a day."""
+    before = time.time() - STALE_SECONDS
+    for path in temporary.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
 
 
 def _names(folder: Path) -> list[str]:

@@ -25,9 +25,13 @@ def connect(config: settings.Settings) -> base.ObjectStore:
 
 
 def spool(config: settings.Settings) -> Path:
-    """The folder for temporary files, made when missing: not /tmp, which may be memory."""
+    """The folder for temporary files, made when missing: not /tmp, which may be memory.
+
+    What processes that died left in it more than a day ago is removed.
+    """
     path = config.home / "tmp"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.sweep(path)
     return path
 
 

@@ -38,7 +38,7 @@ def _load(path: Path) -> list[Identity]:
     except pyrage.IdentityError:
         found = []  # its text may hold the key, so it is not shown
     if not found:
-        raise errors.ConfigError(f"the master key {path} holds no age identity")
+        raise errors.ConfigError(f"the master key {path} holds no usable age identity")
     return found
 
 

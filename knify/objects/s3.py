@@ -9,6 +9,7 @@ Credentials come from where AWS's own tools look (`AWS_ACCESS_KEY_ID` …).
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ class S3:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._spool = spool
         self._client = _client(endpoint_url, CONNECT_SECONDS, READ_SECONDS, attempts=3)
-        self._probe = _client(endpoint_url, PROBE_SECONDS, PROBE_SECONDS, attempts=1)
+        self._endpoint_url = endpoint_url
         self._transfer = TransferConfig(
             multipart_threshold=SPOOL, multipart_chunksize=SPOOL, use_threads=False
         )
@@ -115,6 +116,10 @@ class S3:
         """See ObjectStore: the bucket exists and the credentials are accepted."""
         with _translated():
             self._probe.head_bucket(Bucket=self._bucket)
+
+    @functools.cached_property
+    def _probe(self) -> Any:
+        return _client(self._endpoint_url, PROBE_SECONDS, PROBE_SECONDS, attempts=1)
 
     def _path(self, key: str) -> str:
         return self._prefix + base.check_key(key)

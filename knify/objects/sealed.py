@@ -7,11 +7,11 @@ has been authenticated to its last byte, so nobody begins to unpack half an arch
 
 from __future__ import annotations
 
-import io
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import BinaryIO, cast
 
 import pyrage
 
@@ -43,7 +43,7 @@ class Sealed:
             except (pyrage.EncryptError, OSError) as failed:
                 raise source.error(f"sealing {key} failed: {failed}") from failed
             file.seek(0)
-            return self._store.put(key, _chunks(file))
+            return self._store.put(key, file)
 
     def open(self, key: str) -> base.Reader:
         """The plain bytes; ObjectMissing, or ObjectStoreError when damaged or not ours."""
@@ -59,11 +59,39 @@ class Sealed:
                 ) from failed
         size = file.tell()
         file.seek(0)
-        return base.Reader(file, size, _untranslated)
+        return base.Reader(file, size, contextlib.nullcontext)
 
-    def _temporary(self) -> IO[bytes]:
-        file = tempfile.SpooledTemporaryFile(max_size=SPOOL, dir=str(self._spool))
-        return cast(IO[bytes], file)
+    def _temporary(self) -> BinaryIO:
+        file = tempfile.SpooledTemporaryFile(  # noqa: SIM115  (its users close it)
+            max_size=SPOOL, dir=str(self._spool)
+        )
+        return cast(BinaryIO, file)
+
+
+class _Source:
+    """Bytes for the library to read; keeps the cause that the library would flatten to text."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._piece = memoryview(b"")
+        self._failed: BaseException | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes; empty at the end."""
+        try:
+            while not self._piece:
+                self._piece = memoryview(next(self._pieces))
+        except StopIteration:
+            return b""
+        except BaseException as failed:
+            self._failed = failed
+            raise
+        part, self._piece = self._piece[:size], self._piece[size:]
+        return bytes(part)
+
+    def error(self, message: str) -> BaseException:
+        """What the source itself raised, else an ObjectStoreError."""
+        return self._failed or errors.ObjectStoreError(message)
 
 
 def connect(config: settings.Settings, store: base.ObjectStore) -> Sealed:

@@ -222,6 +222,15 @@ class Executions:
         rank = self._client.zrank(index, x.id)
         return 1 if rank is None else int(rank) + 1
 
+    def queue_positions(self, found: Iterable[model.Execution]) -> dict[str, int]:
+        """`queue_position` of those among them that are pending, in one round trip."""
+        waiting = [x for x in found if x.state is State.PENDING]
+        pipe = self._client.pipeline(transaction=False)
+        for x in waiting:
+            pipe.zrank(keys.executions(x.tenant, state=State.PENDING), x.id)
+        ranks = pipe.execute() if waiting else []
+        return {x.id: (rank or 0) + 1 for x, rank in zip(waiting, ranks, strict=True)}
+
 
 def _encode(fields: dict[str, Any]) -> str:
     texts = {

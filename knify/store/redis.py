@@ -34,16 +34,22 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
 def connect(url: str, *, timeout: float = 1.5) -> Client:
     """A client whose calls fail within about `timeout` seconds instead of hanging.
 
-    One retry covers a connection that Redis closed while it was idle.
+    One retry covers a connection that Redis closed while it was idle; a silent one is not
+    asked twice, so that callers get their answer in time.
     """
     return redis.Redis.from_url(
         url,
         decode_responses=True,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        **keepalive(url),
     )
+
+
+def keepalive(url: str) -> dict[str, Any]:
+    """The option for connections over TCP; those over a Unix socket refuse it."""
+    return {} if url.startswith("unix:") else {"socket_keepalive": True}
 
 
 class Scripts:

@@ -117,3 +117,11 @@ class Registry:
             for workspace_id in self._client.zrevrange(keys.workspaces(tenant), 0, most - 1)
         ]
         return [workspace for workspace in found if workspace]
+
+    def remove_workspace(self, workspace: model.Workspace) -> None:
+        """Forget one version; the numbers of the others stay."""
+        pipe = self._client.pipeline(transaction=True)
+        pipe.zrem(keys.workspaces(workspace.tenant), workspace.id)
+        pipe.zrem(keys.workspaces(workspace.tenant, workspace.name), workspace.id)
+        pipe.delete(keys.workspace(workspace.id))
+        pipe.execute()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,9 +48,11 @@ class Streams:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def events(self, execution_id: str, *, after: int = 0) -> Iterator[model.Event]:
-        """The history behind event number `after`."""
-        for n, fields in self._read(keys.events(execution_id), after):
+    def events(
+        self, execution_id: str, *, after: int = 0, most: int | None = None
+    ) -> Iterator[model.Event]:
+        """The history behind event number `after`; all of it, or at most `most` in one read."""
+        for n, fields in self._read(keys.events(execution_id), after, most):
             yield model.Event(
                 n=n,
                 ts=int(fields["ts"]),
@@ -60,19 +62,21 @@ class Streams:
                 state=fields["state"] or None,
             )
 
-    def output(self, execution_id: str, *, after: int = 0) -> Iterator[Entry]:
-        """The output entries behind number `after`."""
-        for seq, fields in self._read(keys.output(execution_id), after):
+    def output(
+        self, execution_id: str, *, after: int = 0, most: int | None = None
+    ) -> Iterator[Entry]:
+        """The output entries behind number `after`; all, or at most `most` in one read."""
+        for seq, fields in self._read(keys.output(execution_id), after, most):
             d = json.loads(fields["d"])
             yield Entry(seq, d["t"], d.get("n"), d.get("s"), d.get("l"), tuple(d["e"]))
 
-    def _read(self, key: str, after: int) -> Iterator[tuple[int, dict[str, str]]]:
+    def _read(self, key: str, after: int, most: int | None) -> Iterator[tuple[int, dict[str, str]]]:
         while True:
-            page = self._client.xrange(key, f"({after}-0", "+", count=_PAGE)
+            page = self._client.xrange(key, f"({after}-0", "+", count=most or _PAGE)
             for entry_id, fields in page:
                 after = int(entry_id.partition("-")[0])
                 yield after, fields
-            if len(page) < _PAGE:
+            if most is not None or len(page) < _PAGE:
                 return
 
 
@@ -83,6 +87,20 @@ class Page:
     executions: list[model.Execution]
     total: int
     total_is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a record must hold beside its place in the indexes."""
+
+    job_type: str | None
+    metadata: Mapping[str, str]
+
+    def holds(self, job_type: str | None, metadata: str | None) -> bool:
+        if job_type is None or self.job_type not in (None, job_type):
+            return False
+        found = json.loads(metadata or "{}") if self.metadata else {}
+        return all(_as_text(found.get(name)) == text for name, text in self.metadata.items())
 
 
 class Listing:
@@ -100,6 +118,7 @@ class Listing:
         *,
         states: Sequence[str] = (),
         job_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         created_after: int | None = None,
         created_before: int | None = None,
         offset: int = 0,
@@ -107,14 +126,16 @@ class Listing:
     ) -> Page:
         """Executions newest first. `states` empty: any. Times in ms, exclusive.
 
-        With states and type together `total` is exact up to SCAN executions of these states.
+        `metadata`: values as text, compared with the user's texts, numbers and booleans.
+        With metadata, or states and type together, `total` is exact up to SCAN candidates.
         """
         indexes = [keys.executions(tenant, state=state) for state in states]
         indexes = indexes or [keys.executions(tenant, job_type=job_type)]
         low = f"({created_after}" if created_after is not None else "-inf"
         high = f"({created_before}" if created_before is not None else "+inf"
-        if states and job_type:
-            return self._filtered(indexes, low, high, job_type, offset, limit)
+        if metadata or (states and job_type):
+            wanted = _Wanted(job_type if states else None, metadata or {})
+            return self._filtered(indexes, low, high, wanted, offset, limit)
         pipe = self._client.pipeline(transaction=False)
         for index in indexes:
             pipe.zcount(index, low, high)
@@ -126,7 +147,7 @@ class Listing:
         return Page(self._records([name for name, _ in newest[offset:]]), sum(answers[::2]))
 
     def _filtered(
-        self, indexes: list[str], low: str, high: str, job_type: str, offset: int, limit: int
+        self, indexes: list[str], low: str, high: str, wanted: _Wanted, offset: int, limit: int
     ) -> Page:
         found = [
             pair
@@ -136,12 +157,18 @@ class Listing:
             )
         ]
         newest = [name for name, _ in heapq.nlargest(self.SCAN, found, key=_by_time)]
-        pipe = self._client.pipeline(transaction=False)
-        for name in newest:
-            pipe.hget(keys.execution(name), "job_type")
-        hits = [n for n, kind in zip(newest, pipe.execute(), strict=True) if kind == job_type]
+        hits = [name for name, row in self._rows(newest) if wanted.holds(*row)]
         page = self._records(hits[offset : offset + limit])
         return Page(page, len(hits), total_is_estimate=len(found) >= self.SCAN)
+
+    def _rows(self, names: list[str]) -> Iterator[tuple[str, list[str | None]]]:
+        """Type and metadata of each, a page of them per round trip."""
+        for start in range(0, len(names), _PAGE):
+            pipe = self._client.pipeline(transaction=False)
+            part = names[start : start + _PAGE]
+            for name in part:
+                pipe.hmget(keys.execution(name), "job_type", "metadata")
+            yield from zip(part, pipe.execute(), strict=True)
 
     def _records(self, names: list[str]) -> list[model.Execution]:
         pipe = self._client.pipeline(transaction=False)
@@ -152,3 +179,10 @@ class Listing:
 
 def _by_time(pair: tuple[str, float]) -> tuple[float, str]:
     return pair[1], pair[0]
+
+
+def _as_text(value: Any) -> str | None:
+    """A scalar as a query parameter writes it; None for what cannot be searched."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, bool | int | float) else None

@@ -1,0 +1,106 @@
+"""The application: all façades on one core."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from typing import IO, Any, cast
+
+import flask
+
+from api import auth, context, hub, smorest
+from api.artifacts import routes as artifacts
+from api.health import routes as health
+from api.jobs import routes as jobs
+from api.keys import routes as keys
+from api.output import routes as output
+from api.workspaces import routes as workspaces
+from knify import __version__, ids
+from knify import errors as tree
+from knify.core import Core
+from knify.objects import locate
+
+_SECURITY = {"type": "http", "scheme": "bearer", "description": "knify_live_<id>_<secret>"}
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+class Request(flask.Request):
+    """Uploads go to the installation's own folder, and are gone with the request."""
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        folder = locate.spool(context.core().settings)
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix="upload-")  # noqa: SIM115
+        flask.g.setdefault("uploads", []).append(file)
+        return cast(IO[bytes], file)
+
+
+def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
+    """The WSGI application. `no_auth`: everybody is the tenant `default` with all scopes."""
+    app = flask.Flask("knify", static_folder=None)
+    app.request_class = Request
+    app.config.update(_config(core), NO_AUTH=no_auth)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions[context.CORE] = core
+    app.extensions[context.HUB] = hub.Hub(core.settings.redis)
+    app.extensions["knify.keys"] = auth.Cache()
+    app.before_request(_before)
+    app.after_request(_after)
+    app.teardown_request(_drop_uploads)
+    _register(smorest.Api(app))
+    return app
+
+
+def _config(core: Core) -> dict[str, Any]:
+    return {
+        "API_TITLE": "Knify",
+        "API_VERSION": __version__,
+        "OPENAPI_VERSION": "3.1.0",
+        "OPENAPI_URL_PREFIX": None,  # our own route serves it, see api/health
+        "MAX_CONTENT_LENGTH": core.settings.max_body_bytes,
+        "MAX_FORM_PARTS": 16,
+        "PROPAGATE_EXCEPTIONS": False,
+    }
+
+
+def _register(api: smorest.Api) -> None:
+    api.spec.components.security_scheme("key", _SECURITY)
+    for module in (health, jobs, output, artifacts, workspaces, keys):
+        api.register_blueprint(module.blp)
+    flask_app = api._app
+    flask_app.extensions["knify.openapi"] = api.spec
+
+
+def _before() -> None:
+    sent = flask.request.headers.get("X-Request-Id", "")
+    flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else ids.new("req")
+    auth.check()
+    for name, value in (flask.request.view_args or {}).items():
+        if name.endswith("_id") and not _ID.fullmatch(value):  # no such key may reach Redis
+            raise tree.NotFound(f"no {name.removesuffix('_id')} {value[:200]}")
+
+
+def _after(response: flask.Response) -> flask.Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-Id"] = flask.g.request_id
+    return response
+
+
+def _drop_uploads(_: BaseException | None) -> None:
+    for file in flask.g.pop("uploads", ()):
+        file.close()
+
+

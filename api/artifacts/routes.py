@@ -1,0 +1,67 @@
+"""The files that a job created or changed."""
+
+from __future__ import annotations
+
+import flask
+
+from api import context, downloads
+from api.artifacts import view
+from api.smorest import Blueprint
+from knify import model
+from knify.services import artifacts
+
+blp = Blueprint("artifacts", __name__, description="The files that jobs made")
+
+_MAP = {"type": "object", "additionalProperties": True}
+_FILE = {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+_TAR = {"content": {"application/gzip": {"schema": {"type": "string"}}}}
+
+
+@blp.route("/jobs/<job_id>/artifacts")
+@blp.needs("read")
+@blp.response(200, _MAP)
+def get_artifacts(job_id: str) -> flask.Response:
+    """Path to content; large and binary files as a link."""
+    return flask.jsonify(view.contents(context.core().objects, _listing(job_id)))
+
+
+@blp.route("/jobs/<job_id>/artifacts.tar.gz")
+@blp.needs("read")
+@blp.doc(responses={200: _TAR})
+@blp.response(200)
+def download_all_artifacts(job_id: str) -> flask.Response:
+    """All files as one archive."""
+    body = view.archive(context.core().objects, _listing(job_id))
+    return downloads.attachment(body, f"{job_id}-artifacts.tar.gz", "application/gzip")
+
+
+@blp.route("/jobs/<job_id>/artifacts/<path:path>")
+@blp.needs("read")
+@blp.doc(responses={200: _FILE, 206: _FILE, 304: {"description": "Not modified"}})
+@blp.response(200)
+def download_artifact(job_id: str, path: str) -> flask.Response:
+    """One file, or a range of it."""
+    core = context.core()
+    context.core().store.executions.get(job_id, tenant=context.tenant())
+    return _send(artifacts.find(core, job_id, path))
+
+
+def _listing(job_id: str) -> list[model.Artifact]:
+    context.core().store.executions.get(job_id, tenant=context.tenant())
+    return artifacts.listing(context.core(), job_id)
+
+
+def _send(artifact: model.Artifact) -> flask.Response:
+    if downloads.unchanged(artifact.sha256):
+        return flask.Response(status=304, headers={"ETag": f'"{artifact.sha256}"'})
+    part = downloads.wanted_range(artifact.size, artifact.sha256)
+    first, behind = part or (0, artifact.size)
+    body = context.core().objects.open(artifact.key, first, behind)
+    name = artifact.path.rpartition("/")[2]
+    response = downloads.attachment(body, name, artifact.content_type, size=behind - first)
+    response.set_etag(artifact.sha256)
+    response.headers["Accept-Ranges"] = "bytes"
+    if part is not None:
+        response.status_code = 206
+        response.headers["Content-Range"] = f"bytes {first}-{behind - 1}/{artifact.size}"
+    return response

@@ -1,0 +1,36 @@
+"""What a handler may reach: the core, the stream hub, and who is asking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import flask
+
+from knify import model
+from knify.core import Core
+
+if TYPE_CHECKING:
+    from api.hub import Hub
+
+CORE = "knify.core"
+HUB = "knify.hub"
+
+
+def core() -> Core:
+    """The core that this application serves."""
+    return cast(Core, flask.current_app.extensions[CORE])
+
+
+def hub() -> Hub:
+    """The process's one subscription to Redis."""
+    return cast("Hub", flask.current_app.extensions[HUB])
+
+
+def key() -> model.ApiKey:
+    """The key that this request came with; only where the route needs one."""
+    return cast(model.ApiKey, flask.g.key)
+
+
+def tenant() -> str:
+    """Whose data this request may see."""
+    return key().tenant

@@ -1,0 +1,131 @@
+"""The one error handler: every failure becomes an envelope here, and only here a status number."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import flask
+import redis
+from werkzeug import exceptions as http
+
+from knify import errors
+
+RETRY_SECONDS = 2
+
+log = logging.getLogger(__name__)
+
+
+class NotReady(errors.KnifyError):
+    """This service cannot run jobs now."""
+
+    code = "NOT_READY"
+
+
+class UnsupportedMediaType(errors.BadRequest):
+    """The body's content type is not understood."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+#: What each error of the tree is in HTTP; a class not listed counts as its nearest parent.
+STATUS: Final[dict[type[BaseException], int]] = {
+    errors.KnifyError: 500,
+    errors.BadRequest: 400,
+    errors.TooLarge: 413,
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.SandboxExpired: 410,
+    errors.IdempotencyConflict: 422,
+    errors.LeaseLost: 409,
+    errors.StoreUnavailable: 503,
+    errors.ObjectStoreError: 503,
+    NotReady: 503,
+    UnsupportedMediaType: 415,
+}
+#: Codes of errors that the framework itself raises.
+_HTTP_CODES: Final = {
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    416: "RANGE_NOT_SATISFIABLE",
+}
+#: Replies by which Redis says that it cannot serve anybody now.
+_REDIS_AWAY: Final = (
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "BUSY ",
+    "UNBLOCKED",
+)
+
+
+def handle(failed: Exception) -> flask.typing.ResponseReturnValue:
+    """The answer to any exception that a request ended with."""
+    if isinstance(failed, http.HTTPException):
+        return _http(failed)
+    if isinstance(failed, redis.RedisError):
+        failed = of_redis(failed)
+    if isinstance(failed, errors.KnifyError):
+        return _known(failed)
+    log.error("request failed", exc_info=failed, extra={"request_id": flask.g.request_id})
+    return _internal()
+
+
+def of_redis(failed: redis.RedisError) -> Exception:
+    """StoreUnavailable when Redis is away or refuses everybody, else the error itself."""
+    away = isinstance(failed, redis.ConnectionError | redis.TimeoutError)
+    refuses = isinstance(failed, redis.ResponseError) and any(
+        word in str(failed) for word in _REDIS_AWAY
+    )
+    return errors.StoreUnavailable() if away or refuses else failed
+
+
+def envelope(message: str, detail: Any, code: str) -> dict[str, Any]:
+    """The body of an error in the Jobs API."""
+    return {"error": message, "detail": detail, "code": code}
+
+
+def status_of(failed: errors.KnifyError) -> int:
+    """The HTTP status of an error of the tree."""
+    return next(STATUS[kind] for kind in type(failed).__mro__ if kind in STATUS)
+
+
+def _known(failed: errors.KnifyError) -> flask.typing.ResponseReturnValue:
+    status = status_of(failed)
+    if status >= 500:
+        log.warning("%s: %s", failed.code, failed.message)
+    headers = {}
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="knify"'
+    body = envelope(failed.message, failed.detail, failed.code)
+    return flask.jsonify(body), status, headers
+
+
+def _http(failed: http.HTTPException) -> flask.typing.ResponseReturnValue:
+    status = failed.code or 500
+    if status < 400:  # a redirect, not an error
+        return failed.get_response()
+    if status == 500:
+        return _internal()
+    code = _HTTP_CODES.get(status, "BAD_REQUEST")
+    response = flask.jsonify(envelope(failed.description or failed.name, None, code))
+    response.status_code = status
+    for name, value in failed.get_headers():
+        if name.lower() not in ("content-type", "content-length"):  # keeps Allow, Content-Range
+            response.headers[name] = value
+    return response
+
+
+def _internal() -> flask.typing.ResponseReturnValue:
+    detail = {"request_id": flask.g.request_id}
+    message = "something went wrong here; the server's log has it under this request id"
+    return flask.jsonify(envelope(message, detail, "INTERNAL_ERROR")), 500

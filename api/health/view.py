@@ -1,0 +1,53 @@
+"""Whether this service can run jobs, and if not, why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from api import errors as api_errors
+from knify import errors
+from knify.core import Core
+
+
+def readiness(core: Core) -> dict[str, str]:
+    """`ok` or the reason, for each thing that jobs need; no reason names an address."""
+    return {"redis": _redis(core), "object_store": _objects(core), "nodes": _nodes(core)}
+
+
+def require_ready(core: Core) -> dict[str, Any]:
+    """The answer of a service that can run jobs; NotReady with the reasons."""
+    checks = readiness(core)
+    broken = [f"{name}: {text}" for name, text in checks.items() if text != "ok"]
+    if broken:
+        raise api_errors.NotReady(f"not ready: {'; '.join(broken)}", detail=checks)
+    return {"status": "ok", "checks": checks}
+
+
+def _redis(core: Core) -> str:
+    try:
+        core.store.registry.ping()
+    except redis.RedisError:
+        return "does not answer"
+    return "ok"
+
+
+def _objects(core: Core) -> str:
+    try:
+        core.objects.check()
+    except errors.KnifyError as failed:
+        return failed.message
+    return "ok"
+
+
+def _nodes(core: Core) -> str:
+    try:
+        found = core.store.registry.nodes()
+    except redis.RedisError:
+        return "not known without redis"
+    if not found:
+        return "no worker has said that it lives"
+    if not any(facts.get("podman") == "ok" for facts in found.values()):
+        return "podman does not answer on any node"
+    return "ok"

@@ -1,0 +1,165 @@
+"""One subscription to Redis per process, however many clients follow streams.
+
+A message is only a hint that something can be read: each client has one flag, so a slow client
+costs nothing and a lost message costs one heartbeat.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from knify.store import keys
+from knify.store import redis as store_redis
+
+QUIET_SECONDS = 10.0  # without any word, ask whether the connection lives
+READERS = 16  # connections that may read streams at one time
+
+log = logging.getLogger(__name__)
+
+
+class Waiter:
+    """One client's interest in one execution; use it with `with`."""
+
+    def __init__(self, hub: Hub, channel: str) -> None:
+        self._hub = hub
+        self._channel = channel
+        self._flag = threading.Event()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there may be something new; False after `seconds` without a hint."""
+        heard = self._flag.wait(max(0.0, seconds))
+        self._flag.clear()
+        return heard
+
+    def wake(self) -> None:
+        """Something may be new."""
+        self._flag.set()
+
+    def __enter__(self) -> Self:
+        """Listen from now on; the flag is raised once the subscription stands."""
+        self._hub.add(self._channel, self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Listen no more."""
+        self._hub.remove(self._channel, self)
+
+
+class Hub:
+    """Owns the connection and its thread, which begins with the first waiter."""
+
+    def __init__(self, redis_url: str) -> None:
+        """Nothing is sent yet."""
+        # RESP2: there, a subscribed connection's replies are all plain lists.
+        client = redis.Redis.from_url(
+            redis_url, protocol=2, decode_responses=True, socket_timeout=None,
+            socket_connect_timeout=1.5, health_check_interval=0, **store_redis.keepalive(redis_url),
+        )  # fmt: skip
+        self._pool: Any = client.connection_pool
+        self._lock = threading.Lock()
+        self._waiters: dict[str, set[Waiter]] = {}
+        self._connection: Any = None
+        self._thread: threading.Thread | None = None
+        self.reading = threading.BoundedSemaphore(READERS)
+
+    def waiter(self, execution_id: str) -> Waiter:
+        """For whoever follows this execution."""
+        return Waiter(self, keys.execution(execution_id))
+
+    def channels(self) -> list[str]:
+        """What is listened to now."""
+        with self._lock:
+            return sorted(self._waiters)
+
+    def add(self, channel: str, waiter: Waiter) -> None:
+        """Subscribe if nobody did."""
+        with self._lock:
+            known = self._waiters.setdefault(channel, set())
+            known.add(waiter)
+            if len(known) == 1:
+                self._send("SUBSCRIBE", channel)
+            else:
+                waiter.wake()
+            self._start()
+
+    def remove(self, channel: str, waiter: Waiter) -> None:
+        """Unsubscribe with the last one."""
+        with self._lock:
+            known = self._waiters.get(channel, set())
+            known.discard(waiter)
+            if not known and self._waiters.pop(channel, None) is not None:
+                self._send("UNSUBSCRIBE", channel)
+
+    def _start(self) -> None:
+        """Under the lock. A thread made before a fork would be lost in the child."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, daemon=True, name="hub")
+            self._thread.start()
+
+    def _send(self, *words: str) -> None:
+        """Under the lock. A failure is the reading side's to mend."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.send_command(*words, check_health=False)
+        except (redis.RedisError, OSError) as failed:
+            log.warning("hub: %s", failed)
+            self._connection = None  # the reading thread sees that and connects anew
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._read(self._connect())
+            except (redis.RedisError, OSError) as failed:
+                log.warning("hub: the connection to Redis is gone: %s", failed)
+            self._disconnect()
+            time.sleep(0.5)
+
+    def _connect(self) -> Any:
+        connection = self._pool.make_connection()
+        connection.connect()
+        with self._lock:
+            self._connection = connection
+            if self._waiters:
+                self._send("SUBSCRIBE", *self._waiters)
+            else:  # a connection without any subscription may PING too
+                self._send("PING")
+        return connection
+
+    def _disconnect(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+
+    def _read(self, connection: Any) -> None:
+        asked = False
+        while self._connection is connection:
+            if connection.can_read(QUIET_SECONDS):
+                self._heard(connection.read_response())
+                asked = False
+            elif asked:
+                raise redis.ConnectionError("no answer to PING")
+            else:
+                asked = True
+                with self._lock:
+                    self._send("PING")
+
+    def _heard(self, reply: Any) -> None:
+        """A message, or the word that a subscription stands: wake the channel's waiters."""
+        if isinstance(reply, list) and reply[0] in ("message", "subscribe"):
+            with self._lock:
+                waiters = list(self._waiters.get(reply[1], ()))
+            for waiter in waiters:
+                waiter.wake()

@@ -1,0 +1,108 @@
+"""Jobs: submit, list, show, continue, cancel, clean up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from api import bodies, context, paging
+from api.jobs import schemas, view
+from api.smorest import Blueprint
+from knify import errors, model
+from knify.services import artifacts, jobs
+
+blp = Blueprint("jobs", __name__, description="Work, each piece in its own sandbox")
+
+
+@blp.route("/jobs", methods=["POST"])
+@blp.needs("write")
+@blp.arguments(schemas.NewJob)
+@blp.response(200, schemas.Accepted)
+def create_job(body: dict[str, Any]) -> flask.Response:
+    """Submit a job."""
+    accepted = jobs.submit(context.core(), context.tenant(), _submission(body))
+    return _accepted(view.accepted(accepted.execution), accepted.replayed)
+
+
+@blp.route("/jobs")
+@blp.needs("read")
+@blp.arguments(schemas.Filters, location="query")
+@blp.response(200, schemas.Job(many=True))
+def list_jobs(query: dict[str, Any]) -> flask.Response:
+    """List jobs, newest first."""
+    asked = paging.window(query.pop("page", None), query.pop("limit", None))
+    states = [s for status in query.pop("status", ()) for s in view.STATES_OF[status]]
+    page = context.core().store.listing.page(
+        context.tenant(), states=states, offset=asked.offset, limit=asked.limit, **query
+    )
+    rows = _rows(page.executions)
+    return paging.respond(rows, page.total, asked, is_estimate=page.total_is_estimate)
+
+
+@blp.route("/jobs/<job_id>")
+@blp.needs("read")
+@blp.response(200, schemas.JobDetail)
+def get_job(job_id: str) -> flask.Response:
+    """Show a job with its history and the names of its files."""
+    x = context.core().store.executions.get(job_id, tenant=context.tenant())
+    events = context.core().store.streams.events(x.id)
+    return flask.jsonify(view.detail(_rows([x])[0], events, _files(x)))
+
+
+@blp.route("/jobs/<job_id>/continue", methods=["POST"])
+@blp.needs("write")
+@blp.arguments(schemas.NewJob)
+@blp.response(200, schemas.Continued)
+def continue_job(body: dict[str, Any], job_id: str) -> flask.Response:
+    """Submit a job as the next turn of another one's sandbox."""
+    accepted = jobs.continue_(context.core(), context.tenant(), job_id, _submission(body))
+    return _accepted(view.continued(accepted.execution), accepted.replayed)
+
+
+@blp.route("/jobs/<job_id>/cancel", methods=["POST"])
+@blp.needs("write")
+@blp.doc(requestBody={"content": {"application/json": {"schema": schemas.Cancellation}}})
+@blp.response(200, schemas.Accepted)
+def cancel_job(job_id: str) -> flask.Response:
+    """Ask for a job's cancellation; harmless when it has ended."""
+    body = schemas.load(schemas.Cancellation(), bodies.read_optional())
+    reason = body.get("reason", "cancelled by request")
+    x = jobs.cancel(context.core(), context.tenant(), job_id, reason)
+    return flask.jsonify({"job_id": x.id, "status": view.STATUS[x.state]})
+
+
+@blp.route("/jobs/<job_id>/cleanup", methods=["POST"])
+@blp.needs("write")
+@blp.arguments(schemas.Cleanup, location="query")
+@blp.response(200, schemas.CleanedUp)
+def clean_up_job(query: dict[str, Any], job_id: str) -> flask.Response:
+    """Delete the job's sandbox for good."""
+    jobs.clean_up(context.core(), context.tenant(), job_id, force=query["force"])
+    return flask.jsonify({"success": True, "message": "Sandbox cleaned up successfully"})
+
+
+def _submission(body: dict[str, Any]) -> jobs.Submission:
+    return jobs.Submission(body["spec"], name=body.get("name"), **bodies.idempotency())
+
+
+def _accepted(body: dict[str, Any], replayed: bool) -> flask.Response:
+    response = flask.jsonify(body)
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _rows(found: list[model.Execution]) -> list[dict[str, Any]]:
+    positions = context.core().store.executions.queue_positions(found)
+    return [view.job(x, positions.get(x.id)) for x in found]
+
+
+def _files(x: model.Execution) -> dict[str, Any]:
+    """Names only; a job can be looked at while the object store is away."""
+    if x.completed_at is None:
+        return {"files": []}
+    try:
+        return {"files": [a.path for a in artifacts.listing(context.core(), x.id)]}
+    except errors.ObjectStoreError as failed:
+        return {"files": [], "error": failed.message}

@@ -1,0 +1,259 @@
+"""The shape of requests and answers about jobs. What a value means is `knify/spec.py`'s business."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from api import paging, smorest
+from api.jobs import view
+from knify import clock, spec
+
+MAX_NAME = 200  # characters
+MAX_METADATA = 16 * 1024  # characters as JSON
+MAX_FILTERS = 8  # metadata keys in one search
+MAX_FILTER_KEY = 64  # characters
+
+#: Fields of job types that this version does not have.
+LATER: Final = frozenset(
+    {
+        "agent", "model", "session_id", "user_id", "time_range", "secrets", "allowed_hosts",
+        "allowed_tools", "mcp_config", "max_turns", "system_prompt", "max_tokens", "max_cost_usd",
+    }
+)  # fmt: skip
+_TYPES: Final[dict[str, str]] = {"str": "string", "int": "integer", "float": "number"}
+
+
+class Exact(fields.Field[Any]):
+    """A value of exactly these JSON types: no text for a number, no boolean for an integer."""
+
+    def __init__(self, *types: type, of: type | None = None, **kwargs: Any) -> None:
+        """`of`: the type of a list's items or of an object's values."""
+        names = [_TYPES.get(kind.__name__, "list" if kind is list else "object") for kind in types]
+        self._types, self._of, self._words = types, of, " or ".join(names)
+        super().__init__(metadata={"type": _openapi(types)}, **kwargs)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        if type(value) not in self._types:
+            raise ma.ValidationError(f"must be a {self._words}")
+        inner: Any = value.items() if type(value) is dict else enumerate(value)
+        wrong = type(value) in (list, dict) and self._of is not None
+        for name, item in inner if wrong else ():
+            if type(item) is not self._of:
+                raise ma.ValidationError({str(name): ["must be a string"]})
+        return value
+
+
+def _openapi(types: tuple[type, ...]) -> str | list[str]:
+    names = {str: "string", int: "integer", float: "number", list: "array", dict: "object"}
+    found = list(dict.fromkeys(names[kind] for kind in types))
+    return found[0] if len(found) == 1 else found
+
+
+def _not_known(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f": did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
+    return f"unknown field{hint}"
+
+
+class Strict(ma.Schema):
+    """Unknown fields are refused, with the nearest known name."""
+
+    @ma.pre_load
+    def _refuse_unknown(self, data: Any, **_: Any) -> Any:
+        if not isinstance(data, dict):
+            raise ma.ValidationError("must be an object")
+        unknown = [name for name in data if name not in self.fields]
+        if unknown:
+            raise ma.ValidationError({n: [self._complaint(n)] for n in unknown})
+        return data
+
+    def _complaint(self, name: str) -> str:
+        return _not_known(name, list(self.fields))
+
+
+class Spec(Strict):
+    """JSON types only; each job type's own rules are checked afterwards."""
+
+    job_type = Exact(str, required=True)
+    prompt = Exact(str)
+    command = Exact(str, list, of=str)
+    image = Exact(str)
+    workspace_path = Exact(str)
+    env = Exact(dict, of=str)
+    metadata = Exact(dict)
+    timeout = Exact(str, int, float)
+    hang_timeout = Exact(str, int, float)
+    network_mode = Exact(str)
+    cpus = Exact(int, float)
+    memory = Exact(str, int)
+    disk = Exact(str, int)
+    artifact_patterns = Exact(list, of=str)
+    priority = Exact(int)
+
+    @ma.pre_load
+    def _a_type_first(self, data: Any, **_: Any) -> Any:
+        """Of a job type that does not exist, say that, not which of its fields we lack."""
+        kind = data.get("job_type") if isinstance(data, dict) else None
+        if isinstance(kind, str) and kind not in spec.JOB_TYPES:
+            return {"job_type": kind}
+        return data
+
+    @ma.validates("metadata")
+    def _small(self, value: dict[str, Any], **_: Any) -> None:
+        if len(json.dumps(value)) > MAX_METADATA:
+            raise ma.ValidationError(f"must have at most {MAX_METADATA} characters as JSON")
+
+    def _complaint(self, name: str) -> str:
+        if name in LATER:
+            kinds = ", ".join(sorted(spec.JOB_TYPES))
+            return f"not available in this version, whose job types are {kinds}"
+        return super()._complaint(name)
+
+
+class NewJob(Strict):
+    """The body of `POST /jobs` and of `POST /jobs/{id}/continue`."""
+
+    spec = fields.Nested(Spec, required=True)
+    name = Exact(str, validate=validate.Length(1, MAX_NAME))
+
+
+class Cancellation(Strict):
+    """The optional body of `POST /jobs/{id}/cancel`."""
+
+    reason = Exact(str, validate=validate.Length(1, 500))
+
+
+class Cleanup(ma.Schema):
+    """The query of `POST /jobs/{id}/cleanup`."""
+
+    force = fields.Boolean(load_default=False)
+
+
+class Filters(ma.Schema):
+    """The query of `GET /jobs`."""
+
+    page = fields.Integer(validate=validate.Range(1, paging.MAX_PAGE))
+    limit = fields.Integer(validate=validate.Range(1, paging.MAX_LIMIT))
+    status = fields.String(metadata={"description": "one or several, with commas"})
+    job_type = fields.String()
+    created_after = fields.String(metadata={"format": "date-time"})
+    created_before = fields.String(metadata={"format": "date-time"})
+    metadata = fields.Dict(
+        keys=fields.String(), values=fields.String(), load_default=dict,
+        metadata={"description": "written `metadata.KEY=VALUE`"},
+    )  # fmt: skip
+
+    @ma.pre_load
+    def _gather_metadata(self, data: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        plain = {k: data[k] for k in data if not k.startswith("metadata.")}
+        known = [name for name in self.fields if name != "metadata"]
+        for name in plain:
+            if name not in known:
+                raise ma.ValidationError({name: [_not_known(name, [*known, "metadata.KEY"])]})
+        wanted = {k.removeprefix("metadata."): data[k] for k in data if k not in plain}
+        if len(wanted) > MAX_FILTERS:
+            raise ma.ValidationError(f"at most {MAX_FILTERS} metadata keys", "metadata")
+        if any(not 0 < len(name) <= MAX_FILTER_KEY for name in wanted):
+            raise ma.ValidationError(f"a key has 1 to {MAX_FILTER_KEY} characters", "metadata")
+        return plain | {"metadata": wanted}
+
+    @ma.post_load
+    def _values(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        for name in ("created_after", "created_before"):
+            if name in data:
+                data[name] = _moment(name, data[name])
+        if "status" in data:
+            data["status"] = [_status(part) for part in data["status"].split(",")]
+        return data
+
+
+def _moment(name: str, text: str) -> int:
+    try:
+        return clock.parse_rfc3339(text.replace(" ", "+"))  # an unescaped + came as a space
+    except ValueError as failed:
+        raise ma.ValidationError("must be an RFC 3339 time such as 2026-01-31T10:00:00Z", name) \
+            from failed  # fmt: skip
+
+
+def _status(text: str) -> str:
+    if text not in view.STATES_OF:
+        raise ma.ValidationError(f"must be of {', '.join(view.STATES_OF)}", "status")
+    return text
+
+
+class Accepted(ma.Schema):
+    """What `POST /jobs` answers."""
+
+    job_id = fields.String(required=True)
+    status = fields.String(required=True)
+
+
+class Continued(Accepted):
+    """What `POST /jobs/{id}/continue` answers."""
+
+    parent_job_id = fields.String(required=True)
+    sandbox_id = fields.String(required=True)
+    cursor_session_id = fields.String(required=True, allow_none=True)
+
+
+class CleanedUp(ma.Schema):
+    """What `POST /jobs/{id}/cleanup` answers."""
+
+    success = fields.Boolean(required=True)
+    message = fields.String(required=True)
+
+
+class Event(ma.Schema):
+    """One step of a job's history."""
+
+    n = fields.Integer(required=True)
+    ts = fields.DateTime(required=True)
+    stage = fields.String(required=True)
+    level = fields.String(required=True)
+    detail = fields.String(required=True)
+    state = fields.String(allow_none=True)
+
+
+class Job(ma.Schema):
+    """One job."""
+
+    id = fields.String(required=True)
+    name = fields.String(allow_none=True)
+    spec = fields.Dict(required=True)
+    status = fields.String(validate=validate.OneOf(list(view.STATES_OF)))
+    state = fields.String()
+    metadata = fields.Dict()
+    created_at = fields.DateTime()
+    started_at = fields.DateTime(allow_none=True)
+    completed_at = fields.DateTime(allow_none=True)
+    sandbox_id = fields.String(allow_none=True)
+    cursor_session_id = fields.String(allow_none=True)
+    parent_job_id = fields.String(allow_none=True)
+    usage = fields.Dict(allow_none=True)
+    exit_code = fields.Integer(allow_none=True)
+    error = fields.String(allow_none=True)
+    queue_position = fields.Integer(metadata={"description": "while pending"})
+
+
+class JobDetail(Job):
+    """One job with its history and the names of its files."""
+
+    events = fields.List(fields.Nested(Event))
+    artifacts = fields.Dict()
+
+
+def load(schema: ma.Schema, body: Any) -> dict[str, Any]:
+    """A body that the route decorators do not read; BadRequest as they say it."""
+    try:
+        loaded: dict[str, Any] = schema.load(body)
+    except ma.ValidationError as failed:
+        raise smorest.problem(failed) from failed
+    return loaded

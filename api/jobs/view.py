@@ -1,0 +1,87 @@
+"""An execution as the Jobs API shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from knify import clock, model
+from knify.lifecycle import State
+
+#: The whole state table in the Jobs API's five words.
+STATUS: Final[dict[State, str]] = {
+    State.PENDING: "pending",
+    State.STAGING: "pending",
+    State.PROVISIONING: "pending",
+    State.READY: "running",
+    State.RUNNING: "running",
+    State.COMPLETING: "running",
+    State.COMPLETED: "completed",
+    State.FAILED: "failed",
+    State.FAILED_PRESERVED: "failed",
+    State.CANCELLED: "cancelled",
+}
+#: The other way round: what a status in a filter stands for.
+STATES_OF: Final[dict[str, tuple[State, ...]]] = {
+    status: tuple(state for state, shown in STATUS.items() if shown == status)
+    for status in dict.fromkeys(STATUS.values())
+}
+
+
+def job(x: model.Execution, queue_position: int | None = None) -> dict[str, Any]:
+    """One job as a list shows it."""
+    shown = {
+        "id": x.id,
+        "name": x.name,
+        "spec": x.request,
+        "status": STATUS[x.state],
+        "state": x.state.value,
+        "metadata": x.metadata,
+        "created_at": clock.rfc3339(x.created_at),
+        "started_at": _time(x.started_at),
+        "completed_at": _time(x.completed_at),
+        "sandbox_id": x.sandbox_id,
+        "cursor_session_id": x.session_id,
+        "parent_job_id": x.parent_id,
+        "usage": None,
+        "exit_code": x.exit_code,
+        "error": x.error,
+    }
+    return shown if queue_position is None else shown | {"queue_position": queue_position}
+
+
+def detail(
+    shown: dict[str, Any], events: Iterable[model.Event], artifacts: dict[str, Any]
+) -> dict[str, Any]:
+    """One job with its history and the names of its files."""
+    return shown | {"events": [event(e) for e in events], "artifacts": artifacts}
+
+
+def event(e: model.Event) -> dict[str, Any]:
+    """One step of a history."""
+    return {
+        "n": e.n,
+        "ts": clock.rfc3339(e.ts),
+        "stage": e.stage,
+        "level": e.level,
+        "detail": e.detail,
+        "state": e.state,
+    }
+
+
+def accepted(x: model.Execution) -> dict[str, Any]:
+    """The answer to a submission: always the first one's, also when it is replayed later."""
+    return {"job_id": x.id, "status": STATUS[State.PENDING]}
+
+
+def continued(x: model.Execution) -> dict[str, Any]:
+    """The answer to a continuation."""
+    return accepted(x) | {
+        "parent_job_id": x.parent_id,
+        "sandbox_id": x.sandbox_id,
+        "cursor_session_id": x.session_id,
+    }
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else clock.rfc3339(ms)

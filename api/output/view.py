@@ -1,0 +1,106 @@
+"""Stored streams as frames and as arrays: the history, the neutral output, the raw lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from api.jobs import view
+from api.streams import ALL_OF_IT, Frame, Position
+from knify import clock, model
+from knify.core import Core
+from knify.lifecycle import TERMINAL
+from knify.store.streams import Entry
+
+PAGE = 200  # entries read at a time
+
+
+class Events:
+    """The history; ids are event numbers."""
+
+    dotted = False
+
+    def __init__(self, core: Core, x: model.Execution) -> None:
+        self.x, self.newest = x, x.events
+        self._core = core
+
+    def page(self, after: Position) -> Sequence[Frame]:
+        """See `Source`."""
+        found = self._core.store.streams.events(self.x.id, after=after[0], most=PAGE)
+        return [
+            Frame((e.n, ALL_OF_IT), str(e.n), view.event(e), last=e.state in TERMINAL)
+            for e in found
+        ]
+
+    def over(self) -> bool:
+        """See `Source`."""
+        return _over(self._core, self.x)
+
+
+class Output:
+    """The output; ids are `entry.event`, or entry numbers when it is `raw`."""
+
+    def __init__(self, core: Core, x: model.Execution, *, raw: bool) -> None:
+        self.x, self.newest, self.dotted = x, x.entries, not raw
+        self._core = core
+        self._frames = _raw_frames if raw else _neutral_frames
+
+    def page(self, after: Position) -> Sequence[Frame]:
+        """See `Source`. An entry without anything to show still moves the position."""
+        behind = after[0] if after[1] == ALL_OF_IT else after[0] - 1
+        entries = self._core.store.streams.output(self.x.id, after=behind, most=PAGE)
+        return [f for e in entries for f in self._frames(e) if f.position > after]
+
+    def over(self) -> bool:
+        """See `Source`."""
+        return _over(self._core, self.x)
+
+
+def _over(core: Core, x: model.Execution) -> bool:
+    now = core.store.executions.find(x.id)
+    return now is None or now.completed_at is not None
+
+
+def _neutral_frames(entry: Entry) -> list[Frame]:
+    frames = [
+        Frame((entry.seq, i), f"{entry.seq}.{i}", event, last=event["type"] == "completed")
+        for i, event in enumerate(entry.events)
+    ]
+    return frames or [Frame((entry.seq, ALL_OF_IT), "", None)]
+
+
+def _raw_frames(entry: Entry) -> list[Frame]:
+    shown = None if entry.n is None else raw_line(entry)
+    last = any(event["type"] == "completed" for event in entry.events)
+    return [Frame((entry.seq, ALL_OF_IT), str(entry.seq), shown, last=last)]
+
+
+def raw_line(entry: Entry) -> dict[str, Any]:
+    """One of the agent's own lines."""
+    return {
+        "n": entry.n,
+        "stream": entry.stream,
+        "line": entry.line,
+        "timestamp": clock.rfc3339(entry.ts),
+    }
+
+
+def array(core: Core, x: model.Execution, *, raw: bool) -> Iterator[str]:
+    """`{"events": […]}` in pieces, however long the output is."""
+    entries = core.store.streams.output(x.id)
+    if raw:
+        return _array(raw_line(entry) for entry in entries if entry.n is not None)
+    return _array(event for entry in entries for event in entry.events)
+
+
+def _array(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    pieces, size, comma = ['{"events":['], 0, ""
+    for row in rows:
+        text = comma + json.dumps(row, separators=(",", ":"))
+        pieces.append(text)
+        size, comma = size + len(text), ","
+        if size > 64 * 1024:
+            yield "".join(pieces)
+            pieces, size = [], 0
+    yield "".join([*pieces, "]}\n"])

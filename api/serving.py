@@ -1,0 +1,65 @@
+"""gunicorn around the application, without files of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import Any, Final
+
+from gunicorn.app.base import BaseApplication
+
+from api import app
+from knify import core as core_module
+from knify import errors, settings
+
+#: One process: streams of one process share one subscription. More cores: more API processes.
+OPTIONS: Final[dict[str, Any]] = {
+    "worker_class": "gevent",
+    "workers": 1,
+    "worker_connections": 4_000,
+    "graceful_timeout": 5,
+    "keepalive": 30,
+    "control_socket_disable": True,
+    "limit_request_line": 8_190,
+    "limit_request_fields": 64,
+    "errorlog": "-",
+}
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """The application is made in the worker process: connections do not survive a fork."""
+
+    def __init__(self, config: settings.Settings, *, no_auth: bool) -> None:
+        self._config = config
+        self._no_auth = no_auth
+        super().__init__()
+
+    def load_config(self) -> None:
+        """See gunicorn."""
+        bind = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        options = OPTIONS | {"bind": f"{bind}:{self._config.port}"}
+        for name, value in (options | {"loglevel": self._config.log_level}).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The WSGI application."""
+        return app.create_app(core_module.connect(self._config), no_auth=self._no_auth)
+
+
+def run(config: settings.Settings | None = None, *, no_auth: bool = False) -> None:
+    """Serve until a signal comes. ConfigError when no keys shall guard a public address."""
+    config = config or settings.load()
+    if no_auth and not is_loopback(config.host):
+        raise errors.ConfigError(f"--no-auth serves only on loopback, not on {config.host}")
+    logging.basicConfig(
+        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    Server(config, no_auth=no_auth).run()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,99 @@
+"""flask-smorest bent to our rules, in this one file: strict bodies, our errors, keys per route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import flask
+import flask_smorest
+import marshmallow as ma
+from webargs.flaskparser import FlaskParser
+
+from api import auth, bodies
+from api import errors as api_errors
+from knify import errors
+
+Decorator = Callable[[auth.View], auth.View]
+
+
+class ErrorSchema(ma.Schema):
+    """The envelope of every error."""
+
+    error = ma.fields.String(required=True, metadata={"description": "for people"})
+    detail = ma.fields.Raw(metadata={"description": "context, such as the field's path"})
+    code = ma.fields.String(required=True, metadata={"description": "stable, for programs"})
+
+
+class Parser(FlaskParser):
+    """Reads bodies by `api.bodies`; whatever is wrong is a BadRequest that names the field."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+    DEFAULT_UNKNOWN_BY_LOCATION = FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION | {"query": None}
+
+    def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
+        """See `bodies.read`."""
+        return bodies.read()
+
+    def handle_error(
+        self, error: ma.ValidationError, req: flask.Request, schema: ma.Schema, **_: Any
+    ) -> NoReturn:
+        """Name the first problem, list all of them."""
+        raise problem(error) from error
+
+
+def problem(error: ma.ValidationError) -> errors.BadRequest:
+    """A schema's complaints as one BadRequest; the location's name (json, query) is left out."""
+    messages: Any = error.messages
+    if isinstance(messages, dict) and set(messages) <= {"json", "query", "form", "headers"}:
+        messages = {k: v for inner in messages.values() for k, v in _named(inner).items()}
+    found = list(_flat(messages, ""))
+    field, text = found[0] if found else ("", "not valid")
+    detail: dict[str, Any] = {"field": field}
+    if len(found) > 1:
+        detail["problems"] = [{"field": name, "message": words} for name, words in found[:20]]
+    return errors.BadRequest(f"{field}: {text}" if field else text, detail=detail)
+
+
+def _named(inner: Any) -> dict[str, Any]:
+    return inner if isinstance(inner, dict) else {"_schema": inner}
+
+
+def _flat(messages: Any, path: str) -> Any:
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            below = path if name == "_schema" else f"{path}.{name}".lstrip(".")
+            yield from _flat(inner, below)
+    elif isinstance(messages, list):
+        for text in messages:
+            yield from _flat(text, path)
+    else:
+        yield path, str(messages)
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """Routes whose operation id is the handler's name and which say which key they need."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def needs(self, scope: str) -> Decorator[auth.View]:
+        """The handler's scope, for `auth.check` and for the documentation."""
+
+        def mark(view: auth.View) -> auth.View:
+            security: list[dict[str, list[str]]] = [] if scope == auth.PUBLIC else [{"key": []}]
+            doc = getattr(view, "_apidoc", {})
+            manual = {"operationId": view.__name__, "security": security}
+            doc["manual_doc"] = doc.get("manual_doc", {}) | manual
+            view._apidoc = doc  # type: ignore[attr-defined]
+            return auth.needs(scope)(view)
+
+        return mark
+
+
+class Api(flask_smorest.Api):
+    """Our error handler instead of its own."""
+
+    ERROR_SCHEMA = ErrorSchema
+
+    def _register_error_handlers(self) -> None:
+        self._app.register_error_handler(Exception, api_errors.handle)

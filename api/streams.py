@@ -1,0 +1,140 @@
+"""Server-sent events: a stored stream, replayed and then followed, resumable at every frame.
+
+Frames have `id:` and `data:` only, so that the plain `onmessage` of browsers sees all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import flask
+import redis
+
+from api import auth, context
+from api.hub import Hub, Waiter
+from knify import errors, model
+
+HEARTBEAT_SECONDS = 15.0
+_POSITION = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))?")
+
+log = logging.getLogger(__name__)
+
+#: Where a client is: number of the entry, and within it the number of the event.
+Position = tuple[int, int]
+ALL_OF_IT = 10**9  # behind every event of an entry
+START: Position = (0, ALL_OF_IT)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One server-sent event; without `data` it only moves the position."""
+
+    position: Position
+    id: str
+    data: dict[str, Any] | None
+    last: bool = False  # nothing follows it
+
+    def text(self) -> str:
+        """As it goes over the wire. JSON escapes every line break, so it is one line."""
+        if self.data is None:
+            return ""
+        return f"id: {self.id}\ndata: {json.dumps(self.data, separators=(',', ':'))}\n\n"
+
+
+class Source(Protocol):
+    """One execution's stored stream as frames."""
+
+    x: model.Execution  # as it was when the request came
+    newest: int  # number of its newest entry then
+    dotted: bool  # ids are `entry.event` instead of `entry`
+
+    def page(self, after: Position) -> Sequence[Frame]:
+        """Some frames behind `after`, in order; empty when there are none now."""
+
+    def over(self) -> bool:
+        """Whether nothing will be added any more."""
+
+
+def respond(source: Source) -> flask.Response:
+    """The stream from where the client was; 204 when it has seen the end."""
+    after = position(dotted=source.dotted)
+    if after != START and after[0] > source.newest:
+        raise _bad("Last-Event-ID is ahead of this stream")
+    if after != START and source.x.completed_at is not None and not _left(source, after):
+        return flask.Response(status=204)
+    core, key = context.core(), context.key()
+    body = follow(context.hub(), source, after, allowed=lambda: auth.still_valid(core, key))
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return flask.Response(body, mimetype="text/event-stream", headers=headers)
+
+
+def _left(source: Source, after: Position) -> bool:
+    """Whether a stream that is over holds anything behind this position."""
+    while frames := source.page(after):
+        if any(frame.data is not None for frame in frames):
+            return True
+        after = frames[-1].position
+    return False
+
+
+def position(*, dotted: bool) -> Position:
+    """From `Last-Event-ID`, which a reconnecting client sends, else from `?after=`."""
+    header = flask.request.headers.get("Last-Event-ID")
+    text = header if header is not None else flask.request.args.get("after", "")
+    if text in ("", "0"):
+        return START
+    match = _POSITION.fullmatch(text)
+    if match is None or (match[2] is not None and not dotted):
+        raise _bad(f"not an event id of this stream: {text[:100]!r}")
+    return int(match[1]), int(match[2]) if match[2] else ALL_OF_IT
+
+
+def _bad(message: str) -> errors.BadRequest:
+    return errors.BadRequest(message, detail={"field": "Last-Event-ID"})
+
+
+def follow(
+    hub: Hub, source: Source, after: Position, *, allowed: Callable[[], bool] = lambda: True
+) -> Iterator[str]:
+    """Everything behind `after` as text, until the stream's end, or while Redis answers."""
+    yield ": stream\n\n"  # sent at once, so that the client knows that it is connected
+    try:
+        with hub.waiter(source.x.id) as waiter:
+            yield from _follow(hub, waiter, source, after, allowed)
+    except (redis.RedisError, errors.KnifyError) as failed:
+        log.warning("the stream of %s ends early: %s", source.x.id, failed)
+        yield ": ended early, connect again\n\n"
+
+
+def _follow(
+    hub: Hub, waiter: Waiter, source: Source, after: Position, allowed: Callable[[], bool]
+) -> Iterator[str]:
+    over = source.x.completed_at is not None
+    beat = time.monotonic() + HEARTBEAT_SECONDS
+    while True:
+        while frames := _read(hub, source, after):
+            after = frames[-1].position
+            if text := "".join(frame.text() for frame in frames):
+                yield text
+            if frames[-1].last:
+                return
+        if over:
+            return
+        waiter.wait(beat - time.monotonic())
+        if time.monotonic() >= beat:
+            if not allowed():
+                return
+            yield ": still here\n\n"
+            over = source.over()  # asked before the next reading: what is over has been written
+            beat = time.monotonic() + HEARTBEAT_SECONDS
+
+
+def _read(hub: Hub, source: Source, after: Position) -> Sequence[Frame]:
+    with hub.reading:  # a thousand clients woken at once shall not open as many connections
+        return source.page(after)

@@ -1,0 +1,85 @@
+"""Workspaces: named, versioned folders that jobs start from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import BinaryIO, Final
+
+from knify import clock, errors, ids, model
+from knify.archives import entries, normalise
+from knify.core import Core
+from knify.objects import base, locate
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SUFFIXES: Final = (".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip")
+
+
+def upload(
+    core: Core, tenant: str, file: BinaryIO, *, filename: str, name: str | None = None
+) -> model.Workspace:
+    """Keep the archive in `file` (seekable) as the next version of its name.
+
+    The default name is the file's stem. BadRequest, TooLarge; nothing is kept after an error.
+    """
+    chosen = check_name(name if name is not None else stem(filename))
+    limits = entries.Limits(size=core.settings.workspace_bytes)
+    workspace_id = ids.new("workspace")
+    key = f"workspaces/{workspace_id}"
+    with normalise.normalise(file, locate.spool(core.settings), limits) as tar:
+        record = model.Workspace(
+            id=workspace_id,
+            tenant=tenant,
+            name=chosen,
+            version=0,  # the store gives the number
+            size=tar.size,
+            sha256=tar.sha256,
+            key=key,
+            created_at=clock.now_ms(),
+            files=tar.files,
+        )
+        try:
+            with tar.path.open("rb") as content:
+                core.sealed.put(key, content)
+            return core.store.registry.add_workspace(record)
+        except BaseException:
+            core.objects.delete(key)
+            raise
+
+
+def get(core: Core, tenant: str, workspace_id: str) -> model.Workspace:
+    """The record; NotFound also when another tenant owns it."""
+    found = core.store.registry.find_workspace(workspace_id)
+    if found is None or found.tenant != tenant:
+        raise errors.NotFound(f"no workspace {workspace_id}")
+    return found
+
+
+def delete(core: Core, tenant: str, workspace_id: str) -> None:
+    """Remove one version for good; sandboxes made from it keep their files. NotFound."""
+    found = get(core, tenant, workspace_id)
+    core.store.registry.remove_workspace(found)
+    core.objects.delete(found.key)
+
+
+def open_tar(core: Core, workspace: model.Workspace) -> base.Reader:
+    """Its files as one tar. ObjectMissing, ObjectStoreError."""
+    return core.sealed.open(workspace.key)
+
+
+def stem(filename: str) -> str:
+    """`x` for `x.tar.gz`; what is no archive's name stays as it is."""
+    base_name = PurePosixPath(filename.replace("\\", "/")).name
+    found = next((s for s in _SUFFIXES if base_name.lower().endswith(s)), "")
+    return base_name[: len(base_name) - len(found)]
+
+
+def check_name(name: str) -> str:
+    """The name itself; BadRequest when it cannot stand in `/workspaces/NAME`."""
+    if not _NAME.fullmatch(name):
+        raise errors.BadRequest(
+            "a workspace's name has 1 to 100 letters, digits, '.', '_' or '-' "
+            "and begins with a letter or digit: give one in the field name",
+            detail={"field": "name"},
+        )
+    return name

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import flask
+import pytest
+
+from api import app as app_module
+from knify import core as core_module
+from knify import hints, settings
+from knify.core import Core
+from knify.services import keys
+from tests.api.parts import Api, Worker
+from tests.parts.redis import redis_server, redis_url
+
+__all__ = ["redis_server", "redis_url"]
+
+
+@pytest.fixture
+def config(redis_url: str, tmp_path: Path) -> settings.Settings:
+    found = settings.load({"KNIFY_HOME": str(tmp_path / "home"), "KNIFY_REDIS_URL": redis_url})
+    return replace(found, max_body_bytes=64 * 1024, workspace_bytes=4 * 1024**2)
+
+
+@pytest.fixture
+def core(config: settings.Settings) -> Iterator[Core]:
+    made = core_module.connect(config, hints.RecordedHints())
+    yield made
+    made.store.client.close()
+
+
+@pytest.fixture
+def app(core: Core) -> flask.Flask:
+    return app_module.create_app(core)
+
+
+@pytest.fixture
+def api(app: flask.Flask, core: Core) -> Api:
+    """A client with an admin key of the tenant `default`."""
+    return Api(app.test_client(), keys.create(core, "default", scopes=("admin",)).text)
+
+
+@pytest.fixture
+def stranger(app: flask.Flask, core: Core) -> Api:
+    """A client of another tenant."""
+    return Api(app.test_client(), keys.create(core, "other", scopes=("admin",)).text)
+
+
+@pytest.fixture
+def worker(core: Core) -> Worker:
+    return Worker(core)
