@@ -145,7 +145,8 @@ class PodmanChannel:
             await self._echo(self._line, self._mark)
         self._in_step = True
         self._cut = logfile.Cut(self._nonce, self._mark, self._count)
-        self.job_pid = await asyncio.to_thread(logfile.job_pid, self._backing.log, self._nonce)
+        pid = await asyncio.to_thread(logfile.job_pid, self._backing.log, self._nonce)
+        self.job_pid = self.job_pid or pid
 
     async def frames(self) -> AsyncIterator[tuple[base.Stream, bytes]]:
         """See `base.Channel`; SandboxError when the line broke but the sandbox lives."""
@@ -221,9 +222,10 @@ class PodmanChannel:
             self._queue.put_nowait((stream, piece))
 
     def _marker(self, stream: base.Stream, words: tuple[str, ...]) -> None:
-        if words[:1] == ("start",) and self._in_step and self._mark is None:
-            self._live.add(stream)
+        if words[:1] == ("start",):
             self.job_pid = logfile.number(words)
+            if self._in_step and self._mark is None:
+                self._live.add(stream)
         elif words == ("mark", self._mark):
             self._live.add(stream)
         elif words[:1] == ("exit",):

@@ -10,6 +10,20 @@ import pytest
 from knify import errors
 from knify.sandbox import tree
 
+TRAPS = [
+    "link",
+    "up/secret",
+    "loop/a/b/f",
+    "fifo",
+    "../secret",
+    "a//b/f",
+    "/etc/passwd",
+    "a",
+    "a/.",
+    "none",
+    "a/b/f/g",
+]
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -35,19 +49,7 @@ def test_only_regular_files_inside_are_listed(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "link",
-        "up/secret",
-        "loop/a/b/f",
-        "fifo",
-        "../secret",
-        "a//b/f",
-        "/etc/passwd",
-        "",
-        "a",
-        "a/.",
-    ]
-    + ["a\0b", "none", "a/b/f/g"],
+    [*TRAPS, "", "a\0b"],
 )
 def test_nothing_but_regular_files_inside_can_be_opened(root: Path, path: str) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
