@@ -18,6 +18,7 @@ _UNSYNCED = 64 * 1024**2  # the same while a re-attached line is not yet in step
 _PATH = re.compile(r"/[A-Za-z0-9_.@+-]+(/[A-Za-z0-9_.@+-]+)*")
 _SIGNALS = frozenset({"TERM", "INT", "HUP", "KILL"})
 _BATCH = 256  # pieces of the log read in one go
+_DYING = 0.5  # seconds that a sandbox may outlive its line
 _GRACE = 2.0  # seconds for the second exit marker
 _SLOWEST = 1024**2  # bytes a second that an upload makes at least
 
@@ -202,15 +203,14 @@ class PodmanChannel:
                     yield stream, piece
 
     async def _container_exit(self) -> int | None:
-        """The stopped container's exit code; Podman notices the end up to 250 ms late."""
-        deadline = time.monotonic() + line.PATIENCE
+        """The stopped container's exit code; Podman notices the end a little late, or never."""
+        began = time.monotonic()
         while (status := await self._backing.status()) is not None:
-            if status.exit_code is not None and not status.running:
+            waited = time.monotonic() - began
+            if status.running and waited > _DYING:
+                raise errors.SandboxError("the line to the sandbox broke")
+            if not status.running and (status.exit_code is not None or waited > line.PATIENCE):
                 return status.exit_code
-            if time.monotonic() > deadline:
-                if status.running:
-                    raise errors.SandboxError("the line to the sandbox broke")
-                return None
             await asyncio.sleep(0.03)
         raise errors.SandboxGone
 

@@ -1,7 +1,7 @@
 """A scripted stand-in for Podman, for tests: no mock, it keeps the whole contract in memory.
 
-Containers live in a `fakehost.FakeHost`; drivers that share one see the same containers, so a worker's
-death is played by dropping its driver and making another.
+Containers live in a `fakehost.FakeHost`; drivers that share one see the same containers, so a
+worker's death is played by dropping its driver and making another.
 """
 
 from __future__ import annotations
