@@ -345,7 +345,7 @@ def test_the_hardening_is_what_was_promised(podman_url: str, installation: str) 
 
 def test_installations_do_not_see_each_other(podman_url: str, installation: str) -> None:
     async def scenario() -> None:
-        other = podman.PodmanDriver(podman_url, "another", engine.FACTS)
+        other = podman.PodmanDriver(podman_url, f"{installation}x", engine.FACTS)
         async with sandbox(podman_url, installation) as (driver, container, _):
             rows = await driver.owned()
             assert sorted(row.kind for row in rows) == ["container", "volume", "volume"]
