@@ -1,139 +1,33 @@
 """A scripted stand-in for Podman, for tests: no mock, it keeps the whole contract in memory.
 
-Containers live in a `FakeHost`; drivers that share one see the same containers, so a worker's
-death is played by dropping its driver and making another.
+Containers live in a `fakehost.FakeHost`; drivers that share one see the same containers, so a
+worker's death is played by dropping its driver and making another.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import tempfile
 from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from knify import errors
-from knify.sandbox import base, template, turn
-
-Step = tuple[float, base.Stream, bytes]  # seconds to wait, then bytes on a stream
-
-
-@dataclass(slots=True)
-class Script:
-    """What a command does: output in steps, then an exit code; a signal ends it early."""
-
-    steps: list[Step] = field(default_factory=list)
-    exit_code: int = 0
-    hangs: bool = False  # after its steps it waits for a signal
-    files: dict[str, bytes] = field(default_factory=dict)  # written below /workspace first
-
-
-@dataclass(slots=True)
-class FakeTurn:
-    """One turn's whole output, with everyone who follows it."""
-
-    nonce: str
-    output: list[tuple[base.Stream, bytes]] = field(default_factory=list)
-    end: base.TurnEnd | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-    def tell(self) -> None:
-        """Wake the followers."""
-        self.news.set()
-        self.news = asyncio.Event()
-
-
-@dataclass(slots=True)
-class FakeContainer:
-    """A sandbox in memory."""
-
-    id: str
-    installation: str
-    request: base.SandboxRequest
-    root: Path  # stands for the two volumes
-    running: bool = False
-    exit_code: int | None = None
-    oom_kills: int = 0
-    deaf: bool = False  # the supervisor answers nothing
-    started: list[str] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)  # by put_file
-    tars: list[tuple[str, bytes]] = field(default_factory=list)  # by put_tar
-    turns: list[FakeTurn] = field(default_factory=list)
-
-    def halt(self, code: int = 137) -> None:
-        """End as a killed container does."""
-        self.running, self.exit_code = False, code
-        for one in self.turns:
-            if one.end is None:
-                one.end = base.TurnEnd(code, False)
-                one.tell()
-            if one.task is not None:
-                one.task.cancel()
-
-
-class FakeHost:
-    """A node: its images, its containers, and what commands do there."""
-
-    def __init__(self) -> None:
-        """Has the image `fake`, whose command is `default`."""
-        self.containers: dict[str, FakeContainer] = {}
-        self.scripts: dict[tuple[str, ...], Script] = {("true",): Script()}
-        self.found: dict[str, base.ImageInfo] = {}
-        self.add_image(base.ImageInfo("fake", "f" * 64, "sha256:" + "f" * 64, cmd=("default",)))
-        self.down = False  # Podman's service does not answer
-        self.calls: list[str] = []  # names of the driver's verbs, in order
-        self._folder = tempfile.TemporaryDirectory(prefix="knify-fake-")
-        self._numbers = itertools.count(1)
-
-    def add_image(self, info: base.ImageInfo) -> None:
-        """Make an image known."""
-        self.found[info.name] = info
-
-    def script(self, argv: tuple[str, ...], script: Script) -> None:
-        """Say what a command does; one without a script exits with 127."""
-        self.scripts[argv] = script
-
-    def make(self, installation: str, request: base.SandboxRequest) -> FakeContainer:
-        """A new container, not started."""
-        number = next(self._numbers)
-        root = Path(self._folder.name) / f"{number}"
-        root.mkdir()
-        made = FakeContainer(f"{number:064x}", installation, request, root)
-        self.containers[made.id] = made
-        return made
-
-    async def play(self, box: FakeContainer, running: FakeTurn, script: Script) -> None:
-        """Run a script to its end."""
-        for path, content in script.files.items():
-            target = box.root / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-        for delay, stream, data in script.steps:
-            await asyncio.sleep(delay)
-            running.output.append((stream, data))
-            running.tell()
-        if script.hangs:
-            await asyncio.Event().wait()
-        running.end = base.TurnEnd(script.exit_code, True)
-        running.tell()
+from knify.sandbox import base, fakehost, template, turn
 
 
 class FakeChannel:
     """See `base.Channel`."""
 
-    def __init__(self, host: FakeHost, box: FakeContainer) -> None:
+    def __init__(self, host: fakehost.FakeHost, box: fakehost.FakeContainer) -> None:
         """A line to this container."""
         self._host = host
         self._box = box
-        self._turn: FakeTurn | None = None
+        self._turn: fakehost.FakeTurn | None = None
         self._skip = dict.fromkeys(base.Stream, 0)
         self._closed = False
         self.end: base.TurnEnd | None = None
         self.job_pid: int | None = None
 
-    def follow(self, running: FakeTurn, skip: dict[base.Stream, int]) -> None:
+    def follow(self, running: fakehost.FakeTurn, skip: dict[base.Stream, int]) -> None:
         """Take this turn's output from these positions on."""
         self._turn, self._skip = running, skip
         self.end, self.job_pid = None, 100
@@ -162,9 +56,9 @@ class FakeChannel:
         if turn.check_execution(turn_.execution) in self._box.started:
             return False
         self._box.started.append(turn_.execution)
-        running = FakeTurn(turn_.nonce)
+        running = fakehost.FakeTurn(turn_.nonce)
         self._box.turns.append(running)
-        script = self._host.scripts.get(argv, Script(exit_code=127))
+        script = self._host.scripts.get(argv, fakehost.Script(exit_code=127))
         running.task = asyncio.create_task(self._host.play(self._box, running, script))
         self.follow(running, dict.fromkeys(base.Stream, 0))
         return True
@@ -221,7 +115,7 @@ class FakeChannel:
 class FakeDriver:
     """See `base.Driver`."""
 
-    def __init__(self, host: FakeHost, installation: str = "test") -> None:
+    def __init__(self, host: fakehost.FakeHost, installation: str = "test") -> None:
         """A driver of the containers on `host`."""
         self._host = host
         self._installation = installation
@@ -265,7 +159,9 @@ class FakeDriver:
         opened = FakeChannel(self._host, box)
         if box.running:
             await opened.mark()
-        lost = FakeTurn(nonce, end=None if box.running else base.TurnEnd(box.exit_code, False))
+        lost = fakehost.FakeTurn(
+            nonce, end=None if box.running else base.TurnEnd(box.exit_code, False)
+        )
         running = next((one for one in box.turns if one.nonce == nonce), lost)
         opened.follow(running, {base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
         return opened
@@ -346,12 +242,12 @@ class FakeDriver:
         if self._host.down:
             raise errors.SandboxTimeout
 
-    def _get(self, container: str) -> FakeContainer:
+    def _get(self, container: str) -> fakehost.FakeContainer:
         if container not in self._host.containers:
             raise errors.SandboxGone
         return self._host.containers[container]
 
-    def _find(self, sandbox_id: str) -> FakeContainer | None:
+    def _find(self, sandbox_id: str) -> fakehost.FakeContainer | None:
         name = sandbox_id
         rows = (b for b in self._host.containers.values() if b.request.sandbox_id == name)
         return next(rows, None)

@@ -9,7 +9,7 @@ import pytest
 
 from knify import errors, ids
 from knify.model import Resources
-from knify.sandbox import base, fake, podman
+from knify.sandbox import base, fake, fakehost, podman
 from tests.sandbox import engine
 from tests.sandbox.conftest import collect
 
@@ -27,10 +27,10 @@ def make(request: pytest.FixtureRequest) -> Make:
         url = request.getfixturevalue("podman_url")
         name = request.getfixturevalue("installation")
         return lambda: (podman.PodmanDriver(url, name, engine.FACTS), engine.IMAGE)
-    host = fake.FakeHost()
+    host = fakehost.FakeHost()
     out, err = base.Stream.OUT, base.Stream.ERR
-    host.script(GREET, fake.Script([(0, out, b"out\n"), (0, err, b"err\n")], 3))
-    host.script(HANG, fake.Script([(0, out, b"up\n")], hangs=True))
+    host.script(GREET, fakehost.Script([(0, out, b"out\n"), (0, err, b"err\n")], 3))
+    host.script(HANG, fakehost.Script([(0, out, b"up\n")], hangs=True))
     return lambda: (fake.FakeDriver(host), "fake")
 
 

@@ -6,11 +6,14 @@ import asyncio
 import hashlib
 import io
 import json
+import os
+import signal
 import subprocess
 import tarfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -254,6 +257,7 @@ def test_a_turn_that_ended_unwatched_is_read_from_the_log(
         async with sandbox(podman_url, installation) as (driver, container, channel):
             nonce = ids.nonce()
             await channel.run(base.Turn("job_1", nonce, sh("echo one; printf two; exit 4")))
+            await anext(aiter(channel.frames()))
             await channel.close()
 
             for stopped in (False, True):
@@ -341,7 +345,7 @@ def test_the_hardening_is_what_was_promised(podman_url: str, installation: str) 
 
 def test_installations_do_not_see_each_other(podman_url: str, installation: str) -> None:
     async def scenario() -> None:
-        other = podman.PodmanDriver(podman_url, "another", engine.FACTS)
+        other = podman.PodmanDriver(podman_url, f"{installation}x", engine.FACTS)
         async with sandbox(podman_url, installation) as (driver, container, _):
             rows = await driver.owned()
             assert sorted(row.kind for row in rows) == ["container", "volume", "volume"]
@@ -356,5 +360,48 @@ def test_installations_do_not_see_each_other(podman_url: str, installation: str)
                 await driver.remove(rows[0].sandbox_id)
             assert await driver.owned() == []
             assert await driver.inspect(container) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_killed_podman_service_costs_no_byte(podman_url: str, installation: str) -> None:
+    async def scenario(url: str, restart: Callable[[], None]) -> None:
+        driver = podman.PodmanDriver(url, installation, engine.FACTS)
+        container = await driver.create(base.SandboxRequest(ids.new("sbx"), engine.IMAGE, SMALL))
+        channel, nonce, out = await driver.attach(container), ids.nonce(), b""
+        counting = "i=0; while [ $i -lt 40 ]; do echo $i; i=$((i+1)); sleep 0.02; done"
+        await channel.run(base.Turn("job_1", nonce, sh(counting)))
+        with pytest.raises(errors.SandboxError):
+            async for _, data in channel.frames():
+                if not out:
+                    restart()
+                out += data
+        await channel.close()
+        taken = await driver.reattach(container, nonce, len(out))
+        rest, _ = await collect(taken.frames())
+        await taken.close()
+
+        assert (out + rest).split() == [b"%d" % number for number in range(40)]
+        assert taken.end == base.TurnEnd(0, True)
+
+    with engine.restartable() as (url, restart):
+        asyncio.run(scenario(url, restart))
+
+
+def test_a_killed_conmon_is_noticed(podman_url: str, installation: str) -> None:
+    async def scenario() -> None:
+        async with sandbox(podman_url, installation) as (driver, container, channel):
+            await channel.run(base.Turn("job_1", ids.nonce(), sh("echo up; sleep 1000")))
+            raw = subprocess.run(["podman", "inspect", container], capture_output=True).stdout
+            pid = int(Path(json.loads(raw)[0]["ConmonPidFile"]).read_text())
+            with pytest.raises(errors.SandboxError):
+                async for _ in channel.frames():
+                    os.kill(pid, signal.SIGKILL)
+            status = await driver.inspect(container)
+            assert status is not None and status.running
+            await channel.close()
+            await driver.stop(container)
+            await driver.remove(status.sandbox_id)
+            assert await driver.owned() == []
 
     asyncio.run(scenario())
