@@ -77,7 +77,8 @@ def _command(packages: list[str], recipe: Path, certificates: list[Path]) -> lis
         *("mmdebstrap", "--variant=minbase", "--format=tar"),
         f"--dpkgopt={recipe / 'slim.conf'}",
         '--aptopt=Acquire::Languages "none"',
-        f"--include={','.join(packages)}",
+        # On Ubuntu the smallest variant comes without apt, which images above this one need.
+        f"--include={','.join(['apt', *packages])}",
         *(f"--customize-hook={hook}" for hook in hooks),
         *(suite(), "-"),
     ]
