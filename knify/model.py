@@ -109,6 +109,7 @@ class Sandbox(Record):
     created_at: int
     state_changed_at: int
     node: str | None = None  # the Podman host that holds it; set when it is first made
+    workspace_id: str | None = None  # what is put into it when it is made
     container: str | None = None  # Podman's id
     expires_at: int | None = None  # ms; counted from the last terminal turn
 

@@ -1,4 +1,4 @@
-"""Artifacts as they are stored: one manifest per execution, one object per distinct content."""
+"""Artifacts as they are stored: one manifest per execution, one object per file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def folder(execution_id: str) -> str:
     return f"executions/{execution_id}"
 
 
-def content_key(execution_id: str, sha256: str) -> str:
-    """The object that holds one content."""
-    return f"{folder(execution_id)}/files/{sha256}"
+def content_key(execution_id: str, n: int) -> str:
+    """The object that holds the n-th file; a user's file name never becomes a key."""
+    return f"{folder(execution_id)}/files/{n}"
 
 
 def save_manifest(

@@ -147,6 +147,7 @@ def _new_sandbox(core: Core, tenant: str, wanted: model.ExecutionSpec) -> model.
         state=SandboxState.CREATING,
         image=wanted.image or core.settings.base_image,
         resources=wanted.resources,
+        workspace_id=wanted.workspace_id,
         created_at=clock.now_ms(),
         state_changed_at=clock.now_ms(),
     )

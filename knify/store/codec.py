@@ -88,6 +88,7 @@ def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
         created_at=int(fields["created_at"]),
         state_changed_at=int(fields["state_changed_at"]),
         node=fields.get("node"),
+        workspace_id=fields.get("workspace_id"),
         container=fields.get("container"),
         expires_at=number("expires_at"),
     )

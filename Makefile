@@ -1,0 +1,58 @@
+# Every target is safe to run again. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 14
+
+# --- Host and checkout -----------------------------------------------------------------------
+
+.PHONY: setup
+setup: ## Install system packages, .venv and the sandbox image (root or sudo); seconds when done
+	@deploy/setup.sh
+
+.PHONY: lint
+lint: ## Format, lint, types and layers, without changing a file
+	@$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# --- Running ---------------------------------------------------------------------------------
+
+.PHONY: up
+up: setup ## Start Knify in the foreground
+	@exec $(BIN)/knify up
+
+.PHONY: demo
+demo: setup ## Run a first job from start to end
+	@exec deploy/demo.sh
+
+# --- Checking --------------------------------------------------------------------------------
+
+# In CI nothing that is missing may be skipped.
+.PHONY: test
+test: setup lint ## Everything that must be true before a change is merged
+	@KNIFY_CI=1 $(PYTEST) -m 'not slow'
+
+.PHONY: test-all
+test-all: setup lint ## The same with the slow tests
+	@KNIFY_CI=1 $(PYTEST)
+
+.PHONY: chaos
+chaos: setup ## Inject faults into a running stack and count what was lost
+	@exec $(BIN)/python -m tests.chaos
+
+.PHONY: attack
+attack: setup ## Attack the sandboxes and count what leaked
+	@exec $(BIN)/python -m tests.attack
+
+.PHONY: bench
+bench: setup ## Measure start times and throughput
+	@exec $(BIN)/python -m tests.bench

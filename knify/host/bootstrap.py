@@ -1,0 +1,163 @@
+"""Makes a root file system from the host's own Debian or Ubuntu packages: no registry needed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from knify import errors
+
+_APT = Path("/etc/apt")
+_SECONDS = 1_800
+_OFFICIAL_KEYS = ("debian-archive", "ubuntu-archive")
+
+
+def suite() -> str:
+    """The host's release, such as `bookworm` or `noble`."""
+    release = platform.freedesktop_os_release()
+    return release.get("VERSION_CODENAME") or release.get("UBUNTU_CODENAME") or "stable"
+
+
+def sources(apt: Path = _APT, codename: str | None = None) -> list[str]:
+    """The host's own package sources for its release as one-line entries.
+
+    Sources of third parties are left out. `APT_SOURCES` (lines of sources.list) replaces all.
+    """
+    given = os.environ.get("APT_SOURCES", "").strip()
+    if given:
+        return given.splitlines()
+    name = codename or suite()
+    found = []
+    for path in sorted([apt / "sources.list", *(apt / "sources.list.d").glob("*")]):
+        if path.suffix in (".list", ".sources") and path.is_file():
+            form = _stanzas if path.suffix == ".sources" else _lines
+            found += list(form(path.read_text(), name))
+    return found
+
+
+def into(
+    import_command: list[str],
+    packages: list[str],
+    recipe: Path,
+    certificates: list[Path],
+    say: Callable[[str], None],
+) -> None:
+    """Pipe the new root file system, a tar, into `import_command`.
+
+    `recipe` holds `slim.conf` and `finish.sh`. Raises SandboxError with what went wrong.
+    """
+    if shutil.which("mmdebstrap") is None:
+        raise errors.SandboxError("no registry is reachable and mmdebstrap is not installed")
+    with tempfile.TemporaryDirectory(prefix="knify-apt-") as folder:
+        listed = Path(folder) / "sources.list"
+        listed.write_text("\n".join(sources()) + "\n")
+        argv = _command(packages, recipe, certificates)
+        argv += [str(listed)] if listed.read_text().strip() else []
+        _pipe(argv, import_command, say)
+
+
+def _command(packages: list[str], recipe: Path, certificates: list[Path]) -> list[str]:
+    copied = [("/tmp", recipe / "finish.sh")]  # noqa: S108 - inside the new root
+    copied += [("/usr/local/share/ca-certificates", path) for path in certificates]
+    hooks = [f"copy-in {shlex.quote(str(path))} {place}" for place, path in copied]
+    # The host's name and resolver stand there for the installation's time only.
+    hooks.append(
+        'chroot "$1" sh /tmp/finish.sh && '
+        'rm -f "$1/tmp/finish.sh" "$1/etc/hostname" "$1/etc/resolv.conf"'
+    )
+    return [
+        *("mmdebstrap", "--variant=minbase", "--format=tar"),
+        f"--dpkgopt={recipe / 'slim.conf'}",
+        '--aptopt=Acquire::Languages "none"',
+        f"--include={','.join(packages)}",
+        *(f"--customize-hook={hook}" for hook in hooks),
+        *(suite(), "-"),
+    ]
+
+
+def _pipe(producer_argv: list[str], consumer_argv: list[str], say: Callable[[str], None]) -> None:
+    # Its own session: an interrupt reaches mmdebstrap through us, after the consumer is gone.
+    producer = subprocess.Popen(producer_argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with producer:
+        said: list[str] = []
+        assert producer.stdout and producer.stderr
+        reader = threading.Thread(target=_relay, args=(producer.stderr, said, say), daemon=True)
+        reader.start()
+        try:
+            done = subprocess.run(
+                consumer_argv,
+                stdin=producer.stdout,
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+            producer.stdout.close()
+            code = producer.wait(timeout=60)
+        except BaseException:
+            producer.terminate()
+            raise
+        reader.join(timeout=5)
+    if code != 0:
+        raise errors.SandboxError("mmdebstrap failed: " + " / ".join(said[-3:]))
+    if done.returncode != 0:
+        raise errors.SandboxError(f"podman import failed: {done.stderr.decode(errors='replace')}")
+
+
+def _relay(stream: IO[bytes], said: list[str], say: Callable[[str], None]) -> None:
+    for raw in stream:
+        line = raw.decode(errors="replace").strip()
+        said.append(line)
+        del said[:-20]
+        if line.startswith("I: ") and line.endswith("..."):
+            say(line[3:])
+
+
+def _wanted(suites: list[str], codename: str) -> list[str]:
+    kinds = (codename, f"{codename}-updates", f"{codename}-security")
+    return [name for name in suites if name in kinds]
+
+
+def _official(signed_by: str) -> bool:
+    return not signed_by or any(key in signed_by for key in _OFFICIAL_KEYS)
+
+
+def _stanzas(text: str, codename: str) -> Iterator[str]:
+    """One-line entries of a deb822 file."""
+    for stanza in text.split("\n\n"):
+        pairs = [line.split(":", 1) for line in stanza.splitlines() if _is_field(line)]
+        fields = {name.strip().lower(): value.strip() for name, value in pairs}
+        signed, components = fields.get("signed-by", ""), fields.get("components", "")
+        if "deb" not in fields.get("types", "").split() or "main" not in components.split():
+            continue
+        if fields.get("enabled", "yes") == "no" or not _official(signed):
+            continue
+        option = f"[signed-by={signed}] " if signed.startswith("/") else ""
+        for uri in fields.get("uris", "").split():
+            for name in _wanted(fields.get("suites", "").split(), codename):
+                yield f"deb {option}{uri} {name} {components}"
+
+
+def _is_field(line: str) -> bool:
+    return ":" in line and not line.startswith(("#", " ", "\t"))
+
+
+def _lines(text: str, codename: str) -> Iterator[str]:
+    """The entries of a sources.list that are for this release."""
+    for line in text.splitlines():
+        rest = line.strip()
+        if not rest.startswith("deb "):
+            continue
+        option, _, plain = rest.partition("]") if "[" in rest else ("", "", rest[4:])
+        fields = plain.split()
+        if len(fields) >= 3 and "main" in fields[2:] and _wanted(fields[1:2], codename):
+            signed = option.partition("signed-by=")[2].split(" ")[0]
+            if _official(signed):
+                yield rest

@@ -1,0 +1,46 @@
+"""Log lines of all processes: one line each, with time, level, name and message."""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+
+
+def configure(level: str, process: str) -> None:
+    """Send all logging of this process through structlog to stderr.
+
+    A terminal gets readable lines, anything else one JSON object a line.
+    """
+    import sys
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    terminal = sys.stderr.isatty()
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _add(process)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("urllib3", "botocore", "kombu", "amqp", "celery.worker.strategy", "markdown_it"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _add(process: str) -> structlog.typing.Processor:
+    def add(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {"process": process} | dict(event)
+
+    return add

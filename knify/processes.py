@@ -1,0 +1,158 @@
+"""Child processes of `knify up`: started, their pids written down, restarted when they die."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_LOG_BYTES = 20 * 1024**2
+_STEADY = 10.0  # seconds after which a start counts as a success
+_LONGEST_WAIT = 10.0
+_PR_SET_PDEATHSIG = 1
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(slots=True)
+class Part:
+    """One part of the system, run as a process of its own."""
+
+    name: str
+    argv: list[str]
+    env: dict[str, str]
+    pid_file: Path
+    log_file: Path
+    patience: float = 10.0  # seconds between SIGTERM and SIGKILL
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    failures: int = 0
+    restart_at: float = field(default=0.0)
+
+    def start(self) -> None:
+        """Run it, detached from the terminal's Ctrl-C, ending with this process at the latest."""
+        stop_stale(self.pid_file, self.name)
+        _rotate(self.log_file)
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.argv,
+                env=self.env | {"KNIFY_PART": self.name},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_in_child,  # safe: this process has one thread
+            )
+        self.pid_file.write_text(f"{self.process.pid}\n")
+        self.started_at = time.monotonic()
+
+    def died(self) -> int | None:
+        """The exit code if it has ended since the last look; the next start is then planned."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        code, now = self.process.returncode, time.monotonic()
+        self.process = None
+        self.failures = 1 if now - self.started_at > _STEADY else self.failures + 1
+        self.restart_at = now + min(_LONGEST_WAIT, 0.1 * 2**self.failures)
+        return code
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self) -> None:
+        """Until it is gone; by SIGKILL when its patience is over."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(self.patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+        self.pid_file.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Keep the log file bounded."""
+        _rotate(self.log_file)
+
+
+def supervise(parts: list[Part], say: Callable[[str], None]) -> None:
+    """Restart what dies, until SIGTERM or SIGINT. The signals must be blocked (`block`)."""
+    while True:
+        planned = [part.restart_at for part in parts if part.process is None]
+        patience = min(planned) - time.monotonic() if planned else 60.0
+        caught = signal.sigtimedwait(_SIGNALS, max(patience, 0.01))
+        if caught is not None and caught.si_signo != signal.SIGCHLD:
+            return
+        for part in parts:
+            code = part.died()
+            if code is not None:
+                say(f"{part.name} ended with {code}; starting it again, see {part.log_file}")
+            if part.process is None and time.monotonic() >= part.restart_at:
+                part.start()
+            part.tidy()
+
+
+def block() -> None:
+    """Let `supervise` receive the signals, and nothing else be interrupted by them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def stop(parts: list[Part]) -> None:
+    """End them, those that were started last first; what comes in one list goes together."""
+    for part in parts:
+        part.ask_to_stop()
+    for part in parts:
+        part.wait()
+
+
+def stop_stale(pid_file: Path, name: str) -> None:
+    """End a process that an earlier `knify up` of this home left behind."""
+    try:
+        pid = int(pid_file.read_text())
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+        handle = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return
+    try:
+        if f"KNIFY_PART={name}".encode() not in environ.split(b"\0"):
+            return
+        for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+            signal.pidfd_send_signal(handle, number)
+            if _gone(handle, seconds):
+                return
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _gone(handle: int, seconds: float) -> bool:
+    import select
+
+    return bool(select.select([handle], [], [], seconds)[0])
+
+
+def _in_child() -> None:
+    """Between fork and exec: receive signals again, and end when the parent dies."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _rotate(log_file: Path) -> None:
+    """Move a long log aside. The writer appends, so it may be truncated under it."""
+    try:
+        if log_file.stat().st_size < _LOG_BYTES:
+            return
+    except OSError:
+        return
+    log_file.with_suffix(".log.1").write_bytes(log_file.read_bytes())
+    os.truncate(log_file, 0)

@@ -1,0 +1,149 @@
+"""Advancing an execution: a chain of short steps until its command runs, and again at its end.
+
+Whoever holds the lease takes steps (`steps.py`). While the command runs, the watcher follows it
+(`watch.py`) and then comes back here for the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from knify import clock, errors, leases, model
+from knify.core import Core
+from knify.lifecycle import SandboxState, State
+from knify.services import jobs
+from knify.steps import Step, Steps, stamped
+from knify.turn import Bridge, Ending, Hands, Turn
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 5  # times that a step may fail by the host's fault before the execution does
+
+
+class Runner:
+    """Takes executions through their states on one node."""
+
+    def __init__(
+        self, core: Core, bridge: Bridge, held: leases.Leases, follow: Callable[[Turn], None]
+    ) -> None:
+        """`follow` hands a running turn to the watcher and returns at once."""
+        self._core = core
+        self._store = core.store.executions
+        self._leases = held
+        self._hands = Hands(core, bridge, held)
+        self._steps = Steps(core, self._hands, follow)
+
+    def advance(self, execution_id: str) -> None:
+        """Do what is to be done next for this execution, if it is free and its time has come."""
+        claim = self._leases.claim(execution_id)
+        if claim.verdict == "elsewhere":
+            self._core.hints.advance(execution_id, claim.other)
+        if claim.execution is not None:
+            self._go_on(Turn(claim.execution))
+
+    def conclude(self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]) -> None:
+        """The command has ended: finish the execution. Called by the watcher, from a thread.
+
+        `farewell`: the adapter's last events.
+        """
+        turn.followed = False
+        self._go_on(turn, lambda turn: self._steps.begin_completing(turn, outcome, farewell))
+
+    def _go_on(self, turn: Turn, step: Step | None = None) -> None:
+        """Take steps until the turn is followed or has ended, or the lease is lost."""
+        try:
+            step = step or self._next(turn)
+            while step is not None and not turn.followed:
+                ending = step(turn)
+                if ending is not None:
+                    self._end(turn, ending)
+                step = self._next(turn)
+        except errors.LeaseLost as lost:
+            log.warning("%s left alone: %s", turn.x.id, lost)
+            self._let_go(turn)
+        except redis.RedisError as away:
+            log.warning("%s left alone, Redis is away: %s", turn.x.id, away)
+            self._let_go(turn)
+        except (errors.SandboxError, errors.ObjectStoreError) as failed:
+            self._try_again(turn, failed)
+        except errors.KnifyError as failed:
+            self._fail(turn, failed.message)
+        except Exception as failed:  # a bug: the user gets an end, the log gets the trace
+            log.exception("%s: a step failed", turn.x.id)
+            self._fail(turn, f"internal error: {type(failed).__name__}")
+
+    def _next(self, turn: Turn) -> Step | None:
+        x = turn.x
+        if x.cancel_requested_at and x.state in (
+            State.PENDING,
+            State.STAGING,
+            State.PROVISIONING,
+            State.READY,
+        ):
+            return self._cancel_early
+        return self._steps.table.get(x.state)
+
+    def _cancel_early(self, turn: Turn) -> Ending:
+        """Nothing of the job has run yet."""
+        reason = turn.x.cancel_reason or "cancelled"
+        return Ending(State.CANCELLED, reason, self._hands.quiet(turn))
+
+    def _end(self, turn: Turn, ending: Ending) -> None:
+        """The one place where an execution ends."""
+        self._hands.hang_up(turn)
+        now, outcome = clock.now_ms(), turn.x.outcome
+        error = None if ending.to is State.COMPLETED else ending.detail
+        view = State.FAILED if ending.to is State.FAILED_PRESERVED else ending.to
+        code = outcome.exit_code if outcome else None
+        final = jobs.final_entry(view, now, error=error, exit_code=code)
+        final["e"] = stamped(list(ending.events), now) + final["e"]
+        moved = self._store.move(
+            turn.x,
+            ending.to,
+            detail=ending.detail,
+            level="info" if error is None else "error",
+            sandbox={"state": ending.sandbox} if ending.sandbox else None,
+            entries=[final],
+            error=error,
+        )
+        turn.x = moved.execution
+        self._leases.drop(turn.x.id)
+        log.info("%s %s: %s", turn.x.id, ending.to, ending.detail)
+        jobs.hint_all(self._core, moved.hints)
+
+    def _fail(self, turn: Turn, message: str) -> None:
+        """End as failed, whatever the state; if that fails too, the sweeper brings it back."""
+        try:
+            self._end(turn, Ending(State.FAILED, message, self._after_failure(turn)))
+        except (errors.KnifyError, redis.RedisError) as failed:
+            log.warning("%s could not be failed: %s", turn.x.id, failed)
+            self._let_go(turn)
+
+    def _after_failure(self, turn: Turn) -> SandboxState | None:
+        """Stop the sandbox if that is possible; a host that is broken must not hide the end."""
+        try:
+            return self._hands.quiet(turn)
+        except (errors.SandboxError, errors.NotFound) as failed:
+            log.warning("%s: its sandbox could not be stopped: %s", turn.x.id, failed)
+            return None
+
+    def _try_again(self, turn: Turn, failed: errors.KnifyError) -> None:
+        """The host failed us: give the execution back for a moment, or fail it for good."""
+        attempts = turn.x.attempts + 1
+        log.warning("%s: attempt %d: %s", turn.x.id, attempts, failed.message)
+        if attempts >= _ATTEMPTS:
+            self._fail(turn, failed.message)
+            return
+        try:
+            self._store.release(turn.x, delay_ms=250 * 4**attempts, attempts=attempts)
+        except (errors.LeaseLost, redis.RedisError):
+            log.warning("%s could not be given back; its lease will run out", turn.x.id)
+        self._let_go(turn)
+
+    def _let_go(self, turn: Turn) -> None:
+        self._hands.hang_up(turn)
+        self._leases.drop(turn.x.id)

@@ -1,0 +1,89 @@
+"""What the driver reads of the host directly: Podman's folders, processes and cgroups."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from knify import errors
+
+_INIT_ROOT = Path("/proc/1/root")  # the host's files when we run in a container with `pid: host`
+
+
+def visible(path: str) -> Path:
+    """A path that Podman named, as this process can reach it."""
+    for candidate in (Path(path), _INIT_ROOT / path.lstrip("/")):
+        if candidate.exists():
+            return candidate
+    raise errors.SandboxError("Podman's storage is not visible to this process")
+
+
+def alive(pid: int, container: str) -> bool:
+    """Whether `pid` is a live process of this container: Podman may say so after conmon died."""
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return container in groups and state not in "ZX"
+
+
+def oom_kills(pid: int) -> int | None:
+    """How many processes of this pid's cgroup the kernel has killed for memory; None: unknown."""
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":
+            return _counter(f"memory{path}/memory.oom_control")
+    unified = [line.split(":", 2)[2] for line in groups if line.startswith("0::")]
+    return _counter(f"{unified[0].lstrip('/')}/memory.events") if unified else None
+
+
+def _counter(below: str) -> int | None:
+    for root in (Path("/sys/fs/cgroup"), _INIT_ROOT / "sys/fs/cgroup"):
+        try:
+            found = re.search(r"^oom_kill (\d+)$", (root / below).read_text(), re.M)
+        except OSError:
+            continue
+        if found:
+            return int(found[1])
+    return None
+
+
+def mapped(mapping: list[str] | None, inside: int) -> int:
+    """The host's id of one inside, by Podman's `INSIDE:HOST:SIZE` lines."""
+    for line in mapping or []:
+        start, host, size = (int(number) for number in line.split(":"))
+        if start <= inside < start + size:
+            return host + inside - start
+    return inside
+
+
+def own(folder: Path, uid: int, gid: int, mode: int) -> None:
+    """Give a folder that no container has seen yet to these ids."""
+    handle = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(handle, uid, gid)
+        os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
+
+
+def mountpoints(upper: Path, paths: list[str], root: tuple[int, int]) -> None:
+    """Make places for tmpfs in a fresh container's writable layer, open to all.
+
+    runc gives a tmpfs the mode of the folder below it. A folder that the image lacks is made by
+    runc at the first start, as root's own, and so the second start's tmpfs is closed to the agent.
+    """
+    for path in paths:
+        here = upper
+        for name in path.strip("/").split("/"):
+            here = here / name
+            if not here.is_dir():
+                here.mkdir()
+                own(here, *root, 0o755)
+        own(here, *root, 0o1777)

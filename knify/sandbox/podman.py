@@ -1,0 +1,295 @@
+"""The driver of Podman, over its REST API: one container and two volumes per sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from knify import errors, ids
+from knify.host import facts
+from knify.sandbox import api, base, channel, hostfs, shellvolume, template, tree, turn
+
+_QUICK = 10.0  # seconds for calls that Podman answers from memory
+_SLOW = 60.0  # seconds for those that create, start, stop or remove
+_MARK_OF = "knify.installation"
+
+
+class PodmanDriver:
+    """See `base.Driver`. One instance serves one event loop."""
+
+    def __init__(
+        self,
+        url: str,
+        installation: str,
+        host: facts.HostFacts,
+        busybox: Path = Path("/bin/busybox"),
+    ) -> None:
+        """`url` is Podman's socket as `unix:///path`."""
+        self._api = api.Api(url, _QUICK)
+        self._installation = installation
+        self._facts = host
+        self._busybox = busybox
+        self._shell: tuple[str, str | None] | None = None  # volume, seccomp profile
+
+    async def prepare(self) -> None:
+        """See `base.Driver`."""
+        files = await asyncio.to_thread(shellvolume.contents, self._busybox)
+        name = f"knify-{self._installation}-shell-{shellvolume.digest(files)}"
+        marks = {_MARK_OF: self._installation, "knify.shell": "1"}
+        mountpoint = await self._volume(name, marks)
+        await asyncio.to_thread(shellvolume.fill, hostfs.visible(mountpoint), files)
+        profile = f"{mountpoint}/seccomp.json" if "seccomp.json" in files else None
+        self._shell = (name, profile)
+
+    async def ping(self) -> None:
+        """See `base.Driver`."""
+        await self._api.call("GET", "/_ping", timeout=5)
+
+    async def create(self, request: base.SandboxRequest) -> str:
+        """See `base.Driver`; ImageMissing when this node has no such image."""
+        if self._shell is None:
+            await self.prepare()
+        assert self._shell is not None
+        marks = template.labels(self._installation, request)
+        body = template.container(request, self._facts, marks, *self._shell)
+        found = await self._ours(request.sandbox_id)
+        if found is not None:
+            await self._furnish(found, request.sandbox_id)
+            return str(found["Id"])
+        for what in ("workspace", "home"):
+            await self._volume(template.volume_name(request.sandbox_id, what), marks)
+        try:
+            made = await self._api.call("POST", "/containers/create", body=body, timeout=_SLOW)
+        except errors.SandboxGone as failed:
+            raise errors.ImageMissing(f"no image {request.image} on this node") from failed
+        await self._furnish(await self._look(made["Id"]), request.sandbox_id)
+        return str(made["Id"])
+
+    async def attach(self, container: str) -> base.Channel:
+        """See `base.Driver`; SandboxError when it runs already."""
+        seen = await self._look(container)
+        if seen["State"]["Running"]:
+            raise errors.SandboxError("the sandbox runs already")
+        backing = self._backing(seen)
+        if backing.log.is_file():
+            await asyncio.to_thread(os.truncate, backing.log, 0)
+        wire = await self._hijack(container)
+        opened = channel.PodmanChannel(wire, ids.nonce(), backing)
+        try:
+            await self._api.call("POST", f"/containers/{api.part(container)}/start", timeout=_SLOW)
+            await opened.mark()
+        except BaseException:
+            await opened.close()
+            raise
+        return opened
+
+    async def reattach(
+        self, container: str, nonce: str, skip_out: int = 0, skip_err: int = 0
+    ) -> base.Channel:
+        """See `base.Driver`; SandboxError when the supervisor does not answer."""
+        seen = await self._look(container)
+        wire = await self._hijack(container) if _runs(seen) else None
+        resumed = channel.PodmanChannel(wire, nonce, self._backing(seen), resuming=True)
+        try:
+            await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
+        except BaseException:
+            await resumed.close()
+            if _runs(await self._look(container)):
+                raise
+            resumed = channel.PodmanChannel(None, nonce, self._backing(seen), resuming=True)
+            await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
+        return resumed
+
+    async def started(self, container: str, execution: str) -> bool:
+        """See `base.Driver`. Read on the host, where no link of the agent's is followed."""
+        seen = await self._look(container)
+        home = _mountpoint(seen, base.HOME)
+        marker = f".knify/started/{turn.check_execution(execution)}"
+        return await asyncio.to_thread(tree.exists, hostfs.visible(home), marker)
+
+    async def inspect(self, container: str) -> base.ContainerStatus | None:
+        """See `base.Driver`."""
+        try:
+            return _status(await self._look(container))
+        except errors.SandboxGone:
+            return None
+
+    async def stop(self, container: str, grace: float = 0) -> None:
+        """See `base.Driver`; a container that has stopped or gone is no error."""
+        query = {"timeout": int(grace), "ignore": "true"}
+        path = f"/containers/{api.part(container)}/stop"
+        with contextlib.suppress(errors.SandboxGone):
+            await self._api.call("POST", path, query=query, timeout=_SLOW + grace)
+
+    async def remove(self, sandbox_id: str) -> None:
+        """See `base.Driver`."""
+        found = await self._ours(sandbox_id)
+        if found is not None:
+            await self._delete(f"/containers/{found['Id']}", {"force": "true", "timeout": 0})
+        for what in ("workspace", "home"):
+            await self._delete(f"/volumes/{template.volume_name(sandbox_id, what)}", {})
+
+    async def owned(self) -> list[base.Listed]:
+        """See `base.Driver`."""
+        marks = f'["{_MARK_OF}={self._installation}"]'
+        containers, volumes = await asyncio.gather(
+            self._api.call(
+                "GET", "/containers/json", query={"all": "true", "filters": f'{{"label":{marks}}}'}
+            ),
+            self._api.call("GET", "/volumes/json", query={"filters": f'{{"label":{marks}}}'}),
+        )
+        listed = [_listed_container(row) for row in containers or []]
+        listed += [_listed_volume(row) for row in volumes or []]
+        return [row for row in listed if row.sandbox_id]
+
+    async def image(self, name: str) -> base.ImageInfo | None:
+        """See `base.Driver`."""
+        try:
+            seen = await self._api.call("GET", f"/images/{api.part(name)}/json")
+        except errors.SandboxGone:
+            return None
+        config = seen.get("Config") or {}
+        return base.ImageInfo(
+            name=name,
+            id=seen["Id"],
+            digest=seen.get("Digest") or "",
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            cmd=tuple(config.get("Cmd") or ()),
+            env=dict(line.split("=", 1) for line in config.get("Env") or () if "=" in line),
+            size=seen.get("Size") or 0,
+        )
+
+    async def images(self) -> list[base.ImageInfo]:
+        """See `base.Driver`."""
+        rows = await self._api.call("GET", "/images/json")
+        names = [name for row in rows or [] for name in row.get("RepoTags") or []]
+        found = await asyncio.gather(*(self.image(name) for name in names))
+        return [info for info in found if info is not None]
+
+    async def workspace_root(self, sandbox_id: str) -> Path:
+        """See `base.Driver`."""
+        name = template.volume_name(sandbox_id, "workspace")
+        seen = await self._api.call("GET", f"/volumes/{name}/json")
+        return hostfs.visible(seen["Mountpoint"])
+
+    # -- parts ------------------------------------------------------------------------------
+
+    async def _look(self, container: str) -> dict[str, Any]:
+        seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")
+        return dict(seen)
+
+    async def _ours(self, sandbox_id: str) -> dict[str, Any] | None:
+        """The sandbox's container; SandboxError when one of that name is not ours."""
+        try:
+            seen = await self._look(template.container_name(sandbox_id))
+        except errors.SandboxGone:
+            return None
+        marks = seen["Config"].get("Labels") or {}
+        if (marks.get(_MARK_OF), marks.get("knify.sandbox")) != (self._installation, sandbox_id):
+            raise errors.SandboxError("a foreign container has this sandbox's name")
+        return seen
+
+    async def _volume(self, name: str, marks: dict[str, str]) -> str:
+        """A labelled volume, made unless it is there; its folder on the host."""
+        # With ids given, Podman leaves the folder's owner alone; else it would follow the image.
+        body = {"Name": name, "Labels": marks, "Options": {"o": "uid=0,gid=0"}}
+        try:
+            seen = await self._api.call("POST", "/volumes/create", body=body, timeout=_SLOW)
+        except errors.SandboxGone:
+            raise
+        except errors.SandboxError:
+            seen = await self._api.call("GET", f"/volumes/{name}/json")
+            if (seen.get("Labels") or {}).get(_MARK_OF) != self._installation:
+                raise errors.SandboxError(f"a foreign volume is called {name}") from None
+        return str(seen["Mountpoint"])
+
+    async def _furnish(self, seen: dict[str, Any], sandbox_id: str) -> None:
+        """Give a fresh container's folders to the agent, as its user namespace numbers it."""
+        if seen["State"]["Status"] not in ("created", "configured"):
+            return
+        maps = seen["HostConfig"].get("IDMappings") or {}
+        uid = functools.partial(hostfs.mapped, maps.get("UidMap"))
+        gid = functools.partial(hostfs.mapped, maps.get("GidMap"))
+        for dest in (base.WORKSPACE, base.HOME):
+            folder = hostfs.visible(_mountpoint(seen, dest))
+            hostfs.own(folder, uid(template.UID), gid(template.UID), 0o755)
+        upper = (seen.get("GraphDriver") or {}).get("Data", {}).get("UpperDir")
+        if upper:
+            hostfs.mountpoints(hostfs.visible(upper), list(template.TMPFS), (uid(0), gid(0)))
+
+    async def _hijack(self, container: str) -> api.Hijacked:
+        query = {"stream": "true", "stdin": "true", "stdout": "true", "stderr": "true"}
+        path = f"/containers/{api.part(container)}/attach"
+        return await self._api.hijack(path, query | {"logs": "false"}, _SLOW)
+
+    async def _delete(self, path: str, query: dict[str, Any]) -> None:
+        with contextlib.suppress(errors.SandboxGone):
+            await self._api.call("DELETE", path, query=query, timeout=_SLOW)
+
+    def _backing(self, seen: dict[str, Any]) -> channel.Backing:
+        log = seen["HostConfig"]["LogConfig"]["Path"]
+        folder = hostfs.visible(str(Path(log).parent))
+        status: Callable[[], Awaitable[base.ContainerStatus | None]]
+        status = functools.partial(self.inspect, seen["Id"])
+        command = functools.partial(self._command, seen["Image"])
+        return channel.Backing(folder / Path(log).name, status, command)
+
+    async def _command(self, image: str) -> tuple[str, ...]:
+        info = await self.image(image)
+        return info.command if info is not None else ()
+
+
+def _runs(seen: dict[str, Any]) -> bool:
+    pid = seen["State"].get("Pid") or 0
+    return bool(seen["State"]["Running"]) and pid > 0 and hostfs.alive(pid, seen["Id"])
+
+
+def _status(seen: dict[str, Any]) -> base.ContainerStatus:
+    state, marks = seen["State"], seen["Config"].get("Labels") or {}
+    running = _runs(seen)
+    return base.ContainerStatus(
+        id=seen["Id"],
+        sandbox_id=marks.get("knify.sandbox", ""),
+        running=running,
+        pid=state["Pid"] if running else None,
+        exit_code=state["ExitCode"] if state["Status"] in ("exited", "stopped") else None,
+        oom_killed=bool(state.get("OOMKilled")),
+        oom_kills=hostfs.oom_kills(state["Pid"]) if running else None,
+        labels=dict(marks),
+        image=seen["Image"],
+        digest=seen.get("ImageDigest") or "",
+    )
+
+
+def _mountpoint(seen: dict[str, Any], dest: str) -> str:
+    for mount in seen["Mounts"]:
+        if mount["Destination"] == dest:
+            return str(mount["Source"])
+    raise errors.SandboxError(f"the container has no volume at {dest}")
+
+
+def _listed_container(row: dict[str, Any]) -> base.Listed:
+    created = datetime.fromisoformat(row["Created"].replace("Z", "+00:00"))
+    return base.Listed(
+        kind="container",
+        name=row["Names"][0],
+        sandbox_id=row["Labels"].get("knify.sandbox", ""),
+        created_at=int(created.timestamp() * 1000),
+        running=row["State"] == "running",
+    )
+
+
+def _listed_volume(row: dict[str, Any]) -> base.Listed:
+    created = datetime.fromisoformat(row["CreatedAt"].replace("Z", "+00:00"))
+    return base.Listed(
+        kind="volume",
+        name=row["Name"],
+        sandbox_id=(row.get("Labels") or {}).get("knify.sandbox", ""),
+        created_at=int(created.timestamp() * 1000),
+    )

@@ -1,0 +1,117 @@
+"""A sandbox's output on its way to Redis: a bounded file, so that reading never waits.
+
+conmon stops a container whose reader is slow. The reader therefore writes here, whatever Redis
+does, and another task drains it. Frames are lost with the process: the container's own log still
+has them, and the next owner continues behind the last byte that Redis stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_HEADER = struct.Struct("<BI")  # stream (1 or 2), length
+_BATCH = 256 * 1024
+
+Frame = tuple[int, bytes]  # (1 for stdout or 2 for stderr, bytes)
+
+
+class Spool:
+    """One writer, one reader, in one event loop."""
+
+    def __init__(self, folder: Path, *, limit: int = 256 * 1024**2) -> None:
+        """`limit`: bytes that may wait; beyond it the writer waits too."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file, name = tempfile.mkstemp(dir=folder, prefix="spool-")
+        Path(name).unlink()  # nothing to clean up, however this process ends
+        self._limit = limit
+        self._written = 0
+        self._read = 0
+        self._closed = False
+        self._changed = asyncio.Condition()
+        self.throttled = 0  # times that the writer had to wait
+
+    async def write(self, stream: int, data: bytes) -> None:
+        """Append a frame; waits only while the spool is full."""
+        if self._written - self._read > self._limit:
+            self.throttled += 1
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._written - self._read < self._limit // 2)
+        frame = _HEADER.pack(stream, len(data)) + data
+        os.pwrite(self._file, frame, self._written)
+        self._written += len(frame)
+        await self._notify()
+
+    async def finish(self) -> None:
+        """The writer is done."""
+        self._closed = True
+        await self._notify()
+
+    async def batch(self) -> list[Frame]:
+        """The next frames, about a quarter MiB of them; empty at the end."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or self._read < self._written)
+        data = os.pread(self._file, min(_BATCH, self._written - self._read), self._read)
+        frames = list(_frames(data))
+        self._read += sum(_HEADER.size + len(payload) for _, payload in frames)
+        if self._read == self._written and self._written > _BATCH:
+            os.ftruncate(self._file, 0)
+            self._read = self._written = 0
+        await self._notify()
+        return frames
+
+    def close(self) -> None:
+        """Free the file."""
+        os.close(self._file)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def _frames(data: bytes) -> Iterator[Frame]:
+    """The whole frames at the beginning of `data`; frames are smaller than a batch."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        stream, length = _HEADER.unpack_from(data, at)
+        start = at + _HEADER.size
+        if start + length > len(data):
+            return
+        yield stream, data[start : start + length]
+        at = start + length
+
+
+class Lines:
+    """Cuts one stream's bytes into lines and counts the bytes of finished ones."""
+
+    LONGEST = 64 * 1024  # bytes; a longer line comes in several pieces
+
+    def __init__(self, consumed: int = 0) -> None:
+        """`consumed`: bytes of this stream that are stored already."""
+        self.consumed = consumed
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that are complete now, without their newline."""
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        lines = []
+        for line in whole:
+            lines += self._pieces(line, newline=1)
+        while len(self._rest) > self.LONGEST:
+            lines += self._pieces(self._rest[: self.LONGEST], newline=0)
+            self._rest = self._rest[self.LONGEST :]
+        return lines
+
+    def flush(self) -> list[str]:
+        """What came behind the last newline, if anything."""
+        rest, self._rest = self._rest, b""
+        return self._pieces(rest, newline=0) if rest else []
+
+    def _pieces(self, line: bytes, *, newline: int) -> list[str]:
+        self.consumed += len(line) + newline
+        cut = range(0, max(len(line), 1), self.LONGEST)
+        return [line[at : at + self.LONGEST].decode("utf-8", "replace") for at in cut]

@@ -1,0 +1,234 @@
+"""The steps of an execution, one for each state that is not terminal.
+
+Each is idempotent and commits itself by one move of the state: a step that died half-way is
+simply taken again by the next owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from knify import clock, collect, errors, ids, model
+from knify.agents import base as agents
+from knify.agents import registry
+from knify.core import Core
+from knify.lifecycle import SandboxState, State
+from knify.objects import base
+from knify.sandbox import base as sandbox_base
+from knify.sandbox import tree
+from knify.store import streams
+from knify.turn import Ending, Hands, Turn
+
+log = logging.getLogger(__name__)
+
+TURN_FOLDER = f"{sandbox_base.RUN}/turn"
+_MOUNT_SECONDS = 600.0
+_MAX_FILE = 1024**2  # bytes of a workspace's file that an adapter may read
+Step = Callable[[Turn], Ending | None]
+
+
+class Steps:
+    """What is to be done in each state."""
+
+    def __init__(self, core: Core, hands: Hands, follow: Callable[[Turn], None]) -> None:
+        """`follow` hands a running turn to the watcher and returns at once."""
+        self._core = core
+        self._store = core.store.executions
+        self._hands = hands
+        self._driver = hands.driver
+        self._follow = follow
+        self.table: dict[State, Step] = {
+            State.PENDING: self.stage,
+            State.STAGING: self.begin_provisioning,
+            State.PROVISIONING: self.provision,
+            State.READY: self.launch,
+            State.RUNNING: self.take_over,
+            State.COMPLETING: self.complete,
+        }
+
+    def stage(self, turn: Turn) -> None:
+        """Accepted, and now ours."""
+        moved = self._store.move(turn.x, State.STAGING, detail="Checking what the job needs")
+        turn.x = moved.execution
+
+    def begin_provisioning(self, turn: Turn) -> None:
+        """The image must be here. ImageMissing."""
+        image = turn.x.spec.image or self._core.settings.base_image
+        if self._hands.call(self._driver.image(image)) is None:
+            raise errors.ImageMissing(f"this node has no image {image}")
+        turn.x = self._store.move(
+            turn.x,
+            State.PROVISIONING,
+            detail="Preparing the sandbox",
+            sandbox={"node": self._hands.node},
+        ).execution
+
+    def provision(self, turn: Turn) -> None:
+        """Make or resume the sandbox; a new one gets its workspace."""
+        sandbox = self._hands.sandbox(turn)
+        self._hands.open(turn, sandbox)
+        if sandbox.state is SandboxState.CREATING:
+            turn.x = self._store.note(
+                turn.x,
+                "sandbox_created",
+                "Sandbox provisioned",
+                sandbox={"container": turn.container},
+            )
+            self._mount(turn, sandbox)
+        else:
+            turn.x = self._store.note(turn.x, "sandbox_resumed", "Sandbox resumed, files in place")
+        turn.x = self._store.move(
+            turn.x,
+            State.READY,
+            detail="Files are in",
+            sandbox={"state": SandboxState.ACTIVE, "container": turn.container},
+        ).execution
+
+    def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
+        if sandbox.workspace_id is None:
+            return
+        workspace = self._core.store.registry.find_workspace(sandbox.workspace_id)
+        if workspace is None:
+            raise errors.NotFound("the workspace was deleted before the job began")
+        assert turn.channel is not None
+        with self._core.sealed.open(workspace.key) as reader:
+            unpack = turn.channel.put_tar(sandbox_base.WORKSPACE, _chunks(reader), reader.size)
+            self._hands.call(unpack, _MOUNT_SECONDS)
+        detail = f"{workspace.name}@{workspace.version}: {workspace.files} files"
+        turn.x = self._store.note(turn.x, "workspace_mounted", detail)
+
+    def launch(self, turn: Turn) -> None:
+        """Start the command. The state is committed first: from then on the marker decides."""
+        if turn.channel is None:
+            self._hands.open(turn, self._hands.sandbox(turn))
+        nonce = ids.nonce()
+        plan, adapter = self._plan(turn, nonce)
+        collect.save_baseline(self._core.objects, turn.x.id, self._hands.root(turn))
+        turn.x = self._store.move(
+            turn.x,
+            State.RUNNING,
+            stage="agent_started",
+            detail=f"{turn.x.spec.job_type} executing",
+            entries=said(adapter.begin()),
+            start_nonce=nonce,
+            started_at="@now",
+        ).execution
+        self._start(turn, plan)
+
+    def _plan(self, turn: Turn, nonce: str) -> tuple[agents.Plan, agents.Adapter]:
+        root = self._hands.root(turn)
+        turn.adapter = registry.adapter(turn.x.spec, nonce)
+        return turn.adapter.prepare(lambda path: _read(root, path)), turn.adapter
+
+    def _start(self, turn: Turn, plan: agents.Plan) -> None:
+        """Send files and command, and hand the turn to the watcher."""
+        assert turn.channel is not None
+        assert turn.x.start_nonce is not None
+        for path, data in plan.files.items():
+            self._hands.call(turn.channel.put_file(f"{TURN_FOLDER}/{path}", data))
+        command = sandbox_base.Turn(
+            execution=turn.x.id, nonce=turn.x.start_nonce, argv=plan.argv, env=dict(plan.env)
+        )
+        self._hands.guarded(turn, turn.channel.run(command))
+        self._hand_over(turn)
+
+    def _hand_over(self, turn: Turn) -> None:
+        turn.followed = True
+        self._follow(turn)
+
+    def take_over(self, turn: Turn) -> None:
+        """Another process began this turn: follow it if it ever started, else start it."""
+        x, sandbox = turn.x, self._hands.sandbox(turn)
+        turn.container = sandbox.container or ""
+        status = self._hands.call(self._driver.inspect(turn.container)) if turn.container else None
+        if status is None:
+            gone = model.Outcome("host_lost", error="the sandbox is gone")
+            self.begin_completing(turn, gone, [])
+            return
+        assert x.start_nonce is not None
+        if not self._hands.call(self._driver.started(turn.container, x.id)):
+            self._hands.open(turn, sandbox)
+            self._start(turn, self._plan(turn, x.start_nonce)[0])
+            return
+        turn.adapter = registry.adapter(x.spec, x.start_nonce)
+        turn.channel = self._hands.guarded(
+            turn, self._driver.reattach(turn.container, x.start_nonce, x.out_bytes, x.err_bytes)
+        )
+        log.info("%s taken over behind line %d", x.id, x.lines)
+        self._hand_over(turn)
+
+    def begin_completing(
+        self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]
+    ) -> None:
+        """The command has ended."""
+        turn.x = self._store.move(
+            turn.x,
+            State.COMPLETING,
+            detail=outcome.error or "The command has ended",
+            entries=said(farewell),
+            outcome=outcome,
+            exit_code=outcome.exit_code,
+            error=outcome.error,
+        ).execution
+
+    def complete(self, turn: Turn) -> Ending:
+        """Store the artifacts, pause the sandbox, and say how it all ended."""
+        outcome = turn.x.outcome
+        assert outcome is not None
+        detail = outcome.error or "Job completed successfully"
+        if outcome.kind == "host_lost":
+            return Ending(_ending(outcome), detail, SandboxState.LOST)
+        found = self._artifacts(turn)
+        state = self._hands.quiet(turn)
+        paused = "Sandbox paused (ready for continuation)"
+        turn.x = self._store.note(turn.x, "sandbox_paused", paused)
+        events = tuple({"type": "file_created", "path": a.path} for a in found)
+        return Ending(_ending(outcome), detail, state, events)
+
+    def _artifacts(self, turn: Turn) -> list[model.Artifact]:
+        limit = self._core.settings.artifact_bytes
+        root = self._hands.root(turn)
+        found = collect.artifacts(self._core.objects, turn.x, root, limit=limit)
+        for problem in found.problems:
+            turn.x = self._store.note(turn.x, "artifact_skipped", problem, level="warning")
+        if found.artifacts:
+            detail = collect.describe(found.artifacts)
+            turn.x = self._store.note(turn.x, "artifact_generated", detail)
+        return found.artifacts
+
+
+def said(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One output entry that holds the events, or none."""
+    now = clock.now_ms()
+    return [streams.entry_json(now, stamped(events, now))] if events else []
+
+
+def stamped(events: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
+    """Events with the time at which they were made."""
+    stamp = clock.rfc3339(now)
+    return [{"type": event["type"], "timestamp": stamp} | event for event in events]
+
+
+def _read(root: Path, path: str) -> bytes:
+    """One file of the workspace for an adapter. NotFound, TooLarge."""
+    with tree.open_file(root, path) as file:
+        data = file.read(_MAX_FILE + 1)
+    if len(data) > _MAX_FILE:
+        raise errors.TooLarge(f"{path} is larger than {_MAX_FILE // 1024} KiB")
+    return data
+
+
+async def _chunks(reader: base.Reader) -> AsyncIterator[bytes]:
+    """An object's bytes, read in threads: the loop must not wait for disks or networks."""
+    while part := await asyncio.to_thread(reader.read, base.CHUNK):
+        yield part
+
+
+def _ending(outcome: model.Outcome) -> State:
+    if outcome.succeeded:
+        return State.COMPLETED
+    return State.CANCELLED if outcome.kind == "cancelled" else State.FAILED

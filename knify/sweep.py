@@ -1,0 +1,27 @@
+"""The sweeper: what time or an accident left undone is hinted again. It reads only what is due."""
+
+from __future__ import annotations
+
+import logging
+
+from knify import clock
+from knify.core import Core
+
+log = logging.getLogger(__name__)
+
+_AGAIN_MS = 10_000  # a hint that nobody took is repeated after this
+
+
+def sweep(core: Core) -> int:
+    """Hint what is due and unclaimed, and expire idle sandboxes. Returns how many there were."""
+    due = core.store.executions.due(again_ms=_AGAIN_MS)
+    for execution_id, node in due:
+        core.hints.advance(execution_id, node)
+    expired = core.store.sandboxes.expired(clock.now_ms())
+    for sandbox_id in expired:
+        retired = core.store.sandboxes.retire(sandbox_id, expired=True)
+        if retired.node:
+            core.hints.remove(sandbox_id, retired.node)
+    if due or expired:
+        log.info("swept: %d due executions, %d expired sandboxes", len(due), len(expired))
+    return len(due) + len(expired)

