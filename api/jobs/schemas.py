@@ -1,4 +1,4 @@
-"""The shape of requests and answers about jobs. What a value means is `knify/spec.py`'s business."""
+"""The shape of requests and answers about jobs; what values mean is for `knify/spec.py`."""
 
 from __future__ import annotations
 

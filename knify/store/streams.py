@@ -70,9 +70,7 @@ class Streams:
             d = json.loads(fields["d"])
             yield Entry(seq, d["t"], d.get("n"), d.get("s"), d.get("l"), tuple(d["e"]))
 
-    def _read(
-        self, key: str, after: int, most: int | None
-    ) -> Iterator[tuple[int, dict[str, str]]]:
+    def _read(self, key: str, after: int, most: int | None) -> Iterator[tuple[int, dict[str, str]]]:
         while True:
             page = self._client.xrange(key, f"({after}-0", "+", count=most or _PAGE)
             for entry_id, fields in page:

@@ -13,9 +13,6 @@ from knify import hints, settings
 from knify.core import Core
 from knify.services import keys
 from tests.api.parts import Api, Worker
-from tests.parts.redis import redis_server, redis_url
-
-__all__ = ["redis_server", "redis_url"]
 
 
 @pytest.fixture
