@@ -191,9 +191,7 @@ def test_output_is_whole_in_both_forms(api: Api, worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
-def test_the_last_output_event_is_always_completed(
-    api: Api, worker: Worker, state: State
-) -> None:
+def test_the_last_output_event_is_always_completed(api: Api, worker: Worker, state: State) -> None:
     job_id = api.submit()
     worker.finish(worker.run(job_id), state)
 
