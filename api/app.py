@@ -102,5 +102,3 @@ def _after(response: flask.Response) -> flask.Response:
 def _drop_uploads(_: BaseException | None) -> None:
     for file in flask.g.pop("uploads", ()):
         file.close()
-
-

@@ -74,7 +74,7 @@ def handle(failed: Exception) -> flask.typing.ResponseReturnValue:
         failed = of_redis(failed)
     if isinstance(failed, errors.KnifyError):
         return _known(failed)
-    log.error("request failed", exc_info=failed, extra={"request_id": flask.g.request_id})
+    log.error("request %s failed", flask.g.request_id, exc_info=failed)
     return _internal()
 
 

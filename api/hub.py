@@ -18,6 +18,7 @@ from knify.store import keys
 from knify.store import redis as store_redis
 
 QUIET_SECONDS = 10.0  # without any word, ask whether the connection lives
+RETRY_SECONDS = 0.5
 READERS = 16  # connections that may read streams at one time
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,10 @@ class Hub:
         with self._lock:
             return sorted(self._waiters)
 
+    def close(self) -> None:
+        """Let go of the connection; its thread ends unless somebody still waits."""
+        self._disconnect()
+
     def add(self, channel: str, waiter: Waiter) -> None:
         """Subscribe if nobody did."""
         with self._lock:
@@ -118,13 +123,22 @@ class Hub:
             self._connection = None  # the reading thread sees that and connects anew
 
     def _run(self) -> None:
+        told = False
         while True:
             try:
-                self._read(self._connect())
+                connection = self._connect()
+                told = False
+                self._read(connection)
             except (redis.RedisError, OSError) as failed:
-                log.warning("hub: the connection to Redis is gone: %s", failed)
+                if not told:
+                    log.warning("hub: the connection to Redis is gone: %s", failed)
+                told = True
             self._disconnect()
-            time.sleep(0.5)
+            with self._lock:
+                if not self._waiters:  # the next waiter begins anew
+                    self._thread = None
+                    return
+            time.sleep(RETRY_SECONDS)
 
     def _connect(self) -> Any:
         connection = self._pool.make_connection()

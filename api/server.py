@@ -1,11 +1,11 @@
-"""`python -m api.server [--no-auth]`: the API under gunicorn, one gevent worker.
+"""`python -m api.server`: the API under gunicorn, one gevent worker; KNIFY_NO_AUTH=1 drops keys.
 
 Nothing is imported before gevent has replaced the blocking parts of the standard library.
 """
 
 from __future__ import annotations
 
-import sys
+import os
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
 
     from api import serving
 
-    serving.run(no_auth="--no-auth" in sys.argv[1:])
+    serving.run(no_auth=os.environ.get("KNIFY_NO_AUTH") == "1")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, cast
 
 import flask
 import flask_smorest
@@ -14,7 +13,12 @@ from api import auth, bodies
 from api import errors as api_errors
 from knify import errors
 
-Decorator = Callable[[auth.View], auth.View]
+
+class Decorator(Protocol):
+    """What gives a handler back as it was, as far as types go."""
+
+    def __call__(self, view: auth.View, /) -> auth.View:
+        """The handler, marked."""
 
 
 class ErrorSchema(ma.Schema):
@@ -76,7 +80,26 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = Parser()
 
-    def needs(self, scope: str) -> Decorator[auth.View]:
+    # The library has no annotations: these four only add them.
+
+    def route(self, rule: str, **options: Any) -> Decorator:
+        """See flask-smorest."""
+        return cast(Decorator, super().route(rule, **options))
+
+    def arguments(self, schema: Any, **options: Any) -> Decorator:
+        """See flask-smorest."""
+        return cast(Decorator, super().arguments(schema, **options))
+
+    def response(self, status: int, schema: Any = None, **more: Any) -> Decorator:
+        """See flask-smorest; the handlers' own Response objects pass through."""
+        return cast(Decorator, super().response(status, schema, **more))
+
+    @staticmethod
+    def doc(**words: Any) -> Decorator:
+        """See flask-smorest."""
+        return cast(Decorator, flask_smorest.Blueprint.doc(**words))
+
+    def needs(self, scope: str) -> Decorator:
         """The handler's scope, for `auth.check` and for the documentation."""
 
         def mark(view: auth.View) -> auth.View:
@@ -84,7 +107,7 @@ class Blueprint(flask_smorest.Blueprint):
             doc = getattr(view, "_apidoc", {})
             manual = {"operationId": view.__name__, "security": security}
             doc["manual_doc"] = doc.get("manual_doc", {}) | manual
-            view._apidoc = doc  # type: ignore[attr-defined]
+            view._apidoc = doc
             return auth.needs(scope)(view)
 
         return mark

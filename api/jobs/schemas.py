@@ -1,10 +1,10 @@
-"""The shape of requests and answers about jobs. What a value means is `knify/spec.py`'s business."""
+"""The shape of requests and answers about jobs; what values mean is for `knify/spec.py`."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import marshmallow as ma
@@ -43,12 +43,14 @@ class Exact(fields.Field[Any]):
     ) -> Any:
         if type(value) not in self._types:
             raise ma.ValidationError(f"must be a {self._words}")
-        inner: Any = value.items() if type(value) is dict else enumerate(value)
-        wrong = type(value) in (list, dict) and self._of is not None
-        for name, item in inner if wrong else ():
+        if self._of is not None and type(value) in (list, dict):
+            self._check_items(value.items() if type(value) is dict else enumerate(value))
+        return value
+
+    def _check_items(self, items: Iterable[tuple[str | int, Any]]) -> None:
+        for name, item in items:
             if type(item) is not self._of:
                 raise ma.ValidationError({str(name): ["must be a string"]})
-        return value
 
 
 def _openapi(types: tuple[type, ...]) -> str | list[str]:

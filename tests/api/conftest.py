@@ -8,14 +8,12 @@ import flask
 import pytest
 
 from api import app as app_module
+from api import context
 from knify import core as core_module
 from knify import hints, settings
 from knify.core import Core
 from knify.services import keys
 from tests.api.parts import Api, Worker
-from tests.parts.redis import redis_server, redis_url
-
-__all__ = ["redis_server", "redis_url"]
 
 
 @pytest.fixture
@@ -32,8 +30,10 @@ def core(config: settings.Settings) -> Iterator[Core]:
 
 
 @pytest.fixture
-def app(core: Core) -> flask.Flask:
-    return app_module.create_app(core)
+def app(core: Core) -> Iterator[flask.Flask]:
+    made = app_module.create_app(core)
+    yield made
+    made.extensions[context.HUB].close()
 
 
 @pytest.fixture

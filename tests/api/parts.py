@@ -76,9 +76,7 @@ class Worker:
             x = self.core.store.executions.move(x, state).execution
             if state is State.PROVISIONING:
                 made = {"state": "active", "node": "n1", "container": "c1"}
-                x = self.core.store.executions.note(
-                    x, "sandbox_created", "made", sandbox=made
-                )
+                x = self.core.store.executions.note(x, "sandbox_created", "made", sandbox=made)
         return self.core.store.executions.move(x, State.RUNNING, started_at=NOW).execution
 
     def lines(self, x: model.Execution, *texts: str, events: int = 1) -> model.Execution:
@@ -91,9 +89,7 @@ class Worker:
                 for k in range(events)
             ]
             n = x.lines + i + 1
-            entries.append(
-                json.dumps(entry_json(ts, found, n=n, stream="stdout", line=text))
-            )
+            entries.append(json.dumps(entry_json(ts, found, n=n, stream="stdout", line=text)))
         size = x.out_bytes + sum(len(t) + 1 for t in texts)
         return self.core.store.executions.append(
             x, entries, lines=x.lines + len(texts), out=size, err=0
@@ -116,9 +112,7 @@ class Worker:
             key = artifacts.content_key(job_id, sha256)
             self.core.objects.put(key, [content])
             kind = "application/json" if path.endswith(".json") else "text/plain"
-            found.append(
-                model.Artifact(path, len(content), sha256, kind, clock.now_ms(), key)
-            )
+            found.append(model.Artifact(path, len(content), sha256, kind, clock.now_ms(), key))
         artifacts.save_manifest(self.core.objects, job_id, found)
 
 

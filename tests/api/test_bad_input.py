@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from knify.core import Core
+from tests.api.parts import COMMAND, Api
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(core: Core, api: Api) -> Any:
+    before = set(core.store.client.keys("*"))
+    yield
+    assert set(core.store.client.keys("*")) == before
+    assert core.hints.sent == []  # type: ignore[attr-defined]
+
+
+def check(answer: TestResponse, status: int, code: str, field: str | None = None) -> str:
+    body = answer.get_json()
+    assert (answer.status_code, body["code"]) == (status, code), body
+    assert set(body) == {"error", "detail", "code"}
+    assert "Traceback" not in answer.text
+    assert answer.headers["X-Request-Id"]
+    if field is not None:
+        assert body["detail"]["field"] == field, body
+    return str(body["error"])
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        ({"spec": COMMAND | {"job_type": "odd_task"}}, "spec.job_type", "command_task"),
+        (
+            {"spec": {"job_type": "cursor_task", "prompt": "x", "model": "auto"}},
+            "spec.job_type",
+            "command_task, runbook_task",
+        ),
+        ({"spec": COMMAND | {"model": "auto"}}, "spec.model", "not available in this version"),
+        ({"spec": COMMAND | {"comand": "x"}}, "spec.comand", "did you mean command?"),
+        ({"spec": COMMAND | {"zzz": 1}}, "spec.zzz", "known are"),
+        ({"spec": COMMAND, "nmae": "x"}, "nmae", "did you mean name?"),
+        ({"spec": {"job_type": "command_task"}}, "spec.command", "needs command"),
+        ({"spec": {"job_type": "command_task", "command": []}}, "spec.command", "needs command"),
+        ({"spec": {"job_type": "runbook_task"}}, "spec.prompt", "needs prompt"),
+        ({"spec": COMMAND | {"prompt": "x"}}, "spec.prompt", "does not belong"),
+        ({"spec": {}}, "spec.job_type", "Missing data"),
+        ({}, "spec", "Missing data"),
+        ({"spec": None}, "spec", "null"),
+        ({"spec": []}, "spec", "object"),
+        ([], "", "object"),
+        ("text", "", "object"),
+        ({"spec": COMMAND | {"priority": True}}, "spec.priority", "integer"),
+        ({"spec": COMMAND | {"priority": 1.0}}, "spec.priority", "integer"),
+        ({"spec": COMMAND | {"priority": 11}}, "spec.priority", "between"),
+        ({"spec": COMMAND | {"priority": None}}, "spec.priority", "null"),
+        ({"spec": COMMAND | {"cpus": "2"}}, "spec.cpus", "number"),
+        ({"spec": COMMAND | {"command": 5}}, "spec.command", "string or list"),
+        ({"spec": COMMAND | {"command": ["a", 5]}}, "spec.command.1", "string"),
+        ({"spec": COMMAND | {"env": {"A": 1}}}, "spec.env.A", "string"),
+        ({"spec": COMMAND | {"env": {"A B": "1"}}}, "spec.env.A B", "letters"),
+        ({"spec": COMMAND | {"timeout": "soon"}}, "spec.timeout", "duration"),
+        ({"spec": COMMAND | {"memory": "1"}}, "spec.memory", "between"),
+        ({"spec": COMMAND | {"network_mode": "host"}}, "spec.network_mode", "isolated"),
+        ({"spec": COMMAND | {"image": "docker.io/evil"}}, "spec.image", "not allowed"),
+        ({"spec": COMMAND | {"artifact_patterns": ["../x"]}}, "spec.artifact_patterns.0", "relat"),
+        ({"spec": COMMAND | {"metadata": {"a": "x" * 20_000}}}, "spec.metadata", "at most"),
+        ({"spec": COMMAND | {"workspace_path": "/workspaces/x"}}, "spec.workspace_path", "no work"),
+        ({"spec": COMMAND | {"workspace_path": "/etc"}}, "spec.workspace_path", "looks like"),
+        ({"spec": COMMAND, "name": ""}, "name", "Length"),
+        ({"spec": COMMAND, "name": 5}, "name", "string"),
+    ],
+)
+def test_a_wrong_job_is_refused_with_the_fields_path(
+    api: Api, body: Any, field: str, says: str
+) -> None:
+    message = check(api.post("/jobs", body), 400, "BAD_REQUEST", field)
+
+    assert says in message
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "empty"),
+        (b"{", "not valid JSON"),
+        (b'{"spec": NaN}', "NaN"),
+        (b'{"spec": 1e999}', "too large"),
+        (b'{"spec": ' + b"9" * 5_000 + b"}", "not valid JSON"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        (b"\xff\xfe", "UTF-8"),
+        (b'{"spec": "\\ud800"}', "UTF-8"),
+        (b"[" * 100 + b"]" * 100, "nested"),
+        (b"[" * 30_000, "nested"),
+    ],
+)
+def test_a_body_that_readers_could_understand_differently_is_refused(
+    api: Api, raw: bytes, says: str
+) -> None:
+    message = check(api.post("/jobs", data=raw, headers=JSON), 400, "BAD_REQUEST")
+
+    assert says in message
+
+
+def test_a_body_beyond_the_limit_is_too_large(api: Api) -> None:
+    body = json.dumps({"spec": COMMAND | {"command": "x" * 70_000}})
+
+    check(api.post("/jobs", data=body, headers=JSON), 413, "TOO_LARGE")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_another_content_type_is_refused_with_the_cure(api: Api, kind: str) -> None:
+    answer = api.post("/jobs", data=json.dumps({"spec": COMMAND}), content_type=kind)
+
+    assert "application/json" in check(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\u00e9b"])
+def test_a_strange_idempotency_key_is_refused(api: Api, key: str) -> None:
+    headers = {"Idempotency-Key": key}
+
+    check(api.post("/jobs", {"spec": COMMAND}, headers=headers), 400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize("job_id", ["job_none", "x:events", "job%00x", "a" * 200, "..", "%F0%9F"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("GET", "/events"),
+        ("GET", "/events/stream"),
+        ("GET", "/output"),
+        ("GET", "/output/stream"),
+        ("GET", "/cursor"),
+        ("GET", "/cursor/stream"),
+        ("GET", "/artifacts"),
+        ("GET", "/artifacts/a.txt"),
+        ("GET", "/artifacts.tar.gz"),
+        ("POST", "/continue"),
+        ("POST", "/cancel"),
+        ("POST", "/cleanup"),
+    ],
+)
+def test_an_unknown_job_is_not_found(api: Api, method: str, path: str, job_id: str) -> None:
+    more: dict[str, Any] = {"json": {"spec": COMMAND}} if path == "/continue" else {}
+
+    check(api.request(method, f"/jobs/{job_id}{path}", **more), 404, "NOT_FOUND")
+
+
+def test_an_unknown_path_and_a_wrong_method_use_the_same_envelope(api: Api) -> None:
+    check(api.get("/nowhere"), 404, "NOT_FOUND")
+    answer = api.request("DELETE", "/jobs")
+    check(answer, 405, "METHOD_NOT_ALLOWED")
+    assert set(answer.headers["Allow"].split(", ")) >= {"GET", "POST"}
+
+
+def test_a_bug_answers_500_without_its_text(
+    api: Api, core: Core, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("inner secret")
+
+    monkeypatch.setattr(type(core.store.listing), "page", broken)
+
+    answer = api.get("/jobs", headers={"X-Request-Id": "my-id.1"})
+
+    check(answer, 500, "INTERNAL_ERROR")
+    assert "secret" not in answer.text
+    assert answer.get_json()["detail"] == {"request_id": "my-id.1"}
+    assert "inner secret" in caplog.text
+    assert "my-id.1" in caplog.text
+
+
+def test_a_request_id_that_is_not_sane_is_replaced(api: Api) -> None:
+    assert api.get("/", headers={"X-Request-Id": "ok-1"}).headers["X-Request-Id"] == "ok-1"
+    assert api.get("/", headers={"X-Request-Id": "a b"}).headers["X-Request-Id"] != "a b"
