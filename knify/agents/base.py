@@ -54,6 +54,9 @@ class Adapter(Protocol):
     def feed(self, stream: Stream, line: str) -> list[Event]:
         """The events that a line of output (without its newline) stands for. Never raises."""
 
+    def own_line(self, stream: Stream, line: str) -> str | None:
+        """The line as the job wrote it, without marks of ours; None when nothing is left."""
+
     def end(self, outcome: model.Outcome) -> list[Event]:
         """The events that the turn's end stands for, before the caller's `completed`."""
 

@@ -32,6 +32,10 @@ class Command:
         """See Adapter."""
         return [base.progress(stream, line)]
 
+    def own_line(self, stream: base.Stream, line: str) -> str | None:
+        """See Adapter."""
+        return line
+
     def end(self, outcome: model.Outcome) -> list[base.Event]:
         """See Adapter."""
         return [{"type": "tool_result", "id": _ID, **base.failure(outcome)}]

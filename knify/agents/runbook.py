@@ -57,13 +57,19 @@ class Runbook:
 
     def feed(self, stream: base.Stream, line: str) -> list[base.Event]:
         """See Adapter; a mark may stand behind output that did not end its line."""
-        output, mark, said = line.partition(self._mark)
-        shown = [base.progress(stream, output)] if output or not mark else []
+        _, mark, said = line.partition(self._mark)
+        own = self.own_line(stream, line)
+        shown = [] if own is None else [base.progress(stream, own)]
         if not mark or stream == "stderr":
             return shown
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return shown + self._said(said)
         return shown
+
+    def own_line(self, stream: base.Stream, line: str) -> str | None:
+        """See Adapter."""
+        output, mark, _ = line.partition(self._mark)
+        return output if output or not mark else None
 
     def end(self, outcome: model.Outcome) -> list[base.Event]:
         """See Adapter: the result of a step that was cut off."""

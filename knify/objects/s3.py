@@ -2,8 +2,9 @@
 
 S3 wants an object's metadata, here its SHA-256, before the first byte, and a retry wants the
 bytes once more. So what cannot be read twice is spooled first: in memory up to SPOOL bytes,
-beyond that in an unlinked temporary file. Uploads go in parts, which are aborted on failure.
-Credentials come from where AWS's own tools look (`AWS_ACCESS_KEY_ID` …).
+beyond that in an unlinked temporary file. Uploads go in parts, which are aborted on failure;
+those of a process that died need the bucket's own rule for incomplete uploads. Credentials come
+from where AWS's own tools look (`AWS_ACCESS_KEY_ID` …).
 """
 
 from __future__ import annotations

@@ -172,6 +172,15 @@ def test_feed_never_raises_and_never_shows_a_mark(
         assert adapter._mark not in str(event)
 
 
+def test_raw_lines_are_the_steps_own() -> None:
+    adapter = runbook.Runbook("n")
+
+    assert adapter.own_line("stdout", "") == ""
+    assert adapter.own_line("stdout", "plain") == "plain"
+    assert adapter.own_line("stdout", f"half{adapter._mark} end 01 0") == "half"
+    assert adapter.own_line("stderr", adapter._mark) is None
+
+
 def test_a_forged_event_of_another_kind_is_dropped() -> None:
     adapter = runbook.Runbook("n")
 
