@@ -14,6 +14,7 @@ import zstandard
 from knify import errors
 from knify.archives import entries, normalise
 from tests.archives import packing
+from tests.parts import disk
 
 FORMS = ["tar", "tar.gz", "tar.zst"]
 
@@ -330,3 +331,12 @@ def test_an_allowed_link_resolves_inside(tmp_path: Path) -> None:
     found = _normalise(content, tmp_path)
 
     assert {name: found[name][0].linkname for name in links} == links
+
+
+def test_a_spool_without_room_is_not_the_users_fault(tmp_path: Path) -> None:
+    content = packing.tar(("a", bytes(1_000_000)))
+
+    with disk.full_at(500_000), pytest.raises(errors.ObjectStoreError, match="unpacking in"):
+        normalise.normalise(io.BytesIO(content), tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
