@@ -107,7 +107,7 @@ class Blueprint(flask_smorest.Blueprint):
             doc = getattr(view, "_apidoc", {})
             manual = {"operationId": view.__name__, "security": security}
             doc["manual_doc"] = doc.get("manual_doc", {}) | manual
-            view._apidoc = doc
+            view.__dict__["_apidoc"] = doc
             return auth.needs(scope)(view)
 
         return mark
