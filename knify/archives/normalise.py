@@ -58,8 +58,7 @@ def normalise(file: BinaryIO, spool: Path, limits: entries.Limits | None = None)
     and symlinks that stay inside, owned by `agent`, without setuid bits, in their old order; a
     single top folder is stripped, what macOS adds (`__MACOSX`, `._x`) is left out. BadRequest
     names the entry and the cure; TooLarge when a limit is passed; ObjectStoreError when `spool`
-    has no room. Hard links, devices, FIFOs,
-    sparse files and a name given twice are refused.
+    has no room. Hard links, devices, FIFOs, sparse files and a name given twice are refused.
     """
     limits = limits or entries.Limits()
     top = _survey(file, limits).top()
