@@ -221,4 +221,5 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_follow_it(
 
     assert process.returncode == 130
     assert "knify jobs logs job_1 --follow" in said
+    assert "Traceback" not in said
     assert not server.seen("POST", "/jobs/job_1/cancel")
