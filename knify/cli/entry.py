@@ -55,8 +55,9 @@ class Failure(click.ClickException):
         """The message, what it is about, and what to do."""
         show.line(f"Error: {self.message}", err=True, fg="red")
         request_id = getattr(self._failed, "request_id", None)
-        if isinstance(self._failed.detail, dict):
-            for name, value in self._failed.detail.items():
+        detail = self._failed.detail
+        for name, value in (detail if isinstance(detail, dict) else {"detail": detail}).items():
+            if value is not None:
                 show.line(f"  {name}: {value}", err=True)
         if self._failed.code == "UNAUTHORIZED":
             show.line("  set KNIFY_API_KEY, or run this as the user of `knify up`", err=True)

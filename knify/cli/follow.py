@@ -90,7 +90,7 @@ def _rendered(data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
     """Lines and their styles."""
     match data.get("type"):
         case "tool_use":
-            yield f"▶ {data.get('tool', '?')}: {_subject(data)}", {"bold": True, "fg": "cyan"}
+            yield _heading(data), {"bold": True, "fg": "cyan"}
         case "tool_result":
             yield from _result(data)
         case "file_created":
@@ -108,13 +108,14 @@ def _rendered(data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _result(data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
-    code = data.get("exit_code")
+    code, took = data.get("exit_code"), data.get("duration_ms")
     good = data.get("status") in _GOOD and code in (None, 0) and not data.get("is_error")
     if text := str(data.get("output") or data.get("error") or "").rstrip("\n"):
         yield text, {}
-    name = str(data.get("tool") or "done" if good else data.get("tool") or "failed")
-    ending = f" (exit code {code})" if code else ""
-    yield f"{'✓' if good else '✗'} {name}{ending}", {"fg": "green" if good else "red"}
+    notes = [f"exit code {code}"] if code else []
+    notes += [f"{took / 1000:.1f} s"] if isinstance(took, int | float) else []
+    ending = f" ({', '.join(notes)})" if notes else ""
+    yield f"{'✓ done' if good else '✗ failed'}{ending}", {"fg": "green" if good else "red"}
 
 
 def _ending(data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -124,15 +125,16 @@ def _ending(data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"✗ {data['error']}", {"fg": "red"}
 
 
-def _subject(data: Data) -> str:
-    """What a tool was called for, on one line."""
+def _heading(data: Data) -> str:
+    """What was begun, on one line: the tool or the language, and what it was called with."""
     given = data.get("parameters")
-    values = list(given.values()) if isinstance(given, dict) else [given]
-    text = next((value for value in values if isinstance(value, str)), None)
-    if text is None:
-        return json.dumps(given) if given else ""
+    named = given if isinstance(given, dict) else {"": given}
+    tool = data.get("tool", "?")
+    name = named.get("language") or ("shell" if tool == "run_command" else tool)
+    subjects = (named.get(key) for key in ("command", "path", *named))
+    text = next((value for value in subjects if isinstance(value, str)), "")
     first, *more = text.strip().split("\n")
-    return first + (" …" if more else "")
+    return f"▶ {name}: {first}{' …' if more else ''}"
 
 
 def _labelled(data: Data) -> str:

@@ -143,7 +143,7 @@ def _request(
     what: str, job_type: str | None, env: Sequence[str], timeout: str | None,
     folder: Path | None, *, named: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    is_file = what.startswith("@") and what.endswith(".md")
+    is_file = what.startswith("@") and what.endswith(".md") and job_type != "command_task"
     kind = job_type or ("runbook_task" if is_file else "command_task")
     text = _runbook(what[1:], folder, named=named) if is_file else what
     field = "command" if kind == "command_task" else "prompt"

@@ -22,10 +22,16 @@ STEPS = [
     {"ts": "t", "stage": "completed", "level": "info", "detail": ""},
 ]
 OUTPUT: list[dict[str, Any]] = [
-    {"type": "tool_use", "tool": "shell", "parameters": {"command": "make\nmake test"}},
+    {
+        "type": "tool_use",
+        "id": "01",
+        "tool": "run_command",
+        "parameters": {"language": "shell", "command": "make\nmake test"},
+    },
     {"type": "progress", "message": "compiling", "stream": "stdout"},
-    {"type": "tool_result", "tool": "shell", "status": "success", "exit_code": 0},
-    {"type": "tool_result", "tool": "python", "status": "error", "exit_code": 3},
+    {"type": "tool_result", "id": "01", "status": "success", "exit_code": 0, "duration_ms": 1234},
+    {"type": "tool_use", "id": "02", "tool": "write_file", "parameters": {"n": 1, "path": "a"}},
+    {"type": "tool_result", "id": "02", "status": "error", "exit_code": 3},
     {"type": "file_created", "path": "report.md"},
     {"type": "warning", "code": "SLOW", "message": "that took long"},
     {"type": "completed", "status": "completed"},
@@ -65,8 +71,9 @@ def test_a_runbook_is_sent_as_text_and_followed_to_its_files(
     assert shown == [
         "▶ shell: make …",
         "compiling",
-        "✓ shell",
-        "✗ python (exit code 3)",
+        "✓ done (1.2 s)",
+        "▶ write_file: a",
+        "✗ failed (exit code 3)",
         "+ report.md",
         "! SLOW: that took long",
         "✓ completed",
@@ -221,4 +228,5 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_follow_it(
 
     assert process.returncode == 130
     assert "knify jobs logs job_1 --follow" in said
+    assert "Traceback" not in said
     assert not server.seen("POST", "/jobs/job_1/cancel")
