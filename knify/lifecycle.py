@@ -47,10 +47,7 @@ _ENDED_BADLY = frozenset({State.FAILED, State.FAILED_PRESERVED, State.CANCELLED}
 
 #: Allowed moves: one step forward, or to failure or cancellation from every state with a successor.
 EXECUTION: dict[State, frozenset[State]] = {
-    **{
-        here: frozenset({after}) | _ENDED_BADLY
-        for here, after in itertools.pairwise(_FORWARD)
-    },
+    **{here: frozenset({after}) | _ENDED_BADLY for here, after in itertools.pairwise(_FORWARD)},
     State.COMPLETED: frozenset(),
     State.FAILED: frozenset(),
     State.FAILED_PRESERVED: frozenset(),
