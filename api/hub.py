@@ -129,7 +129,7 @@ class Hub:
                 connection = self._connect()
                 told = False
                 self._read(connection)
-            except (redis.RedisError, OSError) as failed:
+            except Exception as failed:  # whoever fails to send closes the connection under us
                 if not told:
                     log.warning("hub: the connection to Redis is gone: %s", failed)
                 told = True
