@@ -9,9 +9,8 @@ import flask
 import pytest
 
 from api import app as app_module
-from knify import __version__, clock, errors
+from knify import __version__, clock, errors, hints, settings
 from knify import core as core_module
-from knify import hints, settings
 from knify.core import Core
 from tests.api.parts import COMMAND, Api
 from tests.parts import redis as redis_part
