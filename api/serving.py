@@ -26,7 +26,7 @@ OPTIONS: Final[dict[str, Any]] = {
 }
 
 
-class Server(BaseApplication):  # type: ignore[misc]
+class Server(BaseApplication):
     """The application is made in the worker process: connections do not survive a fork."""
 
     def __init__(self, config: settings.Settings, *, no_auth: bool) -> None:

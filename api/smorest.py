@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn, Protocol, cast
 
 import flask
-import flask_smorest  # type: ignore[import-untyped]
+import flask_smorest
 import marshmallow as ma
 from webargs.flaskparser import FlaskParser
 
@@ -75,7 +75,7 @@ def _flat(messages: Any, path: str) -> Any:
         yield path, str(messages)
 
 
-class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+class Blueprint(flask_smorest.Blueprint):
     """Routes whose operation id is the handler's name and which say which key they need."""
 
     ARGUMENTS_PARSER = Parser()
@@ -108,13 +108,13 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             doc = getattr(view, "_apidoc", {})
             manual = {"operationId": view.__name__, "security": security}
             doc["manual_doc"] = doc.get("manual_doc", {}) | manual
-            view._apidoc = doc  # type: ignore[attr-defined]
+            view.__dict__["_apidoc"] = doc
             return auth.needs(scope)(view)
 
         return mark
 
 
-class Api(flask_smorest.Api):  # type: ignore[misc]
+class Api(flask_smorest.Api):
     """Our error handler instead of its own."""
 
     ERROR_SCHEMA = ErrorSchema

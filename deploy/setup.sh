@@ -104,9 +104,11 @@ make_venv() {
 prepare_host() {
     can_be_root || fail "needs root or sudo to prepare the host for sandboxes"
     say "preparing the host for sandboxes"
-    as_root "$VENV/bin/python" -m knify.host.setup
+    # Root's byte code would stand in a checkout that somebody else owns.
+    local python=(env PYTHONDONTWRITEBYTECODE=1 "$VENV/bin/python")
+    as_root "${python[@]}" -m knify.host.setup
     # What doctor finds does not stop the rest: a port in use is no reason not to run tests.
-    as_root "$VENV/bin/python" -m knify.doctor --quiet || say "doctor: see the failures above"
+    as_root "${python[@]}" -m knify.doctor --quiet || say "doctor: see the failures above"
 }
 
 check_system

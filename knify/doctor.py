@@ -19,7 +19,7 @@ Level = Literal["ok", "warning", "failure"]
 _SETUP = "run `make setup` as root"
 _GIB = 1024**3
 _FEW_FILES = 4_096
-# Podman's lock file, one lock a container and one a volume. A sandbox has both.
+# The size of Podman's lock file: one lock for each container and each volume.
 _LOCKS = 2_048
 _SOCKETS = ("podman.sock", "gateway.sock", "redis.sock")
 
@@ -99,11 +99,11 @@ def check_userns(host: survey.Host) -> Check:
 
 
 def check_locks(host: survey.Host) -> Check:
-    """Podman's locks run out at about a thousand sandboxes, whatever else is free."""
+    """Podman's locks can run out while disk and memory are free: paused sandboxes hold some."""
     containers = len(podman.call("ps", "--all", "--quiet").out.split())
     volumes = len(podman.call("volume", "ls", "--quiet").out.split())
     used = containers + volumes
-    message = f"{used:,} of Podman's usual {_LOCKS:,} locks are used, two a sandbox"
+    message = f"{used:,} of Podman's usual {_LOCKS:,} locks are used by containers and volumes"
     if used < 0.8 * _LOCKS:
         return Check("locks", "ok", message)
     cure = "clean up sandboxes, or raise num_locks and run `podman system renumber`"

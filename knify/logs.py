@@ -35,7 +35,16 @@ def configure(level: str, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("urllib3", "botocore", "kombu", "amqp", "celery.worker.strategy", "markdown_it"):
+    for noisy in (
+        "urllib3",
+        "botocore",
+        "kombu",
+        "amqp",
+        "celery.worker.strategy",
+        "celery.app.trace",
+        "celery.beat",
+        "markdown_it",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

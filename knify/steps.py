@@ -106,23 +106,23 @@ class Steps:
         if turn.channel is None:
             self._hands.open(turn, self._hands.sandbox(turn))
         nonce = ids.nonce()
-        plan, adapter = self._plan(turn, nonce)
+        plan = self._plan(turn, nonce)
         collect.save_baseline(self._core.objects, turn.x.id, self._hands.root(turn))
         turn.x = self._store.move(
             turn.x,
             State.RUNNING,
             stage="agent_started",
             detail=f"{turn.x.spec.job_type} executing",
-            entries=said(adapter.begin()),
+            entries=said(list(plan.events)),
             start_nonce=nonce,
             started_at="@now",
         ).execution
         self._start(turn, plan)
 
-    def _plan(self, turn: Turn, nonce: str) -> tuple[agents.Plan, agents.Adapter]:
-        root = self._hands.root(turn)
-        turn.adapter = registry.adapter(turn.x.spec, nonce)
-        return turn.adapter.prepare(lambda path: _read(root, path)), turn.adapter
+    def _plan(self, turn: Turn, nonce: str) -> agents.Plan:
+        root, spec = self._hands.root(turn), turn.x.spec
+        turn.adapter = registry.adapter(spec.job_type, nonce)
+        return turn.adapter.prepare(spec, lambda path: _read(root, path))
 
     def _start(self, turn: Turn, plan: agents.Plan) -> None:
         """Send files and command, and hand the turn to the watcher."""
@@ -152,9 +152,9 @@ class Steps:
         assert x.start_nonce is not None
         if not self._hands.call(self._driver.started(turn.container, x.id)):
             self._hands.open(turn, sandbox)
-            self._start(turn, self._plan(turn, x.start_nonce)[0])
+            self._start(turn, self._plan(turn, x.start_nonce))
             return
-        turn.adapter = registry.adapter(x.spec, x.start_nonce)
+        turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce)
         turn.channel = self._hands.guarded(
             turn, self._driver.reattach(turn.container, x.start_nonce, x.out_bytes, x.err_bytes)
         )

@@ -16,7 +16,7 @@ import redis
 
 from knify import core, errors, hints, processes
 from knify import settings as settings_module
-from knify.host import containers_conf, images, podman, probe, redis_server
+from knify.host import images, podman, redis_server, setup
 from knify.processes import Part
 from knify.services import keys
 from knify.store import open as store_open
@@ -88,7 +88,7 @@ def _alone(settings: settings_module.Settings) -> Iterator[None]:
 
 def _run(settings: settings_module.Settings, no_auth: bool) -> int:
     say(f"home is {settings.home}, its logs are in {settings.home / 'logs'}")
-    containers_conf.write(settings, probe.facts_or_probe(settings))
+    setup.prepare(settings)
     base = [*_redis(settings), *_podman(settings)]
     parts = list(base)
     try:

@@ -19,9 +19,11 @@ from typing import Any
 import redis
 
 from knify import clock, errors, leases, model, units
+from knify.agents import base as agents
 from knify.core import Core
 from knify.sandbox import base as sandbox_base
 from knify.spool import Frame, Lines, Spool
+from knify.steps import stamped
 from knify.store import streams
 from knify.turn import Turn
 
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _KILLED = 5.0  # seconds that a killed job gets to be reported
 _RETRY = 0.5
+_KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +204,10 @@ class Follow:
             return
         x = self.turn.x
         full = self._lines[1].consumed + self._lines[2].consumed > self._limit
-        entries = [] if full else self._entries(lines)
+        entries, n = ([], x.lines) if full else self._entries(lines)
         while True:
             try:
-                x = self.turn.x = await self._watcher.thread(self._append, x, entries)
+                x = self.turn.x = await self._watcher.thread(self._append, x, entries, n)
                 if full and not self._truncated:
                     self._truncated = True
                     self.turn.x = await self._watcher.thread(self._note_truncation, x)
@@ -213,29 +216,28 @@ class Follow:
                 log.warning("%s: output waits for Redis: %s", x.id, away)
                 await asyncio.sleep(_RETRY)
 
-    def _entries(self, lines: list[tuple[int, str]]) -> list[str]:
+    def _entries(self, lines: list[tuple[int, str]]) -> tuple[list[str], int]:
+        """Output entries as JSON, and the number of raw lines after them."""
         now, n = clock.now_ms(), self.turn.x.lines
-        stamp = clock.rfc3339(now)
         entries = []
-        for number, (stream, text) in enumerate(lines, start=n + 1):
-            name = "stdout" if stream == 1 else "stderr"
-            events = [
-                {"type": event["type"], "timestamp": stamp} | event
-                for event in self._adapter.feed(name, text)
-            ]
-            entry = streams.entry_json(now, events, n=number, stream=name, line=text)
+        for number, text in lines:
+            stream: agents.Stream = "stdout" if number == 1 else "stderr"
+            events = stamped(self._adapter.feed(stream, text), now)
+            own = self._adapter.own_line(stream, text)
+            if own is not None:
+                n += 1
+                entry = streams.entry_json(now, events, n=n, stream=stream, line=own)
+            elif events:
+                entry = streams.entry_json(now, events)
+            else:
+                continue
             entries.append(json.dumps(entry, separators=(",", ":"), ensure_ascii=False))
-        return entries
+        return entries, n
 
-    def _append(self, x: model.Execution, entries: list[str]) -> model.Execution:
+    def _append(self, x: model.Execution, entries: list[str], lines: int) -> model.Execution:
         store = self._watcher.core.store.executions
-        return store.append(
-            x,
-            entries,
-            lines=x.lines + len(entries),
-            out=self._lines[1].consumed,
-            err=self._lines[2].consumed,
-        )
+        out, err = self._lines[1].consumed, self._lines[2].consumed
+        return store.append(x, entries, lines=lines, out=out, err=err)
 
     def _note_truncation(self, x: model.Execution) -> model.Execution:
         detail = f"more than {units.show_size(self._limit)} printed; the rest is not kept"
@@ -277,11 +279,13 @@ class Follow:
         if self._verdict is not None:
             return model.Outcome(self._verdict.kind, code, self._verdict.error)
         status = await self._watcher.driver.inspect(self.turn.container)
-        if status and code != 0 and (status.oom_killed or status.oom_kills):
-            limit = self.turn.x.spec.resources.memory
-            message = f"killed by its memory limit of {limit // 1024**2} MiB"
-            return model.Outcome("oom_killed", code, message)
+        starved = status is not None and bool(status.oom_killed or status.oom_kills)
+        limit = units.show_size(self.turn.x.spec.resources.memory)
+        if starved and (code == _KILLED_CODE or end is None or not end.marker):
+            return model.Outcome("oom_killed", code, f"killed by its memory limit of {limit}")
         if end is None or not end.marker:
             return model.Outcome("monitor_lost", code, "the sandbox ended under the command")
         error = None if code == 0 else f"exited with code {code}"
+        if error and starved:
+            error += f"; its memory limit of {limit} killed a process"
         return model.Outcome("exited", code, error)

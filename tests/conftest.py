@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from knify.store import open as store_open
 from knify.store import redis as store_redis
-from tests.parts import redis as redis_part
+from tests.parts.redis import redis_server, redis_url
 
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_part.Server]:
-    """A real server for the whole run."""
-    server = redis_part.start(tmp_path_factory.mktemp("r"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def redis_url(redis_server: redis_part.Server) -> str:
-    """The server's address, emptied."""
-    store_redis.connect(redis_server.url).flushall()
-    return redis_server.url
+__all__ = ["redis_server", "redis_url"]
 
 
 @pytest.fixture

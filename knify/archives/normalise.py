@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tarfile
@@ -56,20 +57,30 @@ def normalise(file: BinaryIO, spool: Path, limits: entries.Limits | None = None)
     The tar lies in the folder `spool` and belongs to the caller. It holds regular files, folders
     and symlinks that stay inside, owned by `agent`, without setuid bits, in their old order; a
     single top folder is stripped, what macOS adds (`__MACOSX`, `._x`) is left out. BadRequest
-    names the entry and the cure; TooLarge when a limit is passed. Hard links, devices, FIFOs,
-    sparse files and a name given twice are refused.
+    names the entry and the cure; TooLarge when a limit is passed; ObjectStoreError when `spool`
+    has no room. Hard links, devices, FIFOs, sparse files and a name given twice are refused.
     """
     limits = limits or entries.Limits()
     top = _survey(file, limits).top()
-    with tempfile.NamedTemporaryFile(dir=spool, suffix=".tar", delete=False) as out:
-        try:
-            size, files = _write(file, cast(IO[bytes], out), top, limits)
+    try:
+        descriptor, name = tempfile.mkstemp(dir=spool, suffix=".tar")
+        path = Path(name)
+        with _removed_on_failure(path), os.fdopen(descriptor, "w+b") as out:
+            size, files = _write(file, out, top, limits)
             out.seek(0)
             sha256 = hashlib.file_digest(out, "sha256").hexdigest()
-        except BaseException:
-            Path(out.name).unlink(missing_ok=True)
-            raise
-    return Normalised(Path(out.name), size, files, sha256)
+    except OSError as failed:
+        raise errors.ObjectStoreError(f"unpacking in {spool} failed: {failed}") from failed
+    return Normalised(path, size, files, sha256)
+
+
+@contextlib.contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 class _Survey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import os
 import stat
 import struct
 import zipfile
@@ -30,11 +31,15 @@ class _Bounded:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.seek = file.seek
         self.tell = file.tell
 
     def seekable(self) -> bool:
         return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_SET and not 0 <= offset < 2**62:
+            raise ValueError("not a place in a file")  # else an OSError, as from a bad disk
+        return self._file.seek(offset, whence)
 
     def read(self, size: int = -1) -> bytes:
         if size > MAX_DIRECTORY:

@@ -77,15 +77,17 @@ def _command(packages: list[str], recipe: Path, certificates: list[Path]) -> lis
         *("mmdebstrap", "--variant=minbase", "--format=tar"),
         f"--dpkgopt={recipe / 'slim.conf'}",
         '--aptopt=Acquire::Languages "none"',
-        f"--include={','.join(packages)}",
+        # On Ubuntu the smallest variant comes without apt, which images above this one need.
+        f"--include={','.join(['apt', *packages])}",
         *(f"--customize-hook={hook}" for hook in hooks),
         *(suite(), "-"),
     ]
 
 
 def _pipe(producer_argv: list[str], consumer_argv: list[str], say: Callable[[str], None]) -> None:
-    # Its own session: an interrupt reaches mmdebstrap through us, after the consumer is gone.
-    producer = subprocess.Popen(producer_argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    producer = subprocess.Popen(
+        producer_argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | _proxies()
+    )
     with producer:
         said: list[str] = []
         assert producer.stdout and producer.stderr
@@ -106,16 +108,33 @@ def _pipe(producer_argv: list[str], consumer_argv: list[str], say: Callable[[str
             raise
         reader.join(timeout=5)
     if code != 0:
-        raise errors.SandboxError("mmdebstrap failed: " + " / ".join(said[-3:]))
+        raise errors.SandboxError("mmdebstrap failed: " + _reason(said))
     if done.returncode != 0:
         raise errors.SandboxError(f"podman import failed: {done.stderr.decode(errors='replace')}")
+
+
+def _proxies() -> dict[str, str]:
+    """The host's proxies of apt, as variables: as options they would stay in the image."""
+    found = {}
+    for scheme in ("http", "https"):
+        argv = ["apt-config", "dump", "--format", "%v", f"Acquire::{scheme}::Proxy"]
+        value = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+        if value and value != "DIRECT":
+            found[f"{scheme}_proxy"] = value
+    return found
+
+
+def _reason(said: list[str]) -> str:
+    """The first errors of apt and mmdebstrap; what follows them is only their consequence."""
+    wrong = [line for line in said if line.startswith(("E: ", "Err:", "W: Failed"))]
+    return " / ".join((wrong or said[-3:])[:3])
 
 
 def _relay(stream: IO[bytes], said: list[str], say: Callable[[str], None]) -> None:
     for raw in stream:
         line = raw.decode(errors="replace").strip()
         said.append(line)
-        del said[:-20]
+        del said[:-200]
         if line.startswith("I: ") and line.endswith("..."):
             say(line[3:])
 

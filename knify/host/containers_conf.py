@@ -13,6 +13,7 @@ from pathlib import Path
 
 from knify import settings as settings_module
 from knify.host import facts as facts_module
+from knify.host import seccomp
 
 # Podman's own list without MKNOD, NET_RAW and AUDIT_WRITE. Sandboxes drop them all; image
 # builds and what an operator starts by hand with this file get these.
@@ -31,6 +32,7 @@ class Conf:
     runtime: str  # a name that `runtime_path` resolves, or an absolute path
     nofile: int | None = None  # soft = hard; None while it is still being measured
     nproc: int | None = None
+    seccomp: Path | None = None  # a profile of ours; None for Podman's
 
     def render(self) -> str:
         """The file's text (TOML; JSON's strings and lists are TOML's)."""
@@ -38,13 +40,7 @@ class Conf:
 
     def write(self, path: Path) -> Path:
         """Write atomically, and only when the text differs; returns `path`."""
-        text = self.render()
-        if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_suffix(".tmp")
-            fresh.write_text(text)
-            fresh.replace(path)
-        return path
+        return _put(path, self.render())
 
     def _containers(self) -> list[str]:
         lines = [
@@ -60,8 +56,8 @@ class Conf:
             # A size limit makes conmon drop lines; the watcher bounds output instead.
             "log_size_max = -1",
         ]
-        init = init_path()
-        return [*lines, f"init_path = {json.dumps(init)}"] if init else lines
+        places = {"init_path": init_path(), "seccomp_profile": self.seccomp}
+        return lines + [f"{key} = {json.dumps(str(at))}" for key, at in places.items() if at]
 
     def _engine(self) -> list[str]:
         path = runtime_path(self.runtime)
@@ -87,8 +83,10 @@ def path(settings: settings_module.Settings) -> Path:
 
 
 def write(settings: settings_module.Settings, facts: facts_module.HostFacts) -> Path:
-    """Write this installation's file from what the probe found."""
-    conf = Conf(runtime=facts.oci_runtime, nofile=facts.nofile, nproc=facts.nproc)
+    """Write this installation's file, and its seccomp profile, from what the probe found."""
+    profile = seccomp.render()
+    place = _put(settings.home / "seccomp.json", profile) if profile else None
+    conf = Conf(facts.oci_runtime, facts.nofile, facts.nproc, place)
     return conf.write(path(settings))
 
 
@@ -107,3 +105,12 @@ def runtime_path(runtime: str) -> str | None:
     if Path(runtime).is_absolute():
         return runtime if Path(runtime).is_file() else None
     return shutil.which(runtime) or shutil.which(runtime, path=":".join(_RUNTIME_PLACES))
+
+
+def _put(path: Path, text: str) -> Path:
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = path.with_suffix(".tmp")
+        fresh.write_text(text)
+        fresh.replace(path)
+    return path

@@ -51,6 +51,8 @@ def environment(conf: Path | None) -> dict[str, str]:
     """The environment of a Podman process that reads `conf` and nothing else."""
     env = {name: os.environ[name] for name in _PASSED if name in os.environ}
     env.setdefault("PATH", os.defpath)
+    # Podman 5 complains about cgroups v1 at every call; doctor names the version once.
+    env["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"
     return env | ({"CONTAINERS_CONF": str(conf)} if conf else {})
 
 

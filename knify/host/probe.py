@@ -138,6 +138,7 @@ def tiny_image() -> Iterator[str]:
     binary = busybox.find()
     if binary is None:
         raise errors.ConfigError("no static busybox: install the package busybox-static")
+    _prune()
     name = f"localhost/knify/probe:{secrets.token_hex(6)}"
     packed = busybox.image_tar(binary)
     change = f"LABEL {LABEL}"
@@ -151,6 +152,13 @@ def tiny_image() -> Iterator[str]:
         yield name
     finally:
         podman.call("rmi", "--force", name, timeout=60)
+
+
+def _prune() -> None:
+    """Remove what probes left that were killed; an hour's age tells them from running ones."""
+    old = ("--force", "--filter", f"label={LABEL}", "--filter", "until=1h")
+    podman.call("container", "prune", *old)
+    podman.call("image", "prune", "--all", *old)
 
 
 def _runtime(image: str, conf: Path, chosen: str | None) -> str:

@@ -21,14 +21,26 @@ def run(settings: settings_module.Settings, say: Say) -> facts.HostFacts:
     """
     if os.geteuid() != 0:
         raise errors.ConfigError("setting up a host needs root: run it with sudo")
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     added = subids.ensure()
     say(f"user ids for sandboxes: {'added ' if added else ''}{subids.owned():,}")
-    found = _facts(settings)
+    found = prepare(settings)
+    if probe.lacks(found):  # a package or an id range may have cured it meanwhile
+        found = probe.probe_and_save(settings)
     say(f"containers run by {found.oci_runtime}, Podman {found.podman_version}")
-    containers_conf.write(settings, found)
     images.ensure_base(settings, say)
     say(f"base image {settings.base_image} is ready")
+    return found
+
+
+def prepare(settings: settings_module.Settings) -> facts.HostFacts:
+    """Home, facts and containers.conf: what the private Podman service needs before it starts.
+
+    A few milliseconds when the facts are known, some seconds when they must be measured.
+    """
+    for folder in (settings.home, settings.run_dir):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = probe.facts_or_probe(settings)
+    containers_conf.write(settings, found)
     return found
 
 
@@ -46,12 +58,6 @@ def main() -> int:
         sys.stderr.write(f"knify setup: {failed}\n")
         return 1
     return 0
-
-
-def _facts(settings: settings_module.Settings) -> facts.HostFacts:
-    """The saved facts are trusted only when nothing is missing: a package may have cured it."""
-    found = probe.facts_or_probe(settings)
-    return probe.probe_and_save(settings) if probe.lacks(found) else found
 
 
 if __name__ == "__main__":

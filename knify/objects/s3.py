@@ -2,8 +2,9 @@
 
 S3 wants an object's metadata, here its SHA-256, before the first byte, and a retry wants the
 bytes once more. So what cannot be read twice is spooled first: in memory up to SPOOL bytes,
-beyond that in an unlinked temporary file. Uploads go in parts, which are aborted on failure.
-Credentials come from where AWS's own tools look (`AWS_ACCESS_KEY_ID` …).
+beyond that in an unlinked temporary file. Uploads go in parts, which are aborted on failure;
+those of a process that died need the bucket's own rule for incomplete uploads. Credentials come
+from where AWS's own tools look (`AWS_ACCESS_KEY_ID` …).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -23,7 +23,7 @@ from boto3.s3.transfer import TransferConfig
 from urllib3.exceptions import HTTPError
 
 from knify import errors
-from knify.objects import base
+from knify.objects import base, scratch
 
 SPOOL = 8 * 1024**2  # bytes held in memory before a temporary file is used
 CONNECT_SECONDS = 3.0
@@ -126,7 +126,7 @@ class S3:
 
     def _empty(self, key: str) -> base.Reader:
         self.stat(key)  # ObjectMissing when there is none
-        return base.Reader(tempfile.SpooledTemporaryFile(), 0, _translated)
+        return base.Reader(io.BytesIO(), 0, _translated)
 
     @contextlib.contextmanager
     def _rereadable(self, chunks: base.Chunks) -> Iterator[IO[bytes]]:
@@ -134,11 +134,8 @@ class S3:
         if isinstance(chunks, io.IOBase) and chunks.seekable():
             yield cast(IO[bytes], chunks)
             return
-        with tempfile.SpooledTemporaryFile(max_size=SPOOL, dir=str(self._spool)) as file:
-            for piece in base.chunks_of(chunks):
-                _write(file, piece)
-            file.seek(0)
-            yield cast(IO[bytes], file)
+        with scratch.holding(base.chunks_of(chunks), self._spool, SPOOL) as file:
+            yield file
 
     def _delete_batch(self, keys: Sequence[str]) -> None:
         rows = [{"Key": self._path(key)} for key in keys]
@@ -187,13 +184,6 @@ def _client(endpoint_url: str | None, connect: float, read: float, attempts: int
             response_checksum_validation="when_required",
         ),
     )
-
-
-def _write(file: tempfile.SpooledTemporaryFile[bytes], piece: bytes) -> None:
-    try:
-        file.write(piece)
-    except OSError as failed:
-        raise errors.ObjectStoreError(f"spooling an upload failed: {failed}") from failed
 
 
 def _tally(file: IO[bytes], key: str) -> base.Stored:

@@ -8,15 +8,13 @@ has been authenticated to its last byte, so nobody begins to unpack half an arch
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import pyrage
 
 from knify import errors, settings
-from knify.objects import base, locate, master
+from knify.objects import base, locate, master, scratch
 
 SPOOL = 1024**2  # bytes held in memory before a temporary file is used
 
@@ -37,35 +35,32 @@ class Sealed:
         base.check_key(key)
         recipient = self._identities[0].to_public()
         source = _Source(base.chunks_of(chunks))
-        with self._temporary() as file:
+        file = scratch.make(self._spool, SPOOL)
+        try:
             try:
                 pyrage.encrypt_io(source, file, [recipient])
+                file.seek(0)
             except (pyrage.EncryptError, OSError) as failed:
                 raise source.error(f"sealing {key} failed: {failed}") from failed
-            file.seek(0)
             return self._store.put(key, file)
+        finally:
+            scratch.close(file)
 
     def open(self, key: str) -> base.Reader:
         """The plain bytes; ObjectMissing, or ObjectStoreError when damaged or not ours."""
         with self._store.open(key) as reader:
             source = _Source(iter(reader))
-            file = self._temporary()
+            file = scratch.make(self._spool, SPOOL)
             try:
                 pyrage.decrypt_io(source, file, self._identities)
+                size = file.tell()
+                file.seek(0)
             except (pyrage.DecryptError, OSError) as failed:
-                file.close()
+                scratch.close(file)
                 raise source.error(
                     f"{key} is damaged or was sealed with another master key: {failed}"
                 ) from failed
-        size = file.tell()
-        file.seek(0)
         return base.Reader(file, size, contextlib.nullcontext)
-
-    def _temporary(self) -> BinaryIO:
-        file = tempfile.SpooledTemporaryFile(  # noqa: SIM115  (its users close it)
-            max_size=SPOOL, dir=str(self._spool)
-        )
-        return cast(BinaryIO, file)
 
 
 class _Source:

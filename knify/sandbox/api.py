@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,13 @@ class Hijacked:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     early: bytes  # came with the answer's head
+    commands: asyncio.StreamWriter | None = None  # where to write instead of `writer`
+
+    def close(self) -> None:
+        """Hang up."""
+        self.writer.close()
+        if self.commands is not None:
+            self.commands.close()
 
 
 @dataclass(slots=True)
@@ -117,6 +125,16 @@ class Api:
             writer.close()
             raise
         return wire
+
+
+async def to_pipe(handle: int) -> asyncio.StreamWriter:
+    """A writer to a pipe's descriptor, which it owns."""
+    loop = asyncio.get_running_loop()
+    file = os.fdopen(handle, "wb", buffering=0)
+    transport, protocol = await loop.connect_write_pipe(
+        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), file
+    )
+    return asyncio.StreamWriter(transport, protocol, None, loop)
 
 
 def part(name: str) -> str:

@@ -131,7 +131,7 @@ class Channel(Protocol):
         """Return when the supervisor has answered: it lives and all earlier output is here."""
 
     def frames(self) -> AsyncIterator[tuple[Stream, bytes]]:
-        """The job's own bytes, exactly, until the turn ends; then `end` is set."""
+        """The job's own bytes, exactly, until the turn ends; then `end` is set. Iterate once."""
 
     async def close(self) -> None:
         """Hang up; the job goes on."""

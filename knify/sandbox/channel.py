@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knify import errors
-from knify.sandbox import api, base, line, logfile, markers, turn
+from knify.sandbox import api, base, hostfs, line, logfile, markers, turn
 
 _ROOM = 2 * 1024**2  # bytes read ahead of the one who takes frames
 _UNSYNCED = 64 * 1024**2  # the same while a re-attached line is not yet in step
 _PATH = re.compile(r"/[A-Za-z0-9_.@+-]+(/[A-Za-z0-9_.@+-]+)*")
 _SIGNALS = frozenset({"TERM", "INT", "HUP", "KILL"})
 _BATCH = 256  # pieces of the log read in one go
+_DYING = 0.5  # seconds that a sandbox may outlive its line
 _GRACE = 2.0  # seconds for the second exit marker
 _SLOWEST = 1024**2  # bytes a second that an upload makes at least
 
@@ -107,6 +108,13 @@ class PodmanChannel:
         """See `base.Channel`."""
         await self._ask("mark")
 
+    async def hello(self, pid: Callable[[], Awaitable[int]]) -> None:
+        """Greet a supervisor that has just started, then open the pipe for orders."""
+        await self.mark()
+        out = await api.to_pipe(hostfs.orders(await pid()))
+        if self._line is not None:
+            self._line.write_to(out)
+
     async def close(self) -> None:
         """See `base.Channel`."""
         if self._line is not None:
@@ -138,7 +146,8 @@ class PodmanChannel:
             await self._echo(self._line, self._mark)
         self._in_step = True
         self._cut = logfile.Cut(self._nonce, self._mark, self._count)
-        self.job_pid = await asyncio.to_thread(logfile.job_pid, self._backing.log, self._nonce)
+        pid = await asyncio.to_thread(logfile.job_pid, self._backing.log, self._nonce)
+        self.job_pid = self.job_pid or pid
 
     async def frames(self) -> AsyncIterator[tuple[base.Stream, bytes]]:
         """See `base.Channel`; SandboxError when the line broke but the sandbox lives."""
@@ -194,15 +203,14 @@ class PodmanChannel:
                     yield stream, piece
 
     async def _container_exit(self) -> int | None:
-        """The stopped container's exit code; Podman notices the end up to 250 ms late."""
-        deadline = time.monotonic() + line.PATIENCE
+        """The stopped container's exit code; Podman notices the end a little late, or never."""
+        began = time.monotonic()
         while (status := await self._backing.status()) is not None:
-            if status.exit_code is not None and not status.running:
+            waited = time.monotonic() - began
+            if status.running and waited > _DYING:
+                raise errors.SandboxError("the line to the sandbox broke")
+            if not status.running and (status.exit_code is not None or waited > line.PATIENCE):
                 return status.exit_code
-            if time.monotonic() > deadline:
-                if status.running:
-                    raise errors.SandboxError("the line to the sandbox broke")
-                return None
             await asyncio.sleep(0.03)
         raise errors.SandboxGone
 
@@ -215,8 +223,9 @@ class PodmanChannel:
 
     def _marker(self, stream: base.Stream, words: tuple[str, ...]) -> None:
         if words[:1] == ("start",):
-            self._live.add(stream)
             self.job_pid = logfile.number(words)
+            if self._in_step and self._mark is None:
+                self._live.add(stream)
         elif words == ("mark", self._mark):
             self._live.add(stream)
         elif words[:1] == ("exit",):

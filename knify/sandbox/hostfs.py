@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
 from knify import errors
@@ -27,6 +28,26 @@ def alive(pid: int, container: str) -> bool:
     except (OSError, IndexError):
         return False
     return container in groups and state not in "ZX"
+
+
+def orders(pid: int) -> int:
+    """A descriptor that writes to the supervisor's fd 3; `pid` is of the container's init.
+
+    The supervisor is the init itself or its eldest child; orphans come behind it.
+    """
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError as failed:
+        raise errors.SandboxError("the sandbox's processes are not visible here") from failed
+    for candidate in (str(pid), *children[:1]):
+        try:
+            handle = os.open(f"/proc/{candidate}/fd/3", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        if stat.S_ISFIFO(os.fstat(handle).st_mode):
+            return handle
+        os.close(handle)
+    raise errors.SandboxError("the sandbox's supervisor takes no orders")
 
 
 def oom_kills(pid: int) -> int | None:

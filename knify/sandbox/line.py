@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
@@ -31,6 +32,7 @@ class Line:
     ) -> None:
         """Reading begins with `open`."""
         self._wire = wire
+        self._out = wire.commands or wire.writer
         self._sink = sink
         self._hold = hold
         self._lock = asyncio.Lock()
@@ -39,6 +41,11 @@ class Line:
         self._task: asyncio.Task[None] | None = None
         self.closed = False
         self.speak(token)
+
+    def write_to(self, out: asyncio.StreamWriter) -> None:
+        """Send requests there from now on; it is closed with the line."""
+        self._wire = dataclasses.replace(self._wire, commands=out)
+        self._out = out
 
     def speak(self, token: str) -> None:
         """Use this token from now on."""
@@ -96,21 +103,21 @@ class Line:
         self._hang_up()
 
     async def _say(self, text: str, body: AsyncIterator[bytes] | None) -> None:
-        self._wire.writer.write(text.encode() + b"\n")
-        await self._wire.writer.drain()
+        self._out.write(text.encode() + b"\n")
+        await self._out.drain()
         if body is None:
             return
         try:
             async for chunk in body:
-                self._wire.writer.write(chunk)
-                await self._wire.writer.drain()
+                self._out.write(chunk)
+                await self._out.drain()
         except BaseException:
             self._hang_up()  # the supervisor still waits for the rest
             raise
 
     def _hang_up(self) -> None:
         self.closed = True
-        self._wire.writer.close()
+        self._wire.close()
         for future, _ in self._waiting.values():
             if not future.done():
                 future.set_exception(errors.SandboxError("the line to the sandbox broke"))

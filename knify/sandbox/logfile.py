@@ -22,8 +22,9 @@ def records(path: Path) -> Iterator[tuple[base.Stream, bytes]]:
         while block := file.read(_BLOCK):
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
-                _, stream, kind, data = line.split(b" ", 3)
-                yield _STREAMS[stream], data + b"\n" if kind == b"F" else data
+                words = line.split(b" ", 3)
+                if len(words) == 4 and words[1] in _STREAMS:  # else torn by a power cut
+                    yield _STREAMS[words[1]], words[3] + b"\n" if words[2] == b"F" else words[3]
 
 
 class Cut:
@@ -84,4 +85,5 @@ def job_pid(path: Path, nonce: str) -> int | None:
 
 def number(words: tuple[str, ...]) -> int | None:
     """The number that a start or exit marker carries."""
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else None
+    text = words[1] if len(words) > 1 else ""
+    return int(text) if text.isdigit() and len(text) < 10 else None

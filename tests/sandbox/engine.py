@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,16 +53,32 @@ def missing() -> str | None:
 @contextmanager
 def service() -> Iterator[str]:
     """A running `podman system service`; yields its URL."""
+    with restartable() as (url, _):
+        yield url
+
+
+@contextmanager
+def restartable() -> Iterator[tuple[str, Callable[[], None]]]:
+    """The same, with a function that kills the service and starts another."""
     folder = Path(tempfile.mkdtemp(prefix="knify-test-"))
     config, socket = folder / "containers.conf", folder / "p.sock"
     config.write_text(_CONFIG)
-    process = start(config, socket)
+    running = [start(config, socket)]
+
+    def kill() -> None:
+        running[0].kill()
+        running[0].wait()
+
+    def restart() -> None:
+        kill()
+        socket.unlink()
+        running[0] = start(config, socket)
+
     try:
         make_images()
-        yield f"unix://{socket}"
+        yield f"unix://{socket}", restart
     finally:
-        process.kill()
-        process.wait()
+        kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -83,7 +99,8 @@ def start(config: Path, socket: Path) -> subprocess.Popen[bytes]:
 
 def make_images() -> None:
     """Import the two test images unless they are there."""
-    applets = "sh cat ls id env sleep seq head tr kill touch rm ps dd printf true false".split()
+    names = "sh cat ls id env sleep seq head tr kill touch rm ps dd printf true false"
+    applets = names.split(" ")
     _image(IMAGE, ["bin/busybox"], [f"bin/{name}" for name in applets], "/bin:/usr/bin")
     _image(BARE, ["app"], [], "/bin")
 

@@ -1,11 +1,11 @@
-# The main process of every sandbox: runs one turn at a time, ordered over attached stdin.
-# It is read from a file, so `read` takes stdin byte by byte and never swallows what follows.
+# The main process of every sandbox: runs one turn at a time, as it is told through a pipe.
+# `read` takes a pipe byte by byte, so it never swallows what follows a line.
 # Replies and events are lines that carry the turn's secret: RS knify:TOKEN WORDS.
 bb=/.knify/busybox
 started=$HOME/.knify/started
 
 say() { printf '\036knify:%s\n' "$*"; }
-both() { say "$@"; say "$@" >&2; }
+both() { say "$@"; say "$@" >&5; }
 
 # Everything after `head` must be read in any case, else it would be taken for commands.
 untar() { # DIR SIZE
@@ -14,7 +14,7 @@ untar() { # DIR SIZE
         status=$?
         $bb cat >/dev/null
         exit $status
-    } 2>/dev/null
+    }
 }
 
 put() { # MODE SIZE PATH
@@ -23,7 +23,7 @@ put() { # MODE SIZE PATH
         status=$?
         $bb cat >/dev/null
         exit $status
-    } 2>/dev/null
+    }
 }
 
 begin() { # TOKEN ID EXECUTION SCRIPT
@@ -53,21 +53,26 @@ commands() {
         signal) kill -"$a" -"$b" 2>/dev/null; answer "$token" "$id" $? ;;
         esac
     done
-    kill -9 $$ # stdin ended: conmon is dead, nobody will ever read us again
+    kill -9 $$ # cannot happen while fd 3 is open for writing too
 }
 
 umask 022
 $bb mkdir -p "$started"
-$bb rm -f /run/knify/.queue
-$bb mkfifo -m 600 /run/knify/.queue
-exec 3<&0 4<>/run/knify/.queue 0</dev/null
-$bb rm -f /run/knify/.queue
+# conmon closes stdin for good when its first client hangs up. So stdin only says hello; orders
+# come through a pipe of our own, fd 3, which each owner opens through /proc on the host.
+cd /run/knify && $bb rm -f .orders .queue && $bb mkfifo -m 600 .orders .queue
+exec 3<>.orders 4<>.queue 5>&2 2>/dev/null # the shell itself would say `Killed`
+$bb rm -f .orders .queue
+cd /workspace
+read -r verb token id
+exec </dev/null
+both "$token mark $id"
 
 while :; do
     commands <&3 &
     read -r token script <&4
     # By stdin, not argv: /proc shows arguments to the job.
-    echo "$token $script" | $bb setsid $bb sh /.knify/launch.sh 3<&- 4<&-
+    echo "$token $script" | $bb setsid $bb sh /.knify/launch.sh 2>&5 3<&- 4<&- 5<&-
     code=$?
     kill -9 -1 2>/dev/null # whatever the job left behind; spares this shell and init
     wait

@@ -1,0 +1,95 @@
+"""Commands that work on this machine and not through the API: processes, images, checks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from knify.cli import entry, jobs, show
+
+_LEVELS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
+
+
+@click.command()
+@click.option("--no-auth", is_flag=True, help="Serve without keys; on loopback only.")
+def up(no_auth: bool) -> None:
+    """Run everything on this machine until Ctrl-C."""
+    settings = entry.settings()
+    entry.leave(entry.later("knify.up").main(settings, no_auth=no_auth))
+
+
+@click.command()
+def api() -> None:
+    """Run the HTTP API alone."""
+    entry.leave(entry.later("knify.up").exec_part("api"))
+
+
+@click.command()
+def worker() -> None:
+    """Run this node's worker alone."""
+    entry.leave(entry.later("knify.up").exec_part("worker"))
+
+
+@click.command()
+def beat() -> None:
+    """Run the periodic repairs alone."""
+    entry.leave(entry.later("knify.up").exec_part("beat"))
+
+
+@click.command()
+@jobs.json_option
+def doctor(json_: bool) -> None:
+    """Check this machine: each line ok, a warning, or a failure with its cure."""
+    settings = entry.settings()
+    found = entry.later("knify.doctor").checks(settings)
+    if json_:
+        show.as_json([asdict(check) for check in found])
+    else:
+        for check in found:
+            mark, colour = _LEVELS.get(str(check.level), ("?", None))
+            show.line(f"{mark} {check.name}: {check.message}", fg=colour)
+            if check.cure:
+                show.line(f"    {check.cure}")
+    entry.leave(entry.FAILED if any(str(c.level) == "failure" for c in found) else 0)
+
+
+@click.command()
+def setup() -> None:
+    """Prepare this machine: id ranges, container settings, the base image."""
+    entry.leave(entry.later("knify.host.setup").main())
+
+
+@click.group(cls=entry.Group)
+def images() -> None:
+    """List and build the sandbox images."""
+
+
+@images.command("list")
+@jobs.json_option
+def list_(json_: bool) -> None:
+    """List the recipes and whether their images are current."""
+    made, recipes = entry.later("knify.host.images"), entry.later("knify.host.recipes")
+    tags = {name: recipes.load(name).tag for name in recipes.names()}
+    rows = [(name, tag, _state(made, name, tag)) for name, tag in tags.items()]
+    if json_:
+        show.as_json([dict(zip(("name", "image", "state"), row, strict=True)) for row in rows])
+    else:
+        show.table(("RECIPE", "IMAGE", "STATE"), rows)
+
+
+@images.command()
+@click.argument("names", nargs=-1)
+def build(names: tuple[str, ...]) -> None:
+    """Build the images of these recipes, or of all."""
+    settings = entry.settings()
+    made, recipes = entry.later("knify.host.images"), entry.later("knify.host.recipes")
+    for name in names or recipes.names():
+        show.line(made.build(settings, name, lambda said: show.line(said, err=True)))
+
+
+def _state(made: Any, name: str, tag: str) -> str:
+    if made.current(name):
+        return "current"
+    return "outdated" if made.exists(tag) else "missing"

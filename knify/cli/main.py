@@ -1,0 +1,44 @@
+"""The `knify` command."""
+
+from __future__ import annotations
+
+import click
+
+import knify
+from knify.cli import entry, host, jobs, keys, run, workspaces
+
+
+@click.group(cls=entry.Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(knify.__version__, prog_name="knify")
+def cli() -> None:
+    """Run untrusted work in isolated sandboxes.
+
+    KNIFY_URL and KNIFY_API_KEY say which server and key to use; without them it is this
+    machine's own, as `knify up` started it.
+    """
+
+
+jobs.jobs.add_command(run.continue_)
+for command in (
+    run.run,
+    jobs.jobs,
+    workspaces.workspaces,
+    keys.keys,
+    host.up,
+    host.api,
+    host.worker,
+    host.beat,
+    host.doctor,
+    host.setup,
+    host.images,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="knify")
+
+
+if __name__ == "__main__":
+    main()

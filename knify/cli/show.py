@@ -1,0 +1,74 @@
+"""What goes to the terminal. Data of jobs is hostile: it is cleaned here and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+#: Colours, cursor moves, window titles: whole sequences say nothing to a reader and are dropped.
+_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+#: Other control characters, text direction overrides and lone surrogates are made visible.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def clean(value: object) -> str:
+    """Text for one line of a terminal, which it can neither colour nor move; tabs stay."""
+    text = _SEQUENCE.sub("", str(value).rstrip("\r\n"))
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub(_visible, text))
+
+
+def line(text: object, *, err: bool = False, nl: bool = True, **style: Any) -> None:
+    """One cleaned line; the style only where the stream is a terminal."""
+    click.echo(click.style(clean(text), **style), err=err, nl=nl)
+
+
+def verbatim(text: str) -> None:
+    """One line as the job wrote it, with all its bytes."""
+    click.echo((text + "\n").encode("utf-8", "surrogateescape"), nl=False)
+
+
+def as_json(value: Any, *, compact: bool = False) -> None:
+    """A JSON document; it is ASCII, so no control character comes through."""
+    click.echo(json.dumps(value, indent=None if compact else 2))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, err: bool = False) -> None:
+    """Aligned columns; without a terminal nothing is wrapped or cut."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    stream = sys.stderr if err else sys.stdout
+    made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        texts = (clean("" if cell is None else cell).replace("\t", " ") for cell in row)
+        made.add_row(*(Text(text, overflow="fold") for text in texts))
+    width = None if stream.isatty() else 10_000
+    console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        console.print(made)
+    for text in captured.get().splitlines():
+        click.echo(text.rstrip(), err=err)
+
+
+def facts(pairs: Mapping[str, object]) -> None:
+    """Names and values below each other; what is None or empty is left out."""
+    shown = {name: value for name, value in pairs.items() if value not in (None, "", [], {}, ())}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        first, *more = text.split("\n")
+        click.echo(f"{click.style(f'{name:{width}}', dim=True)}  {clean(first)}")
+        for rest in more:
+            click.echo(f"{'':{width}}  {clean(rest)}")
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

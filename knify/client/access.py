@@ -1,0 +1,60 @@
+"""Where the server is and which key opens it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from knify import errors
+
+DEFAULT_URL = "http://127.0.0.1:8122"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A server and the key for it."""
+
+    url: str  # without a slash at its end
+    api_key: str | None = field(default=None, repr=False)
+    loopback: bool = False  # then no proxy of the environment stands in between
+
+
+def resolve(
+    url: str | None = None, api_key: str | None = None, environ: Mapping[str, str] | None = None
+) -> Access:
+    """From the arguments, else the environment, else this machine's own installation.
+
+    The admin key's file is read only for a server on loopback or when `KNIFY_HOME` names it:
+    a key that somebody keeps for his own server must not go to any other by accident.
+    """
+    known = os.environ if environ is None else environ
+    address = (url or known.get("KNIFY_URL") or DEFAULT_URL).rstrip("/")
+    loopback = _host(address) in _LOOPBACK
+    key = api_key or known.get("KNIFY_API_KEY")
+    if not key and (loopback or known.get("KNIFY_HOME")):
+        key = _admin_key(Path(known.get("KNIFY_HOME") or "~/.knify").expanduser())
+    if key and not (key.isascii() and key.isprintable()):
+        raise errors.ConfigError("KNIFY_API_KEY holds characters that no key has")
+    return Access(address, key or None, loopback)
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise errors.ConfigError(f"KNIFY_URL must look like {DEFAULT_URL}, not {url!r}")
+    return host
+
+
+def _admin_key(home: Path) -> str | None:
+    try:
+        return (home / "admin.key").read_text().strip()
+    except OSError:
+        return None

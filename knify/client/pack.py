@@ -1,0 +1,108 @@
+"""A folder as a tar.gz, made while it is sent: same content, same bytes, little memory.
+
+Left out are folders and files named `.git`, and what is neither file, folder nor symbolic link.
+Nothing else: no ignore file is read. Times, owners and umask do not matter; the executable bit
+does. All lies below one top folder, which the server strips.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from knify.client import errors
+
+TOP = "workspace"
+LEFT_OUT = frozenset({".git"})
+_CHUNK = 256 * 1024
+_BLOCK = 512
+_MTIME = 315_619_200  # 2 January 1980: zip files know no earlier time
+_GZIP = 31  # zlib's name for a gzip stream; its header then holds no time and no name
+
+
+class Reader:
+    """An iterator of chunks as a file that can only be read on: what a multipart body takes."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes; empty at the end."""
+        while size < 0 or not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._rest += chunk
+        size = len(self._rest) if size < 0 else size
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+
+def archive(folder: Path) -> Iterator[bytes]:
+    """The chunks of the folder's tar.gz. Raises WorkspaceInvalid."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+    for chunk in _tar(folder):
+        if packed := packer.compress(chunk):
+            yield packed
+    yield packer.flush()
+
+
+def _tar(folder: Path) -> Iterator[bytes]:
+    yield _header(TOP, folder, folder)
+    for path in _walk(folder):
+        name = f"{TOP}/{path.relative_to(folder).as_posix()}"
+        if path.is_symlink() or path.is_dir():
+            yield _header(name, path, folder)
+        else:
+            yield from _file(name, path, folder)
+    yield bytes(2 * _BLOCK)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir(), key=lambda path: os.fsencode(path.name)):
+        mode = path.lstat().st_mode
+        if path.name in LEFT_OUT:
+            continue
+        if stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode):
+            yield path
+        if stat.S_ISDIR(mode):
+            yield from _walk(path)
+
+
+def _header(name: str, path: Path, folder: Path, size: int = 0) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.mtime, info.size = _MTIME, size
+    mode = path.lstat().st_mode
+    info.mode = 0o755 if stat.S_ISDIR(mode) or mode & stat.S_IXUSR else 0o644
+    if stat.S_ISDIR(mode):
+        info.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(mode):
+        info.type, info.linkname = tarfile.SYMTYPE, _target(path, folder)
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _target(link: Path, folder: Path) -> str:
+    """Where a link points; the server takes no link that leads out of the workspace."""
+    target = str(link.readlink())
+    where = os.path.normpath(link.parent.relative_to(folder) / target)
+    if target.startswith("/") or where.split("/")[0] == "..":
+        raise errors.WorkspaceInvalid(f"the link {link} leads out of the folder, to {target}")
+    return target
+
+
+def _file(name: str, path: Path, folder: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        size = left = os.fstat(file.fileno()).st_size
+        yield _header(name, path, folder, size)
+        # What a growing file gains meanwhile is left out: its size has been told already.
+        while left and (chunk := file.read(min(left, _CHUNK))):
+            left -= len(chunk)
+            yield chunk
+    if left:
+        raise errors.WorkspaceInvalid(f"{path} became smaller while it was read")
+    yield bytes(-size % _BLOCK)

@@ -1,0 +1,191 @@
+"""The other commands, and how commands fail."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from knify.cli import main, sandbox, show
+from tests.cli.conftest import Run
+from tests.client import scripted
+
+EVIL = "\x1b]0;owned\x07\x1b[31mred\x1b[0m\ttab\x07 \x9b2J \u202eabc \r over"
+SAFE = "red\ttab\\x07 \\x9b2J \\u202eabc \\x0d over"
+
+
+def test_jobs_are_listed_as_a_table_or_as_json(server: scripted.Server, knify: Run) -> None:
+    row = {"id": "job_" + "1" * 26, "status": "running", "name": "n" * 120}
+    server.on("GET", "/jobs", {"data": [row | {"spec": {"job_type": "command_task"}}]})
+
+    table, document = knify("jobs", "list", "--status", "running"), knify("jobs", "list", "--json")
+
+    assert table.stdout.splitlines()[1].split() == [
+        row["id"], "running", "command_task", row["name"],
+    ]  # fmt: skip
+    assert json.loads(document.stdout)[0]["id"] == row["id"]
+    assert server.requests[0].query == {"status": "running", "limit": "20", "page": "1"}
+
+
+def test_hostile_text_cannot_reach_the_terminal(server: scripted.Server, knify: Run) -> None:
+    server.on_job("job_1", name=EVIL, error=EVIL, spec={"job_type": "command_task"})
+    server.on("GET", "/jobs", [{"id": EVIL, "status": "running", "name": EVIL}])
+    server.on("GET", "/jobs/job_1/output", {"events": [{"line": EVIL, "stream": "stdout"}]})
+    server.on("GET", "/jobs/job_1/events", {"events": [{"stage": EVIL, "detail": EVIL}]})
+    server.on("GET", "/jobs/bad", {"error": EVIL, "code": "X", "detail": {"a": EVIL}}, 400)
+
+    for words in ("list", "show job_1", "logs job_1", "events job_1", "show bad"):
+        result = knify("jobs", *words.split())
+        assert SAFE.partition("\t")[2] in result.output, words
+        assert not set(result.output) & set("\x1b\x07\x9b\u202e\r"), words
+
+
+def test_raw_logs_are_every_byte_as_it_was_written(server: scripted.Server, knify: Run) -> None:
+    line = "\x1b[31mred\x1b[0m\udcff"
+    server.on_job("job_1")
+    server.on("GET", "/jobs/job_1/output", {"events": [{"line": line, "stream": "stdout"}]})
+
+    result = knify("jobs", "logs", "job_1", "--raw")
+
+    assert result.stdout_bytes == b"\x1b[31mred\x1b[0m\xff\n"
+    assert server.seen("GET", "/jobs/job_1/output")[0].query == {"raw": "1"}
+
+
+def test_logs_and_events_are_followed(server: scripted.Server, knify: Run) -> None:
+    server.on_job("job_1")
+    server.on_stream("/jobs/job_1/events/stream", [{"ts": "T", "stage": "failed", "detail": "d"}])
+    output = [{"type": "agent_message", "message": "a\nb"}, {"type": "completed", "status": "x"}]
+    server.on_stream("/jobs/job_1/output/stream", output)
+
+    assert knify("jobs", "logs", "job_1", "--follow").stdout == "a\nb\n"
+    assert knify("jobs", "events", "job_1", "-f").stdout == "T  · failed  d\n"
+    lines = knify("jobs", "logs", "job_1", "-f", "--json").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == output
+
+
+def test_a_job_is_shown_cancelled_and_cleaned_up(server: scripted.Server, knify: Run) -> None:
+    server.on_job("job_1", "failed", error="no\nluck", exit_code=3)
+    server.on("POST", "/jobs/job_1/cancel", {"job_id": "job_1", "status": "cancelled"})
+    server.on("POST", "/jobs/job_1/cleanup", {"success": True, "message": "cleaned"})
+
+    assert "error       no\n            luck\n" in knify("jobs", "show", "job_1").stdout
+    assert knify("jobs", "cancel", "job_1").stdout == "job_1 is cancelled\n"
+    assert knify("jobs", "cleanup", "job_1", "--force").stdout == "cleaned\n"
+    assert server.requests[-1].query == {"force": "true"}
+
+
+def test_artifacts_are_listed_and_downloaded(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    sha = hashlib.sha256(b"data").hexdigest()
+    for method in ("HEAD", "GET"):
+        server.on(method, "/jobs/job_1/artifacts/a/b", b"data", ETag=f'"{sha}"')
+    server.on_job("job_1", files=["a/b"])
+
+    assert knify("jobs", "artifacts", "job_1").stdout.split()[-4:] == ["a/b", "4", "B", sha[:12]]
+    assert knify("jobs", "download", "job_1", "--output", "o").exit_code == 0
+    assert (here / "o/a/b").read_bytes() == b"data"
+
+
+def test_workspaces_are_pushed_and_listed(server: scripted.Server, knify: Run, here: Path) -> None:
+    (here / "demo").mkdir()
+    server.on("POST", "/workspaces", {"path": "/workspaces/demo", "version": 2})
+    server.on("GET", "/workspaces", [{"path": "/workspaces/demo", "size_bytes": 2048}])
+
+    assert knify("workspaces", "push", "demo").stdout == "/workspaces/demo, version 2\n"
+    assert "/workspaces/demo" in knify("workspaces", "list").stdout
+    assert "2.0 KiB" in knify("workspaces", "list").stdout
+
+
+def test_a_new_key_is_alone_on_stdout(server: scripted.Server, knify: Run) -> None:
+    server.on("POST", "/keys", {"id": "k", "key": "knify_live_k_s"})
+    server.on("GET", "/keys", [{"id": "k", "scopes": ["read", "write"]}])
+    server.on("DELETE", "/keys/k", b"", 204)
+
+    made = knify("keys", "create", "--name", "ci", "--scope", "read", "--scope", "write")
+
+    assert made.stdout == "knify_live_k_s\n"
+    assert server.requests[0].json() == {"name": "ci", "scopes": ["read", "write"]}
+    assert "read, write" in knify("keys", "list").stdout
+    assert knify("keys", "revoke", "k").exit_code == 0
+
+
+def test_a_missing_server_gives_exit_code_3_and_says_how_to_start_it(here: Path) -> None:
+    result = click.testing.CliRunner().invoke(
+        main.cli, ["jobs", "list"], env={"KNIFY_URL": "http://127.0.0.1:1"}
+    )
+
+    assert result.exit_code == 3
+    assert "knify up" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "environ"),
+    [("jobs list", {"KNIFY_URL": "nonsense"}), ("up", {"KNIFY_PORT": "many"})],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(
+    knify: Run, command: str, environ: dict[str, str]
+) -> None:
+    result = knify(*command.split(), **environ)
+
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert next(iter(environ)) in result.stderr
+
+
+def test_a_wrong_key_says_where_the_right_one_comes_from(
+    server: scripted.Server, knify: Run
+) -> None:
+    server.on("GET", "/jobs", {"error": "Invalid API key", "code": "UNAUTHORIZED"}, 401)
+
+    result = knify("jobs", "list")
+
+    assert result.exit_code == 1
+    assert "KNIFY_API_KEY" in result.stderr
+
+
+def test_a_task_is_a_job_by_another_name(server: scripted.Server, knify: Run) -> None:
+    server.on_job("task-1", name="t")
+    server.on("GET", "/jobs", [{"id": "task-1", "status": "running"}])
+    runner = click.testing.CliRunner(env={"KNIFY_URL": server.url})
+
+    listed = runner.invoke(sandbox.cli, ["task", "list", "--state", "running"])
+    shown = runner.invoke(sandbox.cli, ["task", "status", "task-1", "--json"])
+
+    assert "task-1" in listed.stdout
+    assert json.loads(shown.stdout)["id"] == "task-1"
+
+
+@pytest.mark.parametrize("program", ["main", "sandbox"])
+def test_help_is_there_at_once_because_nothing_heavy_is_imported(program: str) -> None:
+    code = (
+        f"import sys, time; from knify.cli import {program} as p\n"
+        "p.cli(['--help'], standalone_mode=False)\n"
+        "heavy = {'httpx', 'rich', 'flask', 'celery', 'boto3', 'redis', 'environs'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    started = time.monotonic()
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stderr == "[]\n"
+    assert time.monotonic() - started < 3  # on a busy machine; alone it takes 0.15 s
+
+
+def test_the_version_is_told(knify: Run) -> None:
+    assert knify("--version").stdout.startswith("knify, version ")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [(EVIL, SAFE), ("a\r\n", "a"), ("\ud800", "\ufffd"), ("\x1b", "\\x1b"), ("ä✓", "ä✓")],
+)
+def test_text_is_made_safe_for_a_terminal(text: str, shown: str) -> None:
+    assert show.clean(text) == shown

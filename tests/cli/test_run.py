@@ -1,0 +1,232 @@
+"""`knify run` from the submission to the exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.client import scripted
+
+STEPS = [
+    {"ts": "t", "stage": "sandbox_created", "level": "info", "detail": "Sandbox provisioned"},
+    {"ts": "t", "stage": "completed", "level": "info", "detail": ""},
+]
+OUTPUT: list[dict[str, Any]] = [
+    {
+        "type": "tool_use",
+        "id": "01",
+        "tool": "run_command",
+        "parameters": {"language": "shell", "command": "make\nmake test"},
+    },
+    {"type": "progress", "message": "compiling", "stream": "stdout"},
+    {"type": "tool_result", "id": "01", "status": "success", "exit_code": 0, "duration_ms": 1234},
+    {"type": "tool_use", "id": "02", "tool": "write_file", "parameters": {"n": 1, "path": "a"}},
+    {"type": "tool_result", "id": "02", "status": "error", "exit_code": 3},
+    {"type": "file_created", "path": "report.md"},
+    {"type": "warning", "code": "SLOW", "message": "that took long"},
+    {"type": "completed", "status": "completed"},
+]
+REPORT = b"# Report\n"
+SHA = hashlib.sha256(REPORT).hexdigest()
+
+
+def script(
+    server: scripted.Server, status: str = "completed", output: Any = None, **job: Any
+) -> None:
+    """A job that is accepted, runs, and leaves one file."""
+    server.on("POST", "/jobs", {"job_id": "job_1", "status": "pending"})
+    server.on_stream("/jobs/job_1/events/stream", STEPS)
+    server.on_stream("/jobs/job_1/output/stream", OUTPUT if output is None else output)
+    server.on("GET", "/jobs/job_1/artifacts/report.md", REPORT, ETag=f'"{SHA}"')
+    server.on_job("job_1", status, **({"files": ["report.md"]} | job))
+
+
+def spec_of(server: scripted.Server) -> Any:
+    return server.seen("POST", "/jobs")[0].json()["spec"]
+
+
+def test_a_runbook_is_sent_as_text_and_followed_to_its_files(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    (here / "demo.md").write_text("```sh\nmake\n```")
+    script(server)
+
+    result = knify("run", "@demo.md")
+
+    assert result.exit_code == 0, result.output
+    assert spec_of(server) == {"job_type": "runbook_task", "prompt": "```sh\nmake\n```"}
+    lines = result.stdout.splitlines()
+    assert lines[0] == "job job_1"
+    shown = [line for line in lines if line[0] in "▶✓✗+!c"]
+    assert shown == [
+        "▶ shell: make …",
+        "compiling",
+        "✓ done (1.2 s)",
+        "▶ write_file: a",
+        "✗ failed (exit code 3)",
+        "+ report.md",
+        "! SLOW: that took long",
+        "✓ completed",
+    ]
+    assert "· sandbox_created  Sandbox provisioned" in lines
+    assert any(line.split() == ["report.md", "9", "B", SHA[:12]] for line in lines)
+    assert "\x1b" not in result.output
+    assert (here / "knify-job_1" / "report.md").read_bytes() == REPORT
+
+
+def test_a_plain_argument_is_a_command_whose_lines_are_shown(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    script(server, output=[{"n": 1, "stream": "stderr", "line": "[bold]hi[/] :smile:"}])
+
+    result = knify(
+        "run", "make test", "-e", "A=1=2", "--timeout", "5m", "--name", "n",
+        "--image", "localhost/x", "--output", "out",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.output
+    assert spec_of(server) == {
+        "job_type": "command_task",
+        "command": "make test",
+        "env": {"A": "1=2"},
+        "timeout": "5m",
+        "image": "localhost/x",
+    }
+    assert "[bold]hi[/] :smile:" in result.stdout.splitlines()
+    assert (here / "out" / "report.md").exists()
+
+
+def test_a_failed_job_gives_exit_code_1_and_its_reason(server: scripted.Server, knify: Run) -> None:
+    script(server, "failed", exit_code=7, error="the command failed")
+
+    result = knify("run", "false", "--no-download")
+
+    assert result.exit_code == 1
+    assert "✗ failed (exit code 7): the command failed" in result.stdout
+
+
+def test_a_folder_is_uploaded_and_its_version_pinned(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    (here / "project").mkdir()
+    (here / "project" / "demo.md").touch()
+    server.on("POST", "/workspaces", {"path": "/workspaces/project", "version": 4})
+    script(server)
+
+    for name in ("demo.md", "project/demo.md"):
+        assert knify("run", f"@{name}", "--workspace", "project").exit_code == 0
+
+    for request in server.seen("POST", "/jobs"):
+        assert request.json()["spec"]["workspace_path"] == "/workspaces/project@4"
+        assert request.json()["spec"]["prompt"] == "@demo.md"
+
+
+def test_a_workspace_may_be_named(server: scripted.Server, knify: Run) -> None:
+    script(server)
+
+    assert knify("run", "@in/it.md", "-w", "e2e-tests").exit_code == 0
+
+    assert spec_of(server)["workspace_path"] == "/workspaces/e2e-tests"
+    assert spec_of(server)["prompt"] == "@in/it.md"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("@missing.md",), ("x", "-e", "A"), ("x", "-w", "./missing"), ("x", "--type", "nonsense"), ()],
+)
+def test_wrong_usage_gives_exit_code_2_and_asks_no_server(
+    server: scripted.Server, knify: Run, args: tuple[str, ...]
+) -> None:
+    result = knify("run", *args)
+
+    assert result.exit_code == 2
+    assert not server.requests
+
+
+def test_without_following_the_id_is_all_of_stdout(server: scripted.Server, knify: Run) -> None:
+    script(server)
+
+    result = knify("run", "true", "--no-follow")
+
+    assert result.stdout == "job_1\n"
+    assert "knify jobs logs job_1 --follow" in result.stderr
+
+
+def test_json_is_all_of_stdout(server: scripted.Server, knify: Run) -> None:
+    script(server)
+
+    result = knify("run", "true", "--json", "--type", "command_task")
+
+    document = json.loads(result.stdout)
+    assert document["status"] == "completed"
+    assert document["downloads"][0]["sha256"] == SHA
+    assert "sandbox_created" in result.stderr
+
+
+def test_the_sandbox_is_cleaned_up_on_request(server: scripted.Server, knify: Run) -> None:
+    script(server)
+    server.on("POST", "/jobs/job_1/cleanup", {"success": True, "message": "gone"})
+
+    assert knify("run", "true", "--cleanup").exit_code == 0
+
+    assert server.seen("POST", "/jobs/job_1/cleanup")
+
+
+def test_a_job_is_continued_in_its_sandbox(server: scripted.Server, knify: Run) -> None:
+    script(server)
+    server.on("POST", "/jobs/job_0/continue", {"job_id": "job_1", "status": "pending"})
+
+    assert knify("jobs", "continue", "job_0", "ls").exit_code == 0
+
+    [request] = server.seen("POST", "/jobs/job_0/continue")
+    assert request.json() == {"spec": {"job_type": "command_task", "command": "ls"}}
+
+
+def test_a_hostile_artifact_is_not_written(server: scripted.Server, knify: Run, here: Path) -> None:
+    script(server, files=["../evil"])
+
+    result = knify("run", "true", "--output", "out")
+
+    assert result.exit_code == 1
+    assert "leads out of the target folder" in result.stderr
+    assert not (here / "evil").exists()
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_follow_it(
+    server: scripted.Server, here: Path
+) -> None:
+    script(server)
+    asked, leave = threading.Event(), threading.Event()
+
+    def silent(request: scripted.Request) -> scripted.Answer:
+        asked.set()
+        leave.wait(30)
+        return scripted.Answer(status=204)
+
+    server._routes[("GET", "/jobs/job_1/output/stream")] = [silent]
+    command = [sys.executable, "-m", "knify.cli.main", "run", "sleep 100"]
+    root = str(Path(__file__).parents[2])
+    env = os.environ | {"KNIFY_URL": server.url, "KNIFY_API_KEY": "k", "PYTHONPATH": root}
+    process = subprocess.Popen(command, env=env, cwd=here, stderr=subprocess.PIPE, text=True)
+    try:
+        assert asked.wait(20)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        leave.set()
+
+    assert process.returncode == 130
+    assert "knify jobs logs job_1 --follow" in said
+    assert "Traceback" not in said
+    assert not server.seen("POST", "/jobs/job_1/cancel")

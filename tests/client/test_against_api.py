@@ -1,0 +1,151 @@
+"""The SDK and the API speak the same language: real HTTP, a real Redis, a scripted worker."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.serving import make_server
+
+from knify import core as core_module
+from knify import hints, settings
+from knify.client import ApiError, Client, retry
+from knify.client import errors as client_errors
+from knify.services import keys
+
+app_module = pytest.importorskip("api.app", reason="the API is not there yet")
+parts = pytest.importorskip("tests.api.parts", reason="the API's tests are not there yet")
+
+COMMAND = {"job_type": "command_task", "command": "echo hello"}
+
+
+@pytest.fixture
+def core(redis_url: str, home: Path) -> Iterator[core_module.Core]:
+    config = settings.load({"KNIFY_HOME": str(home), "KNIFY_REDIS_URL": redis_url})
+    made = core_module.connect(config, hints.RecordedHints())
+    yield made
+    made.store.client.close()
+
+
+@pytest.fixture
+def real(core: core_module.Core) -> Iterator[Client]:
+    httpd = make_server("127.0.0.1", 0, app_module.create_app(core), threaded=True)
+    thread = threading.Thread(target=httpd.serve_forever)
+    thread.start()
+    key = keys.create(core, "default", scopes=("admin",)).text
+    url = f"http://127.0.0.1:{httpd.server_port}"
+    with Client(url, key, policy=retry.Policy(base=0.02)) as client:
+        yield client
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@pytest.fixture
+def worker(core: core_module.Core) -> Any:
+    return parts.Worker(core)
+
+
+def test_a_job_is_submitted_watched_live_and_its_files_fetched(
+    real: Client, worker: Any, tmp_path: Path
+) -> None:
+    job_id = real.create_job(COMMAND, name="n").job_id
+    running = worker.run(job_id)
+    running = worker.lines(running, "one", "tw\u2028o\x1b[31m")
+    live = real.stream_output(job_id, raw=True)
+    early = [frame.data["line"] for frame in itertools.islice(live, 2)]
+    running = worker.lines(running, "three")
+    worker.keep(job_id, {"a b/ü#?%.txt": b"text", "empty": b""})
+    worker.finish(running)
+
+    assert early == ["one", "tw\u2028o\x1b[31m"]
+    assert [frame.data["line"] for frame in live] == ["three"]
+    assert [frame.data["type"] for frame in real.stream_output(job_id)][-1] == "completed"
+    assert [frame.data for frame in real.stream_events(job_id)] == real.events(job_id)
+    assert [line["n"] for line in real.output(job_id, raw=True)] == [1, 2, 3]
+    job = real.wait(job_id)
+    assert (job.status, job.name, job.exit_code) == ("completed", "n", 0)
+    assert [a.size for a in real.artifacts(job_id)] == [4, 0]
+    got = real.download_all(job_id, tmp_path / "out")
+    assert all(file.verified for file in got)
+    assert (tmp_path / "out/a b/ü#?%.txt").read_bytes() == b"text"
+
+
+def test_a_stream_goes_on_from_any_frame(real: Client, worker: Any) -> None:
+    job_id = real.create_job(COMMAND).job_id
+    worker.finish(worker.lines(worker.run(job_id), *"abcde", events=3))
+
+    whole = list(real.stream_output(job_id))
+
+    for n, frame in enumerate(whole[:-1], 1):
+        assert list(real.stream_output(job_id, after=frame.id)) == whole[n:]
+
+
+def test_a_job_without_a_line_has_an_empty_raw_stream(real: Client, worker: Any) -> None:
+    job_id = real.create_job(COMMAND).job_id
+    worker.finish(worker.run(job_id))
+
+    assert list(real.stream_output(job_id, raw=True)) == []
+
+
+def test_a_cancelled_job_ends_its_streams(real: Client) -> None:
+    job_id = real.create_job(COMMAND).job_id
+
+    assert real.cancel(job_id)["status"] == "cancelled"
+
+    [last] = real.stream_output(job_id)
+    assert last.data["status"] == "cancelled"
+    assert real.wait(job_id, timeout=5).status == "cancelled"
+    assert real.cleanup(job_id)["success"]
+
+
+def test_the_same_idempotency_key_is_the_same_job(real: Client) -> None:
+    first, second = (real.create_job(COMMAND, idempotency_key="k") for _ in range(2))
+
+    assert first.job_id == second.job_id
+    assert (first.replayed, second.replayed) == (False, True)
+
+
+def test_a_folder_becomes_a_workspace(real: Client, tmp_path: Path) -> None:
+    folder = tmp_path / "my project"
+    (folder / "only").mkdir(parents=True)
+    (folder / "only" / "file").write_text("x")
+    (folder / "only" / "link").symlink_to("file")
+
+    made, again = (real.upload_workspace(folder) for _ in range(2))
+
+    assert (made["path"], made["version"]) == ("/workspaces/my-project", 1)
+    assert again["sha256"] == made["sha256"]
+    path = f"{made['path']}@{made['version']}"
+    assert real.create_job(COMMAND | {"workspace_path": path}).status == "pending"
+    assert {row["name"] for row in real.list_workspaces()} == {"my-project"}
+
+
+def test_lists_keys_and_continuing_work(real: Client, worker: Any) -> None:
+    job_id = real.create_job(COMMAND | {"metadata": {"team": "a"}}).job_id
+    worker.finish(worker.run(job_id))
+    turn = real.continue_job(job_id, COMMAND)
+
+    assert [job.id for job in real.jobs(limit=10)] == [turn.job_id, job_id]
+    assert [job.id for job in real.jobs(status="completed")] == [job_id]
+    assert real.job(turn.job_id).parent_job_id == job_id
+    made = real.create_key("ci", ["read"])
+    with Client(real.access.url, made["key"]) as reader, pytest.raises(ApiError) as caught:
+        reader.create_job(COMMAND)
+    assert (caught.value.status, caught.value.code) == (403, "FORBIDDEN")
+    real.revoke_key(made["id"])
+
+
+def test_errors_say_which_field_is_wrong(real: Client) -> None:
+    with pytest.raises(ApiError) as caught:
+        real.create_job(COMMAND | {"timeout": "soon"})
+
+    assert caught.value.status == 400
+    assert caught.value.detail == {"field": "spec.timeout"}
+    assert caught.value.request_id
+    with pytest.raises(client_errors.WaitTimeout):
+        real.wait(real.create_job(COMMAND).job_id, timeout=0.1)

@@ -1,0 +1,189 @@
+"""Requests, retries and errors, against a scripted server."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from knify import errors
+from knify.client import ApiError, Client, ConnectionFailed, access, retry
+from knify.client import errors as client_errors
+from tests.client import scripted
+
+CREATED = {"job_id": "job_1", "status": "pending"}
+
+
+def test_a_job_is_created_with_the_key_and_an_idempotency_key(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on("POST", "/jobs", CREATED)
+
+    created = client.create_job({"job_type": "command_task", "command": "true"}, name="n")
+
+    assert (created.job_id, created.status, created.replayed) == ("job_1", "pending", False)
+    [request] = server.requests
+    assert request.headers["authorization"] == "Bearer knify_test_a_b"
+    assert request.json() == {"spec": {"job_type": "command_task", "command": "true"}, "name": "n"}
+    assert request.headers["idempotency-key"]
+
+
+def test_a_busy_server_is_asked_again_with_the_same_idempotency_key(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on("POST", "/jobs", {}, 503, Retry_After="0")
+    server.on("POST", "/jobs", {}, 429, Retry_After="0")
+    server.on("POST", "/jobs", CREATED, Idempotent_Replayed="true")
+
+    created = client.create_job({"job_type": "command_task"})
+
+    assert created.replayed
+    assert len({r.headers["idempotency-key"] for r in server.requests}) == 1
+    assert len(server.requests) == 3
+
+
+def test_a_post_without_idempotency_key_is_sent_once(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on("POST", "/jobs/job_1/cancel", {"error": "busy", "code": "X"}, 503, Retry_After="0")
+
+    with pytest.raises(ApiError):
+        client.cancel("job_1")
+
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_asks_for_too_long_a_wait_is_an_error_at_once(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on("GET", "/jobs", {"error": "slow down", "code": "RATE"}, 429, Retry_After="3000")
+
+    with pytest.raises(ApiError) as caught:
+        client.jobs()
+
+    assert caught.value.retry_after == "3000"
+    assert len(server.requests) == 1
+
+
+def test_an_error_tells_all_that_the_server_said(server: scripted.Server, client: Client) -> None:
+    with pytest.raises(ApiError) as caught:
+        client.job("job_../x")
+
+    error = caught.value
+    assert (error.status, error.code, error.message) == (404, "NOT_FOUND", "No such resource.")
+    assert error.request_id == "req-1"
+    assert server.requests[0].path == "/jobs/job_..%2Fx"
+
+
+def test_an_error_page_of_a_proxy_is_an_error_too(server: scripted.Server, client: Client) -> None:
+    server.on("GET", "/jobs/job_1", b"<html>", 500)
+
+    with pytest.raises(ApiError, match="HTTP 500"):
+        client.job("job_1")
+
+
+def test_an_answer_that_is_no_json_is_not_from_knify(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on("GET", "/jobs/job_1", b"<html>")
+
+    with pytest.raises(ConnectionFailed, match="does not answer like a Knify server"):
+        client.job("job_1")
+
+
+def test_a_missing_server_says_how_to_start_it() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    client = Client(url, policy=retry.Policy(attempts=2, base=0.01))
+
+    with pytest.raises(ConnectionFailed, match="start it with `knify up`"):
+        client.jobs()
+
+
+def test_a_connection_that_breaks_is_made_again(server: scripted.Server, client: Client) -> None:
+    whole = b'[{"id": "job_1", "status": "running"}]'
+    server.on_call("GET", "/jobs", lambda _: scripted.Answer(whole, cut=5))
+    server.on("GET", "/jobs", whole)
+
+    assert [job.id for job in client.jobs()] == ["job_1"]
+
+
+def test_lists_come_bare_or_as_pages(server: scripted.Server, client: Client) -> None:
+    row = {"id": "job_1", "status": "running"}
+    server.on("GET", "/jobs", [row])
+    server.on("GET", "/jobs", {"data": [row], "pagination": {"page": 2}})
+
+    bare = client.jobs(status="running", metadata={"team": "a"})
+    page = client.jobs(page=2, limit=50)
+
+    assert bare == page
+    assert server.requests[0].query == {"status": "running", "metadata.team": "a"}
+    assert server.requests[1].query == {"page": "2", "limit": "50"}
+
+
+def test_waiting_ends_with_the_job(server: scripted.Server, client: Client) -> None:
+    server.on_job("job_1", "running")
+    server.on_job("job_1", "failed", exit_code=3)
+
+    assert client.wait("job_1").exit_code == 3
+
+
+def test_waiting_stops_in_time(server: scripted.Server, client: Client) -> None:
+    server.on_job("job_1", "running")
+
+    with pytest.raises(client_errors.WaitTimeout, match="job_1 is running"):
+        client.wait("job_1", timeout=0.2)
+
+
+def test_keys_are_made_listed_and_revoked(server: scripted.Server, client: Client) -> None:
+    server.on("POST", "/keys", {"id": "k", "key": "knify_live_k_s"})
+    server.on("GET", "/keys", {"keys": [{"id": "k"}]})
+    server.on("DELETE", "/keys/k", b"", 204)
+
+    assert client.create_key("ci", ["read"])["key"] == "knify_live_k_s"
+    assert client.list_keys() == [{"id": "k"}]
+    client.revoke_key("k")
+
+    assert server.requests[0].json() == {"name": "ci", "scopes": ["read"]}
+
+
+def test_without_arguments_the_local_server_and_its_admin_key_are_used(tmp_path: Path) -> None:
+    (tmp_path / "admin.key").write_text("knify_live_a_b\n")
+
+    found = access.resolve(environ={"KNIFY_HOME": str(tmp_path)})
+
+    assert found == access.Access("http://127.0.0.1:8122", "knify_live_a_b", loopback=True)
+
+
+def test_the_environment_names_server_and_key() -> None:
+    known = {"KNIFY_URL": "https://knify.example/", "KNIFY_API_KEY": "knify_live_c_d"}
+
+    assert access.resolve(environ=known) == access.Access("https://knify.example", "knify_live_c_d")
+
+
+def test_the_admin_key_goes_to_no_other_server_by_accident(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".knify").mkdir()
+    (tmp_path / ".knify" / "admin.key").write_text("knify_live_a_b")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert access.resolve(environ={}).api_key == "knify_live_a_b"
+    assert access.resolve(environ={"KNIFY_URL": "https://knify.example"}).api_key is None
+
+
+@pytest.mark.parametrize("url", ["localhost:8122", "ftp://x", "http://", "http://x:port"])
+def test_a_wrong_url_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(errors.ConfigError, match="KNIFY_URL must look like"):
+        access.resolve(environ={"KNIFY_URL": url})
+
+
+def test_a_key_is_never_shown() -> None:
+    assert "secret" not in repr(access.Access("http://x", "secret"))
+
+
+def test_a_retry_after_may_be_a_date() -> None:
+    assert retry.Policy().delay(1, "Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert 0 < (retry.Policy().delay(1, "nonsense") or 0) <= 0.2

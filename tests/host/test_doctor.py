@@ -1,0 +1,123 @@
+"""Doctor names what is missing, what that means and what cures it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from knify import doctor
+from knify import settings as settings_module
+from knify.host import facts, survey
+
+GOOD = facts.HostFacts(
+    oci_runtime="crun",
+    nofile=65_536,
+    nproc=65_536,
+    userns_auto=True,
+    init=True,
+    cgroup_version=2,
+    memory_limit=True,
+    pids_limit=True,
+    cpu_limit=True,
+    podman_version="4.3.1",
+    kernel="6.1",
+)
+
+
+@pytest.fixture
+def host(host_settings: settings_module.Settings) -> survey.Host:
+    """A host on which all is well."""
+    store = {"graphDriverName": "overlay", "graphRoot": "/"}
+    info = {"store": store, "host": {"security": {"seccompEnabled": True}}}
+    return survey.Host(host_settings, True, GOOD, "", info)
+
+
+def test_limits_that_are_not_enforced_are_named(host: survey.Host) -> None:
+    weak = dataclasses.replace(GOOD, memory_limit=False, cpu_limit=False)
+
+    found = doctor.check_limits(dataclasses.replace(host, facts=weak))
+
+    assert found.level == "failure"
+    assert "memory, CPU" in found.message
+    assert found.cure
+
+
+def test_a_missing_cpu_limit_alone_is_a_warning(host: survey.Host) -> None:
+    weak = dataclasses.replace(host, facts=dataclasses.replace(GOOD, cpu_limit=False))
+
+    assert doctor.check_limits(weak).level == "warning"
+
+
+def test_few_open_files_are_a_warning(host: survey.Host) -> None:
+    weak = dataclasses.replace(host, facts=dataclasses.replace(GOOD, nofile=1_024))
+
+    assert doctor.check_ulimits(weak).level == "warning"
+
+
+def test_vfs_is_a_warning(host: survey.Host) -> None:
+    slow = dataclasses.replace(host, info={"store": {"graphDriverName": "vfs"}})
+
+    assert doctor.check_storage(slow).level == "warning"
+
+
+def test_a_host_without_seccomp_fails(host: survey.Host) -> None:
+    assert doctor.check_seccomp(dataclasses.replace(host, info={})).level == "failure"
+
+
+def test_a_long_home_is_too_long_for_a_socket(host: survey.Host) -> None:
+    fits = Path("/" + "h" * 80)
+    long = Path("/" + "h" * 110)
+
+    for home, level in ((fits, "ok"), (long, "failure")):
+        settings = dataclasses.replace(host.settings, home=home)
+        assert doctor.check_socket_path(dataclasses.replace(host, settings=settings)).level == level
+
+
+def test_a_port_that_another_process_holds_is_a_failure(host: survey.Host) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        busy = dataclasses.replace(
+            host, settings=dataclasses.replace(host.settings, host="127.0.0.1", port=port)
+        )
+        assert doctor.check_port(busy).level == "failure"
+
+        host.settings.run_dir.mkdir(parents=True)
+        (host.settings.run_dir / "api.pid").write_text(str(os.getpid()))
+        assert doctor.check_port(busy).level == "ok"
+
+
+def test_a_home_below_a_file_cannot_be_written(host: survey.Host, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = dataclasses.replace(host.settings, home=tmp_path / "file" / "home")
+
+    assert doctor.check_home(dataclasses.replace(host, settings=settings)).level == "failure"
+
+
+def test_an_operators_podman_that_does_not_answer_is_a_failure(host: survey.Host) -> None:
+    settings = dataclasses.replace(host.settings, podman_url="unix:///nonexistent/podman.sock")
+
+    assert doctor.check_service(dataclasses.replace(host, settings=settings)).level == "failure"
+
+
+def test_without_facts_every_check_that_needs_them_says_why(host: survey.Host) -> None:
+    blind = dataclasses.replace(host, facts=None, no_facts="crun: not installed")
+
+    for check in (doctor.check_runtime, doctor.check_ulimits, doctor.check_limits):
+        assert "crun: not installed" in check(blind).message
+
+
+@pytest.mark.podman
+@pytest.mark.usefixtures("real_podman", "own_facts")
+def test_every_line_that_is_not_ok_has_a_cure(
+    host_settings: settings_module.Settings,
+) -> None:
+    found = doctor.checks(host_settings)
+
+    assert len({check.name for check in found}) == len(found)
+    assert all(check.cure for check in found if check.level != "ok")
+    runtime = next(check for check in found if check.name == "OCI runtime")
+    assert runtime.level == "ok", runtime
