@@ -28,6 +28,9 @@ def read() -> Any:
     raw = request.get_data(cache=True)
     if not raw:
         raise errors.BadRequest("the body is empty: send a JSON object")
+    most = request.max_content_length
+    if request.content_length is None and most is not None and len(raw) >= most:
+        raise errors.TooLarge()  # a chunked body, which the framework has cut off there
     return parse(raw)
 
 

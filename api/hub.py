@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Hashable
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from knify.store import redis as store_redis
 
 QUIET_SECONDS = 10.0  # without any word, ask whether the connection lives
 RETRY_SECONDS = 0.5
+PAGES = 256  # kept for those who read the same
 READERS = 16  # connections that may read streams at one time
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,26 @@ class Waiter:
         self._hub.remove(self._channel, self)
 
 
+class Pages:
+    """What was read a moment ago, for all who follow the same stream at the same place.
+
+    Streams only grow, so a page once read stays right: its reader goes on behind its end.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Any] = {}
+
+    def get(self, key: Hashable) -> Any:
+        """The page, or None."""
+        return self._known.get(key)
+
+    def keep(self, key: Hashable, page: Any) -> None:
+        """Remember it in place of the oldest."""
+        while len(self._known) >= PAGES:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[key] = page
+
+
 class Hub:
     """Owns the connection and its thread, which begins with the first waiter."""
 
@@ -72,6 +94,7 @@ class Hub:
         self._waiters: dict[str, set[Waiter]] = {}
         self._connection: Any = None
         self._thread: threading.Thread | None = None
+        self.pages = Pages()
         self.reading = threading.BoundedSemaphore(READERS)
 
     def waiter(self, execution_id: str) -> Waiter:
@@ -129,7 +152,7 @@ class Hub:
                 connection = self._connect()
                 told = False
                 self._read(connection)
-            except (redis.RedisError, OSError) as failed:
+            except Exception as failed:  # whoever fails to send closes the connection under us
                 if not told:
                     log.warning("hub: the connection to Redis is gone: %s", failed)
                 told = True

@@ -21,6 +21,7 @@ from api.hub import Hub, Waiter
 from knify import errors, model
 
 HEARTBEAT_SECONDS = 15.0
+KEPT_CHARACTERS = 64 * 1024  # a longer page is read by each client on its own
 _POSITION = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))?")
 
 log = logging.getLogger(__name__)
@@ -47,11 +48,21 @@ class Frame:
         return f"id: {self.id}\ndata: {json.dumps(self.data, separators=(',', ':'))}\n\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some frames as text."""
+
+    text: str
+    end: Position  # where its reader is then
+    last: bool  # nothing follows it
+
+
 class Source(Protocol):
     """One execution's stored stream as frames."""
 
     x: model.Execution  # as it was when the request came
     newest: int  # number of its newest entry then
+    kind: str  # which of the execution's streams
     dotted: bool  # ids are `entry.event` instead of `entry`
 
     def page(self, after: Position) -> Sequence[Frame]:
@@ -118,11 +129,11 @@ def _follow(
     over = source.x.completed_at is not None
     beat = time.monotonic() + HEARTBEAT_SECONDS
     while True:
-        while frames := _read(hub, source, after):
-            after = frames[-1].position
-            if text := "".join(frame.text() for frame in frames):
-                yield text
-            if frames[-1].last:
+        while page := _read(hub, source, after):
+            after = page.end
+            if page.text:
+                yield page.text
+            if page.last:
                 return
         if over:
             return
@@ -135,6 +146,16 @@ def _follow(
             beat = time.monotonic() + HEARTBEAT_SECONDS
 
 
-def _read(hub: Hub, source: Source, after: Position) -> Sequence[Frame]:
-    with hub.reading:  # a thousand clients woken at once shall not open as many connections
-        return source.page(after)
+def _read(hub: Hub, source: Source, after: Position) -> Page | None:
+    key = (source.x.id, source.kind, after)
+    known: Page | None = hub.pages.get(key)
+    if known is not None:
+        return known
+    with hub.reading:  # a thousand clients woken at once shall not ask Redis as often
+        known = hub.pages.get(key)
+        if known is None and (frames := source.page(after)):
+            text = "".join(frame.text() for frame in frames)
+            known = Page(text, frames[-1].position, frames[-1].last)
+            if len(text) <= KEPT_CHARACTERS:
+                hub.pages.keep(key, known)
+    return known

@@ -19,7 +19,7 @@ PAGE = 200  # entries read at a time
 class Events:
     """The history; ids are event numbers."""
 
-    dotted = False
+    kind, dotted = "events", False
 
     def __init__(self, core: Core, x: model.Execution) -> None:
         self.x, self.newest = x, x.events
@@ -43,6 +43,7 @@ class Output:
 
     def __init__(self, core: Core, x: model.Execution, *, raw: bool) -> None:
         self.x, self.newest, self.dotted = x, x.entries, not raw
+        self.kind = "raw" if raw else "output"
         self._core = core
         self._frames = _raw_frames if raw else _neutral_frames
 

@@ -16,6 +16,10 @@ from knify import errors
 #: redis-py's own annotations allow bytes everywhere, whatever `decode_responses` says.
 Client: TypeAlias = Any
 
+#: Connections of one process. Who finds none free waits: hundreds opened at once overrun the
+#: server's queue of new ones.
+CONNECTIONS: Final = 64
+
 #: Script replies that are errors, and what each is for a caller.
 _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "NOT_FOUND": errors.NotFound,
@@ -37,14 +41,17 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
     One retry covers a connection that Redis closed while it was idle; a silent one is not
     asked twice, so that callers get their answer in time.
     """
-    return redis.Redis.from_url(
+    pool = redis.BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS,
+        timeout=timeout,
         decode_responses=True,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         **keepalive(url),
     )
+    return redis.Redis.from_pool(pool)
 
 
 def keepalive(url: str) -> dict[str, Any]:

@@ -105,7 +105,11 @@ def test_a_deleted_workspace_is_gone_with_its_object(api: Api, core: Core) -> No
         (archive({"a": b"x"}), {"filename": "schön.tar.gz"}, 400),
         (archive({"a": b"\0" * 5 * 1024**2}), {}, 413),
     ],
-)
+    ids=[
+        "up", "absolute", "device", "fifo", "cut", "none", "nothing", "empty", "name-up",
+        "no-name", "file-name", "large",
+    ],
+)  # fmt: skip
 def test_a_wrong_upload_is_refused_and_leaves_nothing(
     api: Api, core: Core, content: bytes, more: dict[str, str], status: int
 ) -> None:
@@ -136,6 +140,7 @@ def test_an_upload_beyond_the_limit_is_cut_off_and_leaves_nothing(api: Api, core
         (b"x", "application/gzip", 415),
         (b"x", "multipart/form-data", 400),
     ],
+    ids=["no-file", "text", "unknown-field", "no-form", "no-boundary"],
 )
 def test_a_form_without_its_file_is_refused(
     api: Api, core: Core, data: Any, kind: str, status: int
