@@ -32,7 +32,7 @@ up: setup ## Start Knify in the foreground
 
 .PHONY: demo
 demo: setup ## Run a first job from start to end
-	@exec deploy/demo.sh
+	@exec $(BIN)/python deploy/demo.py
 
 # --- Checking --------------------------------------------------------------------------------
 
