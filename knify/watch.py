@@ -44,6 +44,9 @@ class Verdict:
     grace: float = GRACE
 
 
+_CANCELLED = Verdict("cancelled", "cancelled by request")
+
+
 class Watcher:
     """All executions that this process follows. What is not `async` may come from any thread."""
 
@@ -83,7 +86,7 @@ class Watcher:
     def _cancel(self, execution_id: str) -> None:
         follow = self._following.get(execution_id)
         if follow is not None:
-            follow.stop(Verdict("cancelled", follow.turn.x.cancel_reason or "cancelled by request"))
+            follow.stop(_CANCELLED)
 
     def _abandon(self, execution_id: str) -> None:
         follow = self._following.get(execution_id)
@@ -164,7 +167,7 @@ class Follow:
         guard = asyncio.create_task(self._guard())
         try:
             if self.turn.x.cancel_requested_at:
-                self.stop(Verdict("cancelled", self.turn.x.cancel_reason or "cancelled by request"))
+                self.stop(_CANCELLED)
             while frames := await self._spool.batch():
                 await self._store(self._cut(frames))
             await self._store(
@@ -276,6 +279,11 @@ class Follow:
     async def _outcome(self) -> model.Outcome:
         end = self._channel.end
         code = end.exit_code if end else None
+        if self._verdict is _CANCELLED:
+            now = await self._watcher.thread(
+                self._watcher.core.store.executions.find, self.turn.x.id
+            )
+            return model.Outcome("cancelled", code, now and now.cancel_reason or _CANCELLED.error)
         if self._verdict is not None:
             return model.Outcome(self._verdict.kind, code, self._verdict.error)
         status = await self._watcher.driver.inspect(self.turn.container)

@@ -27,7 +27,6 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "ILLEGAL_TRANSITION": errors.IllegalTransition,
     "OUT_OF_ORDER": errors.LeaseLost,
     "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,
-    "DUPLICATE_ID": errors.Conflict,
     "SANDBOX_NONE": errors.SandboxNone,
     "SANDBOX_DELETED": errors.SandboxDeleted,
     "SANDBOX_EXPIRED": errors.SandboxExpired,

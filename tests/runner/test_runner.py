@@ -1,0 +1,247 @@
+"""Steps, ends and failures, on a scripted node."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from knify import lifecycle
+from knify.lifecycle import SandboxState, State
+from knify.services import jobs
+from tests.runner.rig import ERR, OUT, Rig, Worker, eventually
+
+PATH = ["pending", "staging", "provisioning", "ready", "running", "completing", "completed"]
+
+
+def test_a_job_goes_through_every_state_to_its_end(rig: Rig) -> None:
+    rig.script("hello", steps=[(0, OUT, b"one\ntwo\n"), (0, ERR, b"three")])
+    job = rig.submit("hello")
+
+    Worker(rig).advance(job)
+
+    assert rig.ended(job).state is State.COMPLETED
+    assert rig.states(job) == PATH
+    assert sorted(rig.lines(job)) == ["one", "three", "two"]
+    last = list(rig.core.store.streams.output(job))[-1].events[-1]
+    assert last | {"timestamp": ""} == {
+        "type": "completed", "timestamp": "", "status": "completed", "exit_code": 0,
+    }  # fmt: skip
+
+
+def test_changed_files_become_artifacts_and_untouched_ones_do_not(rig: Rig) -> None:
+    rig.script("first", files={"a.txt": b"a", "b.txt": b"b"})
+    rig.script("second", files={"c/d.txt": b"cd"})
+    first = rig.submit("first")
+    worker = Worker(rig)
+    worker.advance(first)
+    rig.ended(first)
+
+    request = {"job_type": "command_task", "command": ["second"]}
+    second = jobs.continue_(rig.core, "default", first, jobs.Submission(request)).execution.id
+    worker.advance(second)
+    rig.ended(second)
+
+    from knify.services import artifacts
+
+    assert [a.path for a in artifacts.listing(rig.core, first)] == ["a.txt", "b.txt"]
+    assert [a.path for a in artifacts.listing(rig.core, second)] == ["c/d.txt"]
+
+
+def test_patterns_choose_artifacts(rig: Rig) -> None:
+    rig.script("make", files={"a.txt": b"a", "d/e/f.log": b"b", "g.log": b""})
+    job = rig.submit("make", artifact_patterns=["**/*.log"])
+
+    Worker(rig).advance(job)
+
+    from knify.services import artifacts
+
+    rig.ended(job)
+    assert [a.path for a in artifacts.listing(rig.core, job)] == ["d/e/f.log", "g.log"]
+
+
+def test_a_node_that_lacks_the_image_fails_the_job_in_words(rig: Rig) -> None:
+    job = rig.submit("true")
+    rig.host.found.clear()
+
+    Worker(rig).advance(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (State.FAILED, "this node has no image fake")
+    assert rig.core.store.executions.active("n") == []
+
+
+def test_a_host_that_fails_is_tried_again_and_in_the_end_given_up(rig: Rig) -> None:
+    job = rig.submit("true")
+    worker = Worker(rig)
+    rig.host.down = True
+
+    for _ in range(5):
+        worker.advance(job)
+
+    x = rig.ended(job)
+    assert x.state is State.FAILED
+    assert x.attempts == 4
+    assert rig.starts(job) == 0
+
+
+def test_a_host_that_comes_back_in_time_costs_nothing_but_time(rig: Rig) -> None:
+    job = rig.submit("true")
+    worker = Worker(rig)
+    rig.host.down = True
+    worker.advance(job)
+    assert rig.job(job).owner is None
+
+    rig.host.down = False
+    worker.advance(job)
+
+    assert rig.ended(job).state is State.COMPLETED
+
+
+def test_cancelling_before_the_start_runs_nothing(rig: Rig) -> None:
+    job = rig.submit("true")
+    worker = Worker(rig)
+    rig.host.down = True
+    worker.advance(job)  # staging, then given back
+    rig.host.down = False
+
+    jobs.cancel(rig.core, "default", job, "not needed")
+    worker.advance(job)
+
+    assert rig.ended(job).state is State.CANCELLED
+    assert rig.starts(job) == 0
+
+
+def test_cancelling_a_running_command_ends_it(rig: Rig) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait")
+    worker = Worker(rig)
+    worker.advance(job)
+    eventually(lambda: rig.lines(job))
+
+    jobs.cancel(rig.core, "default", job, "enough")
+    worker.watcher.cancel(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (State.CANCELLED, "enough")
+
+
+def test_a_lost_lease_stops_following_and_touches_nothing(rig: Rig) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait")
+    first, second = Worker(rig), Worker(rig)
+    first.advance(job)
+    eventually(lambda: rig.lines(job))
+
+    second.advance(job)  # the first one's process does not exist, so its lease counts for nothing
+    lost, _ = first.leases.renew()
+
+    assert lost == [job]
+    assert first.leases.held() == []
+    jobs.cancel(rig.core, "default", job, "enough")
+    second.watcher.cancel(job)
+    assert rig.ended(job).state is State.CANCELLED
+    assert rig.starts(job) == 1
+    assert rig.lines(job) == ["here"]
+
+
+def test_a_sandbox_that_died_ends_the_job_with_a_reason(rig: Rig) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait")
+    Worker(rig).advance(job)
+    eventually(lambda: rig.lines(job))
+
+    rig.loop.loop.call_soon_threadsafe(next(iter(rig.host.containers.values())).halt)
+
+    x = rig.ended(job)
+    assert x.state is State.FAILED
+    assert x.outcome is not None
+    assert x.outcome.kind == "monitor_lost"
+
+
+def test_a_sandbox_that_is_gone_loses_the_job_and_is_marked_lost(rig: Rig) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait")
+    first = Worker(rig)
+    first.advance(job)
+    eventually(lambda: rig.lines(job))
+    first.vanish()
+    rig.host.containers.clear()
+
+    Worker(rig).advance(job)
+
+    x = rig.ended(job)
+    assert x.outcome is not None
+    assert x.outcome.kind == "host_lost"
+    sandbox = rig.core.store.sandboxes.find(x.sandbox_id or "")
+    assert sandbox is not None
+    assert sandbox.state is SandboxState.LOST
+
+
+def test_more_output_than_is_kept_is_said_and_dropped(rig: Rig) -> None:
+    object.__setattr__(rig.core.settings, "output_bytes", 1000)
+    rig.script("flood", steps=[(0, OUT, b"x" * 99 + b"\n")] * 50)
+    job = rig.submit("flood")
+
+    Worker(rig).advance(job)
+
+    assert rig.ended(job).state is State.COMPLETED
+    assert len(rig.lines(job)) <= 11
+    assert "output_truncated" in rig.stages(job)
+
+
+@pytest.mark.parametrize("n", range(40))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_dying_at_any_call_to_the_driver_or_the_store_loses_and_doubles_nothing(
+    rig: Rig, n: int, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.script("work", steps=[(0, OUT, b"one\n"), (0, ERR, b"two\n")], files={"f": b"f"})
+    job = rig.submit("work")
+    victim = Worker(rig)
+    _die(rig, victim, n, when, monkeypatch)
+
+    victim.advance(job)
+    eventually(lambda: victim.died.is_set() or rig.job(job).state in lifecycle.TERMINAL)
+    monkeypatch.undo()
+    victim.vanish()
+    Worker(rig).advance(job)
+
+    x = rig.ended(job)
+    assert x.state is State.COMPLETED
+    assert rig.starts(job) == 1
+    assert sorted(rig.lines(job)) == ["one", "two"]
+    _assert_legal(rig.states(job))
+    assert rig.core.store.executions.active("n") == []
+    assert rig.core.store.executions.due(again_ms=1) == []
+
+
+def _die(rig: Rig, victim: Worker, n: int, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its n-th call on, whatever the victim's steps ask for fails as a dead process's would."""
+    from tests.runner.rig import Killed
+
+    counter = itertools.count()
+    scripts = rig.core.store.executions._scripts
+    call, script = victim.call, scripts.call
+
+    def dying(function):  # type: ignore[no-untyped-def]
+        def wrapped(*arguments):  # type: ignore[no-untyped-def]
+            turn = next(counter)
+            if turn == n and when == "after":
+                function(*arguments)
+            if turn >= n:
+                for argument in arguments:
+                    if hasattr(argument, "close"):
+                        argument.close()
+                victim.died.set()
+                raise Killed
+            return function(*arguments)
+
+        return wrapped
+
+    victim.call = dying(call)  # type: ignore[method-assign]
+    monkeypatch.setattr(scripts, "call", dying(script))
+
+
+def _assert_legal(states: list[str]) -> None:
+    for here, there in itertools.pairwise(states):
+        lifecycle.check(State(here), State(there))
