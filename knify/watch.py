@@ -280,10 +280,7 @@ class Follow:
         end = self._channel.end
         code = end.exit_code if end else None
         if self._verdict is _CANCELLED:
-            now = await self._watcher.thread(
-                self._watcher.core.store.executions.find, self.turn.x.id
-            )
-            return model.Outcome("cancelled", code, now and now.cancel_reason or _CANCELLED.error)
+            return model.Outcome("cancelled", code, await self._cancel_reason())
         if self._verdict is not None:
             return model.Outcome(self._verdict.kind, code, self._verdict.error)
         status = await self._watcher.driver.inspect(self.turn.container)
@@ -297,3 +294,8 @@ class Follow:
         if error and starved:
             error += f"; its memory limit of {limit} killed a process"
         return model.Outcome("exited", code, error)
+
+    async def _cancel_reason(self) -> str:
+        find = self._watcher.core.store.executions.find
+        x = await self._watcher.thread(find, self.turn.x.id)
+        return (x.cancel_reason if x else None) or _CANCELLED.error

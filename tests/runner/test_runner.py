@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from knify import lifecycle
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
-from tests.runner.rig import ERR, OUT, Rig, Worker, eventually
+from tests.runner.rig import ERR, OUT, Killed, Rig, Worker, eventually
 
 PATH = ["pending", "staging", "provisioning", "ready", "running", "completing", "completed"]
 
@@ -216,15 +218,13 @@ def test_dying_at_any_call_to_the_driver_or_the_store_loses_and_doubles_nothing(
 
 
 def _die(rig: Rig, victim: Worker, n: int, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From its n-th call on, whatever the victim's steps ask for fails as a dead process's would."""
-    from tests.runner.rig import Killed
-
+    """From its n-th call on, whatever the victim's steps ask for fails as a dead process's."""
     counter = itertools.count()
     scripts = rig.core.store.executions._scripts
     call, script = victim.call, scripts.call
 
-    def dying(function):  # type: ignore[no-untyped-def]
-        def wrapped(*arguments):  # type: ignore[no-untyped-def]
+    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
             turn = next(counter)
             if turn == n and when == "after":
                 function(*arguments)
