@@ -1,0 +1,80 @@
+"""docs/settings.md says what the code reads, no more and no less."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from knify import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "settings.md").read_text()
+NAME = re.compile(r"\bKNIFY_[A-Z0-9_]*[A-Z0-9]\b")
+SOURCES = ("knify", "api", "workers", "deploy", "Makefile")
+
+
+def test_the_table_names_every_setting_and_no_other() -> None:
+    assert [name for name, _, _ in _rows("The table")] == [name for name, _ in _read()]
+
+
+def test_every_field_of_settings_is_read_under_its_own_name() -> None:
+    fields = [f"KNIFY_{field.name.upper()}" for field in dataclasses.fields(settings.Settings)]
+
+    assert fields == [name for name, _ in _read()]
+
+
+def test_the_table_shows_the_defaults_that_the_code_has() -> None:
+    shown = {name: default for name, default, _ in _rows("The table")}
+
+    for name, default in _read():
+        if default not in (None, ""):
+            assert f"`{_as_text(default)}`" in shown[name], name
+
+
+def test_every_variable_of_ours_in_the_code_is_in_the_page_and_vice_versa() -> None:
+    named = {name for text in _texts() for name in NAME.findall(text)}
+    known = named | {name for name, _ in _read()}
+
+    assert known == set(NAME.findall(PAGE))
+
+
+def _rows(heading: str) -> list[list[str]]:
+    """The cells of the table below a heading, names without their quotes."""
+    part = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in part.splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [[row[0].strip("`"), *row[1:]] for row in rows]
+
+
+def _read() -> list[tuple[str, object]]:
+    """What `settings._read` asks the environment for, with defaults that are plain values."""
+    tree = ast.parse((ROOT / "knify" / "settings.py").read_text())
+    reader = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "_read")
+    calls = [node for node in ast.walk(reader) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if ast.unparse(call.func).startswith("env.")]
+    calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    return [(f"KNIFY_{ast.literal_eval(c.args[0])}", _plain(c.args[1])) for c in calls]
+
+
+def _plain(default: ast.expr) -> object:
+    """A literal's or a product's value; None where it depends on the machine."""
+    if any(isinstance(node, ast.Name) for node in ast.walk(default)):
+        return None
+    return eval(ast.unparse(default), {"__builtins__": {}})
+
+
+def _as_text(default: object) -> str:
+    if isinstance(default, list):
+        return ",".join(default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _texts() -> Iterator[str]:
+    for source in SOURCES:
+        place = ROOT / source
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path.read_text()
