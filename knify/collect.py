@@ -31,6 +31,11 @@ def save_baseline(store: base.ObjectStore, execution_id: str, root: Path) -> Non
         store.put(_baseline_key(execution_id), [tree.dump(before)])
 
 
+def forget_baseline(store: base.ObjectStore, execution_id: str) -> None:
+    """The turn has ended for good. Not earlier: a repeated collection compares with it again."""
+    store.delete(_baseline_key(execution_id))
+
+
 def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit: int) -> Collected:
     """Store what the turn made and publish its manifest; `limit` is in bytes for all together.
 
@@ -53,7 +58,6 @@ def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit:
         left -= artifact.size
         found.append(artifact)
     stored.save_manifest(store, x.id, found)
-    store.delete(_baseline_key(x.id))
     return Collected(found, problems)
 
 

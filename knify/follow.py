@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _KILLED = 5.0  # seconds that a killed job gets to be reported
 _RETRY = 0.5
+_FLOOD = 16  # times the kept output; who prints more is stopped, for the disk's sake
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 
 
@@ -130,7 +131,10 @@ class Follow:
         if not lines:
             return
         x = self.turn.x
-        full = self._lines[1].consumed + self._lines[2].consumed > self._limit
+        printed = self._lines[1].consumed + self._lines[2].consumed
+        full = printed > self._limit
+        if printed > self._limit * _FLOOD:
+            self.stop(Verdict("flood", f"printed more than {units.show_size(printed)}", grace=1.0))
         entries, n = ([], x.lines) if full else self._entries(lines)
         while True:
             try:
@@ -158,7 +162,8 @@ class Follow:
                 entry = streams.entry_json(now, events)
             else:
                 continue
-            entries.append(json.dumps(entry, separators=(",", ":"), ensure_ascii=False))
+            text = json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
+            entries.append(text.encode("utf-8", "replace").decode())  # an event may hold surrogates
         return entries, n
 
     def _append(self, x: model.Execution, entries: list[str], lines: int) -> model.Execution:
@@ -182,11 +187,22 @@ class Follow:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(left, 3600))
         assert self._verdict is not None
-        for name, seconds in (("TERM", self._verdict.grace), ("KILL", _KILLED)):
+        # At the command's end this task is cancelled.
+        await self._signal("TERM", self._verdict.grace)
+        await self._signal("KILL", _KILLED)
+        while True:
+            with contextlib.suppress(errors.SandboxError):
+                await self._watcher.driver.stop(self.turn.container)
+            await asyncio.sleep(_KILLED)
+
+    async def _signal(self, name: str, seconds: float) -> None:
+        """Signal the command and give it time; again while it had not begun to listen."""
+        end = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < end:
+            unheard = self._channel.job_pid is None
             with contextlib.suppress(errors.SandboxError):
                 await self._channel.signal(name)
-            await asyncio.sleep(seconds)  # at the command's end this task is cancelled
-        await self._watcher.driver.stop(self.turn.container)
+            await asyncio.sleep(_RETRY if unheard else seconds)
 
     def _deadline(self) -> tuple[float, Verdict]:
         """The next moment at which the command has had its time (loop's clock), and why."""

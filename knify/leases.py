@@ -29,7 +29,7 @@ class Owner:
     """One process of one boot of one node."""
 
     node: str
-    boot: str
+    boot: str  # this boot of the kernel, and the namespace that the pid belongs to
     pid: int
     start: int  # clock ticks since boot, from /proc: tells a reused pid apart
 
@@ -47,13 +47,16 @@ class Owner:
     def this_process(cls, node: str) -> Owner:
         """This very process."""
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:13]
-        return cls(node, boot, os.getpid(), _start_of(os.getpid()) or 0)
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+        return cls(node, f"{boot}.{namespace}", os.getpid(), _start_of(os.getpid()) or 0)
 
     def is_dead(self, here: Owner) -> bool:
         """Whether it is proved dead, seen from `here`; another node's process never is."""
         if self.node != here.node:
             return False
-        return self.boot != here.boot or _start_of(self.pid) != self.start
+        if self.boot.partition(".")[0] != here.boot.partition(".")[0]:
+            return True
+        return self.boot == here.boot and _start_of(self.pid) != self.start
 
     def kill(self, here: Owner) -> None:
         """Make sure that a process of this host which lost its lease does nothing any more.
@@ -62,6 +65,8 @@ class Owner:
         """
         if self.node != here.node or self == here or self.is_dead(here):
             return
+        if self.boot != here.boot:
+            raise errors.SandboxError(f"worker {self} lives in another container: not to be seen")
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -117,8 +122,18 @@ class Leases:
             with self._lock:
                 self._held[execution_id] = _Held(claim.execution.fence, asked + self.seconds)
             if claim.other:
-                Owner.parse(claim.other).kill(self.owner)
+                self._make_sure_of(claim.other, execution_id)
         return claim
+
+    def _make_sure_of(self, owner: str, execution_id: str) -> None:
+        """The old holder must be dead before anything is touched; else the lease is let go."""
+        try:
+            Owner.parse(owner).kill(self.owner)
+        except ValueError:
+            return  # of an older form, so of an older boot
+        except errors.SandboxError:
+            self.drop(execution_id)
+            raise
 
     def _ask(self, execution_id: str, dead: str) -> Claim:
         return self._executions.claim(

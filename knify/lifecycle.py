@@ -70,6 +70,11 @@ SANDBOX: dict[SandboxState, frozenset[SandboxState]] = {
 }
 
 
+def sandbox_before(there: SandboxState) -> list[SandboxState]:
+    """The states that a sandbox may be in when it becomes `there`; repeating a move is none."""
+    return [here for here, after in SANDBOX.items() if there in after or here is there]
+
+
 def check(here: State, there: State) -> None:
     """Raise IllegalTransition unless the table allows the move from `here` to `there`."""
     if there not in EXECUTION[here]:

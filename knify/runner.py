@@ -12,9 +12,9 @@ from typing import Any
 
 import redis
 
-from knify import clock, errors, leases, model
+from knify import clock, collect, errors, leases, model
 from knify.core import Core
-from knify.lifecycle import SandboxState, State
+from knify.lifecycle import State
 from knify.services import jobs
 from knify.steps import Step, Steps, stamped
 from knify.turn import Bridge, Ending, Hands, Turn
@@ -114,22 +114,25 @@ class Runner:
         self._leases.drop(turn.x.id)
         log.info("%s %s: %s", turn.x.id, ending.to, ending.detail)
         jobs.hint_all(self._core, moved.hints)
+        self._tidy(turn)
+
+    def _tidy(self, turn: Turn) -> None:
+        try:
+            collect.forget_baseline(self._core.objects, turn.x.id)
+        except errors.ObjectStoreError as failed:
+            log.warning("%s: its baseline stays behind: %s", turn.x.id, failed)
 
     def _fail(self, turn: Turn, message: str) -> None:
-        """End as failed, whatever the state; if that fails too, the sweeper brings it back."""
-        try:
-            self._end(turn, Ending(State.FAILED, message, self._after_failure(turn)))
-        except (errors.KnifyError, redis.RedisError) as failed:
-            log.warning("%s could not be failed: %s", turn.x.id, failed)
-            self._let_go(turn)
+        """End as failed, whatever the state.
 
-    def _after_failure(self, turn: Turn) -> SandboxState | None:
-        """Stop the sandbox if that is possible; a host that is broken must not hide the end."""
+        Not before the sandbox is quiet: an ended execution gives its slot away. While Podman
+        is away, the execution waits for it, and so does its end.
+        """
         try:
-            return self._hands.quiet(turn)
-        except (errors.SandboxError, errors.NotFound) as failed:
-            log.warning("%s: its sandbox could not be stopped: %s", turn.x.id, failed)
-            return None
+            self._end(turn, Ending(State.FAILED, message, self._hands.quiet(turn)))
+        except (errors.KnifyError, redis.RedisError) as failed:
+            log.warning("%s could not be failed yet: %s", turn.x.id, failed)
+            self._give_back(turn, turn.x.attempts)
 
     def _try_again(self, turn: Turn, failed: errors.KnifyError) -> None:
         """The host failed us: give the execution back for a moment, or fail it for good."""
@@ -138,9 +141,13 @@ class Runner:
         if attempts >= _ATTEMPTS:
             self._fail(turn, failed.message)
             return
+        self._give_back(turn, attempts)
+
+    def _give_back(self, turn: Turn, attempts: int) -> None:
+        """Let the execution be taken again in a moment."""
         try:
             self._store.release(turn.x, delay_ms=250 * 4**attempts, attempts=attempts)
-        except (errors.LeaseLost, redis.RedisError):
+        except (errors.KnifyError, redis.RedisError):
             log.warning("%s could not be given back; its lease will run out", turn.x.id)
         self._let_go(turn)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -52,8 +51,8 @@ JOB_TYPES: Final[dict[str, JobType]] = {
 
 MAX_PROMPT = 512 * 1024  # characters
 MAX_ENV = 256  # variables
-_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-_IMAGE = re.compile(r"^[a-z0-9][a-zA-Z0-9._:/@-]{0,254}$")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/@-]{0,254}")
 _MIN_MEMORY = 16 * 1024**2
 
 
@@ -125,8 +124,10 @@ def _command(command: str | list[str] | None) -> tuple[str, ...] | None:
 def _image(image: str | None, allowed: tuple[str, ...]) -> str | None:
     if image is None:
         return None
-    if not _IMAGE.match(image):
+    if not _IMAGE.fullmatch(image):
         raise bad("image", "image must look like registry/name:tag")
+    if ":" not in image.rpartition("/")[2] and "@" not in image:
+        image += ":latest"
     if not any(fnmatch.fnmatchcase(image, pattern) for pattern in allowed):
         raise bad("image", f"image {image} is not allowed here; allowed: {', '.join(allowed)}")
     return image
@@ -136,7 +137,7 @@ def _env(env: Mapping[str, str]) -> dict[str, str]:
     if len(env) > MAX_ENV:
         raise bad("env", f"env holds more than {MAX_ENV} variables")
     for name, value in env.items():
-        if not _ENV_NAME.match(name):
+        if not _ENV_NAME.fullmatch(name):
             raise bad(f"env.{name}", "a variable's name has letters, digits and _ only")
         if "\0" in value:
             raise bad(f"env.{name}", "a variable's value must not hold NUL characters")
@@ -145,7 +146,7 @@ def _env(env: Mapping[str, str]) -> dict[str, str]:
 
 def _resources(request: Mapping[str, Any]) -> model.Resources:
     default = model.Resources()
-    cpus = float(request.get("cpus") or default.cpus)
+    cpus = _parsed(request, "cpus", units.parse_number, default.cpus)
     memory = _parsed(request, "memory", units.parse_size, default.memory)
     disk = _parsed(request, "disk", units.parse_size, default.disk)
     if not 0.01 <= cpus <= 1024:
@@ -174,12 +175,3 @@ def _priority(priority: int) -> int:
     if not -10 <= priority <= 10:
         raise bad("priority", "priority must be between -10 and 10")
     return priority
-
-
-def show_command(spec: model.ExecutionSpec) -> str:
-    """The command as a person would type it."""
-    if spec.command is None:
-        return ""
-    if spec.command[:2] == ("sh", "-c") and len(spec.command) == 3:
-        return spec.command[2]
-    return shlex.join(spec.command)

@@ -20,7 +20,7 @@ from knify.lifecycle import SandboxState, State
 from knify.objects import base
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
-from knify.store import streams
+from knify.store import executions, streams
 from knify.turn import Ending, Hands, Turn
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class Steps:
             detail=f"{turn.x.spec.job_type} executing",
             entries=said(list(plan.events)),
             start_nonce=nonce,
-            started_at="@now",
+            started_at=executions.NOW,
         ).execution
         self._start(turn, plan)
 

@@ -15,8 +15,10 @@ _AGAIN_MS = 10_000  # a hint that nobody took is repeated after this
 def sweep(core: Core) -> int:
     """Hint what is due and unclaimed, and expire idle sandboxes. Returns how many there were."""
     due = core.store.executions.due(again_ms=_AGAIN_MS)
+    living = core.store.registry.nodes() if due else {}
     for execution_id, node in due:
-        core.hints.advance(execution_id, node)
+        if node in living or (living and not node):  # else its queue would only grow
+            core.hints.advance(execution_id, node)
     expired = core.store.sandboxes.expired(clock.now_ms())
     for sandbox_id in expired:
         retired = core.store.sandboxes.retire(sandbox_id, expired=True)

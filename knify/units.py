@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
+import math
 import re
 
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)$", re.IGNORECASE)
-_DURATION = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE)
+_DURATION = re.compile(
+    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?"
+)
+_SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_LONGEST = 10 * 365 * 86_400.0  # seconds
+_LARGEST = 2**60  # bytes
 
 
-def parse_size(value: str | int) -> int:
+def parse_size(value: str | float) -> int:
     """Bytes. A number is bytes; `K M G T` count in 1024s, with or without `i` and `B`."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    match = _SIZE.match(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("write a size like 512M or 8G")
-    return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    else:
+        match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError("write a size like 512M or 8G")
+        size = int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
+    if not 0 <= size <= _LARGEST:
+        raise ValueError("the size is out of bounds")
+    return size
 
 
 def parse_duration(value: str | float) -> float:
     """Seconds. A number is seconds; text is like `90s`, `15m`, `24h`, `1d12h`, `1h30m`."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return float(value)
-    text = value.strip() if isinstance(value, str) else ""
-    match = _DURATION.match(text)
-    seconds = 0.0
-    if match is not None:
-        for part, unit in zip(match.groups(), (86_400, 3_600, 60, 1), strict=True):
-            seconds += float(part or 0) * unit
-    elif re.fullmatch(r"\d+(\.\d+)?", text):
-        seconds = float(text)
-    if seconds <= 0:
-        raise ValueError("write a duration like 90s, 15m or 24h")
+    seconds = _seconds(value.strip()) if isinstance(value, str) else parse_number(value)
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError("write a duration like 90s, 15m or 24h, at most ten years")
     return seconds
+
+
+def parse_number(value: float) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("write a number")
+    if (isinstance(value, int) and abs(value) > _LARGEST) or not math.isfinite(value):
+        raise ValueError("the number is out of bounds")
+    return float(value)
+
+
+def _seconds(text: str) -> float:
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    match = _DURATION.fullmatch(text)
+    parts = zip(match.groups(), (86_400, 3_600, 60, 1), strict=True) if match else ()
+    return sum(float(part or 0) * unit for part, unit in parts)
 
 
 def show_size(count: int) -> str:

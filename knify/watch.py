@@ -22,6 +22,8 @@ from knify.turn import Turn
 
 log = logging.getLogger(__name__)
 
+_PAUSE_MS = 250  # before a broken line is tried again
+
 
 class Watcher:
     """All executions that this process follows. What is not `async` may come from any thread."""
@@ -78,14 +80,23 @@ class Watcher:
             self._leases.drop(turn.x.id)
             await follow.hang_up()
             return
-        except Exception:
-            log.exception("following %s failed; its lease runs out and it is taken over", turn.x.id)
-            self._leases.drop(turn.x.id)
+        except Exception as failed:
+            log.warning("following %s failed (%r), it is given back", turn.x.id, failed)
             await follow.hang_up()
+            await self.thread(self._give_back, turn)
             return
         finally:
             self._following.pop(turn.x.id, None)
         await self.thread(self.conclude, turn, outcome, farewell)
+
+    def _give_back(self, turn: Turn) -> None:
+        """Somebody, perhaps we, takes it over at once."""
+        self._leases.drop(turn.x.id)
+        try:
+            self._core.store.executions.release(turn.x, delay_ms=_PAUSE_MS)
+            self._core.hints.advance(turn.x.id, turn.x.node or "")
+        except (errors.KnifyError, redis.RedisError) as failed:
+            log.warning("%s: its lease runs out instead: %s", turn.x.id, failed)
 
     async def thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run what blocks."""

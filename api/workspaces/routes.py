@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 import flask
 from werkzeug.datastructures import FileStorage
 
-from api import context, downloads
+from api import aside, context, downloads
 from api import errors as api_errors
 from api.smorest import Blueprint
 from api.workspaces import schemas, view
@@ -27,11 +27,11 @@ _TAR = {"content": {"application/x-tar": {"schema": {"type": "string"}}}}
 def upload_workspace() -> flask.Response:
     """Upload an archive (.tar.gz, .tar, .tar.zst, .zip) as a workspace's next version."""
     file, name = _form()
-    stored = workspaces.upload(
-        context.core(), context.tenant(), cast(BinaryIO, file.stream),
-        filename=file.filename or "", name=name,
-    )  # fmt: skip
-    return flask.jsonify(view.workspace(stored))
+    core, tenant = context.core(), context.tenant()
+    chosen = workspaces.check_name(workspaces.stem(file.filename or "") if name is None else name)
+    stream = cast(BinaryIO, file.stream)
+    record = aside.run(lambda: workspaces.store(core, tenant, stream, chosen))
+    return flask.jsonify(view.workspace(workspaces.add(core, record)))
 
 
 @blp.route("/workspaces")

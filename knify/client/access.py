@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from knify import errors
 
-DEFAULT_URL = "http://127.0.0.1:8122"
+DEFAULT_URL = f"http://127.0.0.1:{os.environ.get('KNIFY_PORT') or 8122}"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

@@ -12,7 +12,7 @@ from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.store import streams
 
-_WORKSPACE = re.compile(r"^(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?$")
+_WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
 #: A sandbox's files are its own: these belong to the first turn only.
 _FIRST_TURN_ONLY = ("workspace_path", "image", "cpus", "memory", "disk")
 
@@ -119,7 +119,7 @@ def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.Executio
 
 
 def _workspace(core: Core, tenant: str, path: str) -> model.Workspace:
-    match = _WORKSPACE.match(path)
+    match = _WORKSPACE.fullmatch(path)
     if match is None:
         raise spec.bad("workspace_path", "workspace_path looks like /workspaces/NAME[@VERSION]")
     version = int(match[2]) if match[2] else None

@@ -15,14 +15,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUFFIXES: Final = (".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip")
 
 
-def upload(
-    core: Core, tenant: str, file: BinaryIO, *, filename: str, name: str | None = None
-) -> model.Workspace:
-    """Keep the archive in `file` (seekable) as the next version of its name.
-
-    The default name is the file's stem. BadRequest, TooLarge; nothing is kept after an error.
-    """
-    chosen = check_name(name if name is not None else stem(filename))
+def store(core: Core, tenant: str, file: BinaryIO, name: str) -> model.Workspace:
+    """Check, unpack and seal the archive: seconds of work, without Redis."""
     limits = entries.Limits(size=core.settings.workspace_bytes)
     workspace_id = ids.new("workspace")
     key = f"workspaces/{workspace_id}"
@@ -30,7 +24,7 @@ def upload(
         record = model.Workspace(
             id=workspace_id,
             tenant=tenant,
-            name=chosen,
+            name=name,
             version=0,  # the store gives the number
             size=tar.size,
             sha256=tar.sha256,
@@ -41,10 +35,19 @@ def upload(
         try:
             with tar.path.open("rb") as content:
                 core.sealed.put(key, content)
-            return core.store.registry.add_workspace(record)
         except BaseException:
             core.objects.delete(key)
             raise
+    return record
+
+
+def add(core: Core, record: model.Workspace) -> model.Workspace:
+    """Make a stored workspace known; it now has its version."""
+    try:
+        return core.store.registry.add_workspace(record)
+    except BaseException:
+        core.objects.delete(record.key)
+        raise
 
 
 def get(core: Core, tenant: str, workspace_id: str) -> model.Workspace:

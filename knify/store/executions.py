@@ -117,6 +117,8 @@ class Executions:
         Raises LeaseLost when another worker owns it, IllegalTransition when it is elsewhere.
         """
         lifecycle.check(x.state, to)
+        if x.attempts:
+            fields["attempts"] = None  # they count for one state
         return self._apply(x, to, stage or to.value, detail, level, sandbox or {}, entries, fields)
 
     def note(
@@ -153,9 +155,10 @@ class Executions:
             _encode(fields),
             stage,
             level,
-            detail,
+            detail.encode("utf-8", "replace").decode(),  # file names may hold surrogates
             _SIGNALS.get(to, "") if to else "",
             _encode(sandbox),
+            json.dumps(lifecycle.sandbox_before(sandbox["state"])) if "state" in sandbox else "[]",
             self._sandbox_ttl_ms,
             x.entries + 1,
             *(json.dumps(entry, separators=(",", ":")) for entry in entries),
@@ -216,14 +219,8 @@ class Executions:
         """The executions that occupy a slot of the node."""
         return self.get_many(sorted(self._client.smembers(keys.active(node))))
 
-    def queue_position(self, x: model.Execution) -> int:
-        """How many of the tenant's pending executions are older, plus one."""
-        index = keys.executions(x.tenant, state=State.PENDING)
-        rank = self._client.zrank(index, x.id)
-        return 1 if rank is None else int(rank) + 1
-
     def queue_positions(self, found: Iterable[model.Execution]) -> dict[str, int]:
-        """`queue_position` of those among them that are pending, in one round trip."""
+        """For those that are pending: one plus how many of the tenant's are older."""
         waiting = [x for x in found if x.state is State.PENDING]
         pipe = self._client.pipeline(transaction=False)
         for x in waiting:

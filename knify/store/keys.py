@@ -25,6 +25,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:w:{id}` | hash | a workspace version | until deleted |
 | `knify:t:{tenant}:w` | zset | a tenant's workspace versions by time of creation | as the workspaces |
 | `knify:t:{tenant}:w:{name}` | zset | the versions of one name; score: version | as the workspaces |
+| `knify:t:{tenant}:wv` | hash | the newest version number ever given to each name | for ever |
 | `knify:k:{id}` | hash | an API key's record (never the key) | until deleted |
 | `knify:t:{tenant}:k` | set | a tenant's keys | as the keys |
 | `knify:idem:{tenant}:{key}` | string | body digest and execution of an Idempotency-Key | 24 h |

@@ -4,8 +4,8 @@
 local id, fields = ARGV[1], cjson.decode(ARGV[2])
 local ts = now()
 local name = P .. 't:' .. fields.tenant .. ':w:' .. fields.name
-local newest = redis.call('ZREVRANGE', name, 0, 0, 'WITHSCORES')
-fields.version = int((tonumber(newest[2]) or 0) + 1)
+-- A counter, not the newest one's number: a deleted version's number never comes again.
+fields.version = int(redis.call('HINCRBY', P .. 't:' .. fields.tenant .. ':wv', fields.name, 1))
 fields.created_at = int(ts)
 write(P .. 'w:' .. id, fields)
 redis.call('ZADD', name, fields.version, id)

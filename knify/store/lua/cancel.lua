@@ -17,6 +17,7 @@ if x.state ~= 'pending' or leased then
 end
 redis.call('HINCRBY', xkey(id), 'fence', 1)
 append(id, tonumber(x.entries) + 1, {entry})
+redis.call('HSET', xkey(id), 'error', reason)
 move(id, x, 'cancelled', ts)
 event(id, ts, 'cancelled', 'warning', reason, 'cancelled')
 signal(x.tenant, id, ts, 'job.cancelled')

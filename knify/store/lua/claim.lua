@@ -20,6 +20,7 @@ end
 
 local where = redis.call('HGET', skey(x.sandbox_id), 'node')
 if where and where ~= node then return {'elsewhere', where} end
+if x.node and x.node ~= node then redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) end
 local active = P .. 'node:' .. node .. ':active'
 if redis.call('SISMEMBER', active, id) == 0 then
   -- Both refusals end by an event (a turn or a slot becomes free); the minute is a safety net.

@@ -1,18 +1,27 @@
 -- Move an execution to another state, or only note an event (`to` is '').
 -- ARGV: id, fence, from, to, terminal ('1' or ''), changes (JSON), stage, level, detail,
---       signal for webhooks ('' for none), sandbox changes (JSON), sandbox ttl ms,
+--       signal for webhooks ('' for none), sandbox changes (JSON), states that the sandbox may
+--       come from (JSON), sandbox ttl ms,
 --       number of the first output entry, output entries…
 -- Returns: {HGETALL of the record…, n of hints, hints…} as {record, hints}
 local id, fence, from, to, terminal = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local changes, stage, level, detail = cjson.decode(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
-local kind, sandbox, ttl, first = ARGV[10], cjson.decode(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local kind, sandbox, sandbox_from = ARGV[10], cjson.decode(ARGV[11]), cjson.decode(ARGV[12])
+local ttl, first = tonumber(ARGV[13]), tonumber(ARGV[14])
 local x, problem = owned(id, fence)
 if not x then return fail(problem) end
 if x.state ~= from then return fail('ILLEGAL_TRANSITION') end
 local ts = now()
 local entries = {}
-for i = 14, #ARGV do entries[#entries + 1] = ARGV[i] end
+for i = 15, #ARGV do entries[#entries + 1] = ARGV[i] end
 if #entries > 0 and tonumber(x.entries) ~= first - 1 then return fail('OUT_OF_ORDER') end
+
+if sandbox.state then
+  local here = redis.call('HGET', skey(x.sandbox_id), 'state')
+  local allowed = false
+  for _, state in ipairs(sandbox_from) do allowed = allowed or state == here end
+  if not allowed then return fail('ILLEGAL_TRANSITION') end
+end
 
 for field, value in pairs(changes) do
   if value == '@now' then changes[field] = int(ts) end
