@@ -36,6 +36,7 @@ def worker() -> None:
             "--without-gossip",
             "--without-mingle",
             "--task-events",
+            "--heartbeat-interval=10",  # Celery's own, for Flower; leases have theirs
             "--loglevel=INFO",
         ]
     )
