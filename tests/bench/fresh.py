@@ -19,6 +19,7 @@ from tests.bench.stack import Stack
 ROUNDS = 15
 TRUE = {"job_type": "command_task", "command": ["true"]}
 LINES = 20
+CALM = 0.4  # seconds between two measurements: Podman cleans up after ours in the background
 
 
 @dataclass
@@ -41,7 +42,9 @@ def fresh(stack: Stack, *, rounds: int = ROUNDS) -> Fresh:
     with stack.client() as client:
         for n in range(rounds + 2):
             seconds, stages = _job(client)
+            time.sleep(CALM)
             floor = timed(lambda: podman_run(stack))
+            time.sleep(CALM)
             if n < 2:  # both sides have caches to fill
                 continue
             found.ours.append(seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.bench.stack import Stack
 
 QUIET = 30.0  # seconds of measuring
-SETTLE = 5.0  # seconds after the last job
+SETTLE = 10.0  # seconds after the last job: beat's first sweep, clean-ups
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
