@@ -68,6 +68,7 @@ def continued(client: Client, *, rounds: int = ROUNDS) -> list[float]:
     until(client, parent, "completed")
     spent = []
     for _ in range(rounds):
+        time.sleep(CALM)
         began = time.perf_counter()
         job = client.continue_job(parent, TRUE).job_id
         until(client, job, "agent_started")
