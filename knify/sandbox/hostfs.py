@@ -42,11 +42,13 @@ def parent(pid: int) -> int | None:
 
 
 def kill(pid: int, container: str) -> bool:
-    """SIGKILL to the container's init, and whether it was dead soon after."""
+    """SIGKILL to the container's init; False when it may still live: that is left to Podman."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
+    except OSError:  # a kernel or a seccomp profile without pidfds
+        return False
     try:
         if alive(pid, container):  # the handle might be of a process that reused the pid
             signal.pidfd_send_signal(handle, signal.SIGKILL)
@@ -54,6 +56,8 @@ def kill(pid: int, container: str) -> bool:
         return True
     except ProcessLookupError:
         return True
+    except PermissionError:  # a worker in a container without CAP_KILL
+        return False
     finally:
         os.close(handle)
 
