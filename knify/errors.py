@@ -145,6 +145,12 @@ class SandboxGone(SandboxError):
     code = "SANDBOX_GONE"
 
 
+class SandboxRuns(SandboxError):
+    """The sandbox's container runs already."""
+
+    code = "SANDBOX_RUNS"
+
+
 class ConfigError(KnifyError):
     """A setting is wrong."""
 

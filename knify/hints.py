@@ -42,6 +42,7 @@ def configure(app: Celery, redis_url: str) -> None:
             "socket_timeout": 5,
             "socket_connect_timeout": 2,
             "health_check_interval": 25,
+            "polling_interval": 3,  # seconds until a quiet worker asks Redis again, for BRPOP
         },
         task_default_queue=ANY_NODE,
         task_ignore_result=True,

@@ -93,13 +93,18 @@ class Hands:
             turn.container = self.guarded(turn, self.driver.create(request))
         else:
             turn.container = sandbox.container or ""
-        status = self.call(self.driver.inspect(turn.container))
-        if status is None:
-            raise errors.NotFound("the sandbox's container is gone")
-        if status.running:  # a step that died half-way left it so
+        try:
+            channel = self._attach(turn)
+        except errors.SandboxRuns:  # a step that died half-way left it so
             self.guarded(turn, self.driver.stop(turn.container))
-        channel: sandbox_base.Channel = self.guarded(turn, self.driver.attach(turn.container))
+            channel = self._attach(turn)
+        except errors.SandboxGone as gone:
+            raise errors.NotFound("the sandbox's container is gone") from gone
         turn.channel = channel
+        return channel
+
+    def _attach(self, turn: Turn) -> sandbox_base.Channel:
+        channel: sandbox_base.Channel = self.guarded(turn, self.driver.attach(turn.container))
         return channel
 
     def quiet(self, turn: Turn) -> SandboxState | None:

@@ -135,6 +135,7 @@ def _redis(settings: settings_module.Settings) -> list[Part]:
         *("--dir", str(folder)),
         *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
         *("--maxmemory-policy", "noeviction"),
+        *("--hz", "2"),  # its own chores, 10 times a second by default
     ]
     return [_part(settings, "redis", argv, {"PATH": os.environ.get("PATH", os.defpath)})]
 

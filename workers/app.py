@@ -9,7 +9,7 @@ from celery import Celery, signals
 from knify import hints, logs, settings
 
 config = settings.load()
-app = Celery("knify", include=["workers.tasks"])
+app = Celery("knify")
 hints.configure(app, config.redis)
 app.conf.update(
     worker_hijack_root_logger=False,

@@ -8,18 +8,22 @@ from typing import Any
 from celery import signals
 
 from knify import hints
-from workers import node
 from workers.app import app, config
+
+# Only a worker loads the node's modules: beat, which only sends, is a third smaller without them.
 
 
 @signals.celeryd_after_setup.connect
 def _serve_node(**_: Any) -> None:
-    served = node.Node(config)
-    served.start()
+    from workers import node
+
+    node.Node(config).start()
 
 
 @signals.worker_shutting_down.connect
 def _leave_node(**_: Any) -> None:
+    from workers import node
+
     node.current().stop()
 
 
@@ -29,6 +33,7 @@ def worker() -> None:
     app.worker_main(
         [
             "worker",
+            "--include=workers.tasks",
             "--pool=threads",
             f"--concurrency={config.slots + 4}",
             f"--queues={queues}",
@@ -36,6 +41,7 @@ def worker() -> None:
             "--without-gossip",
             "--without-mingle",
             "--task-events",
+            "--heartbeat-interval=10",  # Celery's own, for Flower; leases have theirs
             "--loglevel=INFO",
         ]
     )

@@ -25,7 +25,7 @@ from knify.watch import Watcher
 
 log = logging.getLogger(__name__)
 
-_HEARTBEAT_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 10.0  # the record outlives six of them
 _current: list[Node] = []
 
 
@@ -155,6 +155,7 @@ class Node:
             "images": [],
         }
         try:
+            await self.driver.ping()
             facts["images"] = [image.name for image in await self.driver.images()]
         except errors.SandboxError as failed:
             facts["podman"] = failed.message

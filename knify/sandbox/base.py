@@ -150,7 +150,7 @@ class Driver(Protocol):
         """Make the sandbox, stopped, and return its container's id; made before, it is reused."""
 
     async def attach(self, container: str) -> Channel:
-        """Start a stopped sandbox and open the line to it.
+        """Start a stopped sandbox and open the line to it; SandboxRuns, SandboxGone.
 
         Its earlier output log is dropped: whoever needs that has read it.
         """

@@ -144,7 +144,7 @@ class FakeDriver:
         self._call("attach")
         box = self._get(container)
         if box.running:
-            raise errors.SandboxError("the sandbox runs already")
+            raise errors.SandboxRuns
         box.running, box.exit_code, box.turns = True, None, []
         opened = FakeChannel(self._host, box)
         await opened.mark()

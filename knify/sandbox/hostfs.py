@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import signal
 import stat
 from pathlib import Path
 
 from knify import errors
 
+_DEATH = 5.0  # seconds that a killed container may take
 _INIT_ROOT = Path("/proc/1/root")  # the host's files when we run in a container with `pid: host`
 
 
@@ -28,6 +31,35 @@ def alive(pid: int, container: str) -> bool:
     except (OSError, IndexError):
         return False
     return container in groups and state not in "ZX"
+
+
+def parent(pid: int) -> int | None:
+    """The process that hears of this one's end."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return None
+
+
+def kill(pid: int, container: str) -> bool:
+    """SIGKILL to the container's init; False when it may still live: that is left to Podman."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except OSError:  # a kernel or a seccomp profile without pidfds
+        return False
+    try:
+        if alive(pid, container):  # the handle might be of a process that reused the pid
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            return bool(select.select([handle], [], [], _DEATH)[0])
+        return True
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # a worker in a container without CAP_KILL
+        return False
+    finally:
+        os.close(handle)
 
 
 def orders(pid: int) -> int:

@@ -14,7 +14,18 @@ from typing import Any
 
 from knify import errors, ids
 from knify.host import facts
-from knify.sandbox import api, base, channel, hostfs, shellvolume, template, tree, turn, views
+from knify.sandbox import (
+    api,
+    base,
+    channel,
+    hostfs,
+    imagestore,
+    shellvolume,
+    template,
+    tree,
+    turn,
+    views,
+)
 
 _QUICK = 10.0  # seconds for calls that Podman answers from memory
 _SLOW = 60.0  # seconds for those that create, start, stop or remove
@@ -34,6 +45,7 @@ class PodmanDriver:
     ) -> None:
         """`url` is Podman's socket as `unix:///path`."""
         self._api = api.Api(url, _QUICK)
+        self._images = imagestore.ImageStore(self._api)
         self._installation = installation
         self._facts = host
         self._busybox = busybox
@@ -60,27 +72,33 @@ class PodmanDriver:
         assert self._shell is not None
         marks = template.labels(self._installation, request)
         body = template.container(request, self._facts, marks, *self._shell)
-        found = await self._ours(request.sandbox_id)
-        if found is not None:
-            await self._furnish(found, request.sandbox_id)
-            return str(found["Id"])
-        for what in ("workspace", "home"):
-            await self._volume(template.volume_name(request.sandbox_id, what), marks)
+        await asyncio.gather(
+            *(
+                self._volume(template.volume_name(request.sandbox_id, what), marks)
+                for what in ("workspace", "home")
+            )
+        )
         try:
             made = await self._api.call("POST", "/containers/create", body=body, timeout=_SLOW)
+            seen = await self._look(made["Id"])
+        except errors.SandboxTimeout:
+            raise
         except errors.SandboxError as failed:
-            if "image not known" not in failed.message:
+            if "image not known" in failed.message:
+                await self.remove(request.sandbox_id)
+                raise errors.ImageMissing(f"no image {request.image} on this node") from failed
+            found = await self._ours(request.sandbox_id)  # its name may be taken: made before
+            if found is None:
                 raise
-            await self.remove(request.sandbox_id)
-            raise errors.ImageMissing(f"no image {request.image} on this node") from failed
-        await self._furnish(await self._look(made["Id"]), request.sandbox_id)
-        return str(made["Id"])
+            seen = found
+        await self._furnish(seen)
+        return str(seen["Id"])
 
     async def attach(self, container: str) -> base.Channel:
-        """See `base.Driver`; SandboxError when it runs already."""
-        seen = await self._look(container)
+        """See `base.Driver`; SandboxRuns when it runs already."""
+        seen = await self._settled(container)
         if views.runs(seen):
-            raise errors.SandboxError("the sandbox runs already")
+            raise errors.SandboxRuns
         backing = self._backing(seen)
         if backing.log.is_file():
             await asyncio.to_thread(os.truncate, backing.log, 0)
@@ -129,9 +147,11 @@ class PodmanDriver:
 
     async def stop(self, container: str, grace: float = 0) -> None:
         """See `base.Driver`; a container that has stopped or gone is no error."""
-        query = {"timeout": int(grace), "ignore": "true"}
-        path = f"/containers/{api.part(container)}/stop"
         with contextlib.suppress(errors.SandboxGone):
+            if not grace and await self._killed(await self._look(container)):
+                return
+            query = {"timeout": int(grace), "ignore": "true"}
+            path = f"/containers/{api.part(container)}/stop"
             await self._api.call("POST", path, query=query, timeout=_SLOW + grace)
 
     async def remove(self, sandbox_id: str) -> None:
@@ -157,18 +177,11 @@ class PodmanDriver:
 
     async def image(self, name: str) -> base.ImageInfo | None:
         """See `base.Driver`."""
-        try:
-            seen = await self._api.call("GET", f"/images/{api.part(name)}/json")
-        except errors.SandboxGone:
-            return None
-        return views.image(name, seen)
+        return await self._images.find(name)
 
     async def images(self) -> list[base.ImageInfo]:
         """See `base.Driver`."""
-        rows = await self._api.call("GET", "/images/json")
-        names = [name for row in rows or [] for name in row.get("RepoTags") or []]
-        found = await asyncio.gather(*(self.image(name) for name in names))
-        return [info for info in found if info is not None]
+        return await self._images.all()
 
     async def workspace_root(self, sandbox_id: str) -> Path:
         """See `base.Driver`."""
@@ -181,6 +194,25 @@ class PodmanDriver:
     async def _look(self, container: str) -> dict[str, Any]:
         seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")
         return dict(seen)
+
+    async def _settled(self, container: str) -> dict[str, Any]:
+        """The same, once Podman has heard from conmon that a killed container has ended."""
+        deadline = time.monotonic() + _CLEANUP
+        while views.unnoticed(seen := await self._look(container)):
+            if time.monotonic() > deadline:
+                raise errors.SandboxError("Podman does not notice that the sandbox has stopped")
+            await asyncio.sleep(0.01)
+        return seen
+
+    async def _killed(self, seen: dict[str, Any]) -> bool:
+        """End all of its processes at once; False when that is left to Podman.
+
+        Podman's own stop kills too, but looks for the end every 100 ms only. With the init all
+        processes of its namespace die; conmon sees to Podman's record and clean-up behind us.
+        """
+        if not (views.runs(seen) and views.watched(seen)):
+            return False
+        return await asyncio.to_thread(hostfs.kill, seen["State"]["Pid"], seen["Id"])
 
     async def _pid(self, container: str) -> int:
         return int((await self._look(container))["State"]["Pid"])
@@ -210,7 +242,7 @@ class PodmanDriver:
                 raise errors.SandboxError(f"a foreign volume is called {name}") from None
         return str(seen["Mountpoint"])
 
-    async def _furnish(self, seen: dict[str, Any], sandbox_id: str) -> None:
+    async def _furnish(self, seen: dict[str, Any]) -> None:
         """Give a fresh container's folders to the agent, as its user namespace numbers it."""
         if seen["State"]["Status"] not in ("created", "configured"):
             return

@@ -15,6 +15,16 @@ def runs(seen: dict[str, Any]) -> bool:
     return pid > 0 and hostfs.alive(pid, seen["Id"])
 
 
+def unnoticed(seen: dict[str, Any]) -> bool:
+    """Whether Podman still says that it runs, though its init is dead."""
+    return seen["State"]["Status"] == "running" and not runs(seen)
+
+
+def watched(seen: dict[str, Any]) -> bool:
+    """Whether the container's own conmon lives, which tells Podman of the end."""
+    return hostfs.parent(seen["State"]["Pid"]) == (seen["State"].get("ConmonPid") or -1)
+
+
 def status(seen: dict[str, Any]) -> base.ContainerStatus:
     """A container's inspect answer as a value."""
     state, marks = seen["State"], seen["Config"].get("Labels") or {}

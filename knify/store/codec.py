@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields as fields_of
 from typing import Any
 
 from knify import model
@@ -15,19 +15,24 @@ def dump(value: Any) -> str | None:
     """One field's value as a hash holds it; None means that the field is absent."""
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":"), default=_shallow)
 
 
 def execution_fields(x: model.Execution) -> dict[str, str]:
     """All fields of a new execution. `job_type` and `priority` are copied out for the scripts."""
-    fields: dict[str, Any] = asdict(x)
+    fields = _shallow(x)
     fields |= {"job_type": x.spec.job_type, "priority": x.spec.priority, "schema": model.SCHEMA}
     return _present(fields)
 
 
 def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
     """All fields of a new sandbox."""
-    return _present(asdict(s))
+    return _present(_shallow(s))
+
+
+def _shallow(record: Any) -> dict[str, Any]:
+    """A record's fields as they are: unlike `asdict`, it copies nothing of a user's request."""
+    return {field.name: getattr(record, field.name) for field in fields_of(record)}
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, str]:
@@ -126,7 +131,7 @@ def api_key(fields: Mapping[str, str]) -> model.ApiKey:
 
 def record_fields(record: model.Workspace | model.ApiKey) -> dict[str, str]:
     """All fields of a new workspace version or key."""
-    return _present(asdict(record))
+    return _present(_shallow(record))
 
 
 class _numbers:

@@ -1,0 +1,93 @@
+"""`make bench`: what Knify costs, against floors measured in the same minutes.
+
+Ratios and shares of a core are what counts; times in milliseconds are only for the reader.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import fresh, idle, post_jobs, stack
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured value; without a target it is only shown."""
+
+    what: str
+    measured: float
+    unit: str = ""
+    most: float | None = None
+    least: float | None = None
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the target is met."""
+        above = self.most is not None and self.measured > self.most
+        return not above and not (self.least is not None and self.measured < self.least)
+
+    def __str__(self) -> str:
+        """A line of the table."""
+        target = "" if self.most is None else f"≤ {self.most:g}{self.unit}"
+        target = f"≥ {self.least:g}{self.unit}" if self.least is not None else target
+        mark = "" if not target else "ok" if self.holds else "MISSED"
+        return f"{self.what:34} {self.measured:7.2f}{self.unit:3} {target:9} {mark:7} {self.note}"
+
+
+def main(arguments: list[str]) -> int:
+    """Measure and print. 1 when a target is missed and `--strict` was given."""
+    with stack.running() as running:
+        rows = [*_idle(running), *_waiting(running)]
+    rows += _requests()
+    print(f"\n{'':34} {'measured':10} {'target':9}")
+    print("\n".join(map(str, rows)))
+    return 1 if "--strict" in arguments and not all(row.holds for row in rows) else 0
+
+
+def _idle(running: stack.Stack) -> list[Row]:
+    with running.client() as client:  # an idle stack is one that has worked before
+        fresh.until(client, client.create_job(fresh.TRUE).job_id, "completed")
+    found = idle.measure(running)
+    print("idle, by process:")
+    for name, percent in found.cpu.items():
+        print(f"  {name:24} {percent:5.2f} % of a core   {found.memory[name]:6.1f} MB PSS")
+    return [
+        Row("idle CPU, of one core", found.cpu_percent, " %", most=1),
+        Row("idle memory (PSS)", found.megabytes, " MB", most=400),
+    ]
+
+
+def _waiting(running: stack.Stack) -> list[Row]:
+    found = fresh.fresh(running)
+    print("a fresh sandbox, by stage:")
+    for stage, spent in found.stages.items():
+        print(f"  until {stage:18} {_ms(spent):6.1f} ms")
+    floor = f"{_ms(found.ours):.0f} ms, podman run {_ms(found.podman):.0f} ms"
+    with running.client() as client:
+        again, lines = fresh.continued(client), fresh.lines(client)
+    return [
+        Row("fresh sandbox ÷ podman run", found.ratio, most=1.5, note=floor),
+        Row("continue → agent_started", _ms(again), " ms"),
+        Row("line printed → seen by client", _ms(lines), " ms"),
+    ]
+
+
+def _requests() -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="kb-") as folder:
+        found = post_jobs.measure(Path(folder))
+    note = f"{found['ours']:.0f}/s, bare {found['bare']:.0f}/s"
+    return [Row("POST /jobs ÷ bare Flask", found["ratio"], least=0.5, note=note)]
+
+
+def _ms(seconds: Iterable[float]) -> float:
+    return statistics.median(seconds) * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
