@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from typing import Any
 
 from celery import signals
 
-from knify import hints
+from knify import hints, install, logs
 from workers import node
 from workers.app import app, config
+
+log = logging.getLogger(__name__)
 
 
 @signals.celeryd_after_setup.connect
@@ -25,6 +29,7 @@ def _leave_node(**_: Any) -> None:
 
 def worker() -> None:
     """Work on this node's queues until SIGTERM."""
+    _wait()
     queues = f"{hints.ANY_NODE},{hints.node_queue(config.node)}"
     app.worker_main(
         [
@@ -32,7 +37,8 @@ def worker() -> None:
             "--pool=threads",
             f"--concurrency={config.slots + 4}",
             f"--queues={queues}",
-            f"--hostname=knify@{config.node}",
+            # Several workers may share a node; they see each other's pids (`pid: host`).
+            f"--hostname=knify@{config.node}.{os.getpid()}",
             "--without-gossip",
             "--without-mingle",
             "--task-events",
@@ -43,7 +49,13 @@ def worker() -> None:
 
 def beat() -> None:
     """Send the sweep on time until SIGTERM."""
+    _wait()
     app.start(["beat", "--loglevel=INFO"])
+
+
+def _wait() -> None:
+    logs.configure(config.log_level, "knify")
+    install.wait_for_redis(config, log.warning)
 
 
 if __name__ == "__main__":
