@@ -18,13 +18,18 @@ log = logging.getLogger(__name__)
 
 @signals.celeryd_after_setup.connect
 def _serve_node(**_: Any) -> None:
-    served = node.Node(config)
-    served.start()
+    try:
+        node.Node(config).start()
+    except Exception as failed:
+        # Celery logs what a signal's receiver raises and goes on, without a node to serve.
+        log.exception("this worker cannot serve its node")
+        raise SystemExit(1) from failed
 
 
 @signals.worker_shutting_down.connect
 def _leave_node(**_: Any) -> None:
-    node.current().stop()
+    if node.is_served():
+        node.current().stop()
 
 
 def worker() -> None:
