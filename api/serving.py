@@ -10,7 +10,10 @@ from gunicorn.app.base import BaseApplication
 
 from api import app
 from knify import core as core_module
-from knify import errors, settings
+from knify import errors, install, settings
+from knify.store import ready
+
+log = logging.getLogger(__name__)
 
 #: One process: streams of one process share one subscription. More cores: more API processes.
 OPTIONS: Final[dict[str, Any]] = {
@@ -47,13 +50,19 @@ class Server(BaseApplication):
 
 
 def run(config: settings.Settings | None = None, *, no_auth: bool = False) -> None:
-    """Serve until a signal comes. ConfigError when no keys shall guard a public address."""
+    """Serve until a signal comes. ConfigError when no keys shall guard a public address.
+
+    Started alone, before anything else was, it waits for Redis and makes the installation.
+    """
     config = config or settings.load()
     if no_auth and not is_loopback(config.host):
         raise errors.ConfigError(f"--no-auth serves only on loopback, not on {config.host}")
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    ready.wait(config, log.warning)
+    if install.install(config) is not None:
+        log.warning("the first admin key is in %s", install.key_file(config))
     Server(config, no_auth=no_auth).run()
 
 

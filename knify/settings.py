@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from environs import Env, EnvError
@@ -42,6 +42,8 @@ class Settings:
     max_body_bytes: int
     workspace_bytes: int
     log_level: str
+    flower_user: str
+    flower_password: str = field(repr=False)
 
     @property
     def run_dir(self) -> Path:
@@ -111,6 +113,8 @@ def _read(env: Env) -> Settings:
         log_level=env.str(
             "LOG_LEVEL", "info", validate=OneOf(["debug", "info", "warning", "error"])
         ),
+        flower_user=env.str("FLOWER_USER", "knify"),
+        flower_password=env.str("FLOWER_PASSWORD", ""),
     )
 
 

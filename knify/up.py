@@ -10,16 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import redis
-
-from knify import core, errors, hints, processes
+from knify import errors, install, processes
 from knify import settings as settings_module
 from knify.host import images, podman, redis_server, setup
 from knify.processes import Part
-from knify.services import keys
-from knify.store import open as store_open
+from knify.store import ready
 
 _START_SECONDS = 60.0
 
@@ -94,8 +90,8 @@ def _run(settings: settings_module.Settings, no_auth: bool) -> int:
     try:
         for part in base:
             part.start()
-        _wait_redis(settings)
-        first_key = _install(settings)
+        ready.wait(settings, say, _START_SECONDS)
+        first_key = install.install(settings)
         own = _own_parts(settings, no_auth)
         parts += own
         for part in own:
@@ -152,44 +148,6 @@ def _own_parts(settings: settings_module.Settings, no_auth: bool) -> list[Part]:
     return [_part(settings, name, argv, env) for name, argv in _PARTS.items()]
 
 
-def _wait_redis(settings: settings_module.Settings) -> None:
-    store = store_open.from_settings(settings)
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            store.registry.ping()
-            return
-        except redis.RedisError as away:  # also while it loads its file
-            if time.monotonic() > deadline:
-                raise errors.ConfigError(f"Redis does not answer: {away}") from away
-        time.sleep(0.02)
-
-
-def _install(settings: settings_module.Settings) -> str | None:
-    """Bind home and store to one installation; the text of the first admin key, if made now."""
-    own = core.connect(settings, hints.RecordedHints())
-    marker = settings.home / "installation"
-    wanted = marker.read_text().strip() if marker.exists() else None
-    found = own.store.registry.installation(wanted)
-    if wanted is None:
-        _write_private(marker, found)
-    key_file = settings.home / "admin.key"
-    if key_file.exists():
-        return None
-    key = keys.create(own, "default", scopes=("admin",), name="first admin")
-    _write_private(key_file, key.text)
-    return key.text
-
-
-def _write_private(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".tmp")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-
-
 def _wait_api(settings: settings_module.Settings, parts: list[Part]) -> None:
     """Until jobs can be submitted and a worker is there to run them."""
     deadline = time.monotonic() + _START_SECONDS
@@ -222,5 +180,5 @@ def _greet(settings: settings_module.Settings, first_key: str | None, no_auth: b
     if no_auth:
         say("no keys are asked for: everybody on this machine can run jobs")
     if first_key is not None:
-        say(f"first admin key, shown once and kept in {settings.home / 'admin.key'}:")
+        say(f"first admin key, shown once and kept in {install.key_file(settings)}:")
         say(f"  {first_key}")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from typing import Any
 
 from celery import signals
 
-from knify import hints
+from knify import hints, logs
+from knify.store import ready
 from workers.app import app, config
+
+log = logging.getLogger(__name__)
 
 # Only a worker loads the node's modules: beat, which only sends, is a third smaller without them.
 
@@ -17,18 +22,25 @@ from workers.app import app, config
 def _serve_node(**_: Any) -> None:
     from workers import node
 
-    node.Node(config).start()
+    try:
+        node.Node(config).start()
+    except Exception as failed:
+        # Celery logs what a signal's receiver raises and goes on, without a node to serve.
+        log.exception("this worker cannot serve its node")
+        raise SystemExit(1) from failed
 
 
 @signals.worker_shutting_down.connect
 def _leave_node(**_: Any) -> None:
     from workers import node
 
-    node.current().stop()
+    if node.is_served():
+        node.current().stop()
 
 
 def worker() -> None:
     """Work on this node's queues until SIGTERM."""
+    _wait()
     queues = f"{hints.ANY_NODE},{hints.node_queue(config.node)}"
     app.worker_main(
         [
@@ -37,7 +49,8 @@ def worker() -> None:
             "--pool=threads",
             f"--concurrency={config.slots + 4}",
             f"--queues={queues}",
-            f"--hostname=knify@{config.node}",
+            # Several workers may share a node; they see each other's pids (`pid: host`).
+            f"--hostname=knify@{config.node}.{os.getpid()}",
             "--without-gossip",
             "--without-mingle",
             "--task-events",
@@ -49,7 +62,13 @@ def worker() -> None:
 
 def beat() -> None:
     """Send the sweep on time until SIGTERM."""
+    _wait()
     app.start(["beat", "--loglevel=INFO"])
+
+
+def _wait() -> None:
+    logs.configure(config.log_level, "knify")
+    ready.wait(config, log.warning)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ def current() -> Node:
     return _current[0]
 
 
+def is_served() -> bool:
+    """Whether this process serves a node by now."""
+    return bool(_current)
+
+
 class Loop:
     """An event loop in a thread of its own, and the way into it from other threads."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -74,6 +75,11 @@ def call(
     except subprocess.TimeoutExpired:
         return Answer(124, "", f"podman {args[0]} took longer than {timeout:.0f} s")
     return Answer(done.returncode, _text(done.stdout), _text(done.stderr))
+
+
+def installed() -> bool:
+    """Whether this machine, or this container, has a Podman of its own."""
+    return shutil.which("podman") is not None
 
 
 def version() -> str | None:

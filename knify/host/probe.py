@@ -80,6 +80,11 @@ def facts_or_probe(settings: settings_module.Settings) -> facts.HostFacts:
     saved = facts.load(facts_file())
     if saved and _still_true(saved, settings):
         return saved
+    if settings.podman_url and not podman.installed():
+        raise errors.ConfigError(
+            f"{facts_file()} does not describe this host: run `knify setup` there, "
+            "and mount the file's folder if this is a container"
+        )
     return probe_and_save(settings)
 
 
@@ -128,8 +133,15 @@ def lacks(found: facts.HostFacts) -> list[str]:
 def _still_true(saved: facts.HostFacts, settings: settings_module.Settings) -> bool:
     if settings.oci_runtime and saved.oci_runtime != settings.oci_runtime:
         return False
-    now = replace(saved, podman_version=podman.version() or "", kernel=platform.release())
+    now = replace(saved, podman_version=_version(saved, settings), kernel=platform.release())
     return now == saved
+
+
+def _version(saved: facts.HostFacts, settings: settings_module.Settings) -> str:
+    """Podman's now; a container that drives the host's Podman has to believe the host."""
+    if settings.podman_url and not podman.installed():
+        return saved.podman_version
+    return podman.version() or ""
 
 
 @contextmanager

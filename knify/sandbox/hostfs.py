@@ -18,8 +18,11 @@ _INIT_ROOT = Path("/proc/1/root")  # the host's files when we run in a container
 def visible(path: str) -> Path:
     """A path that Podman named, as this process can reach it."""
     for candidate in (Path(path), _INIT_ROOT / path.lstrip("/")):
-        if candidate.exists():
-            return candidate
+        try:
+            candidate.stat()
+        except OSError:  # not there, or the host's init lets nobody look
+            continue
+        return candidate
     raise errors.SandboxError("Podman's storage is not visible to this process")
 
 

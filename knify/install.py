@@ -1,0 +1,64 @@
+"""What every start makes sure of: Redis answers, and home and store are one installation.
+
+Any number of processes may come here at once, on any number of machines.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from knify import core, hints
+from knify import settings as settings_module
+from knify.services import keys
+
+
+def install(settings: settings_module.Settings) -> str | None:
+    """Bind home and store to one installation; the text of the first admin key, if made now.
+
+    ConfigError when the store belongs to another installation than the home.
+    """
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own = core.connect(settings, hints.RecordedHints())
+    with _alone(settings.home):
+        marker = settings.home / "installation"
+        wanted = marker.read_text().strip() if marker.exists() else None
+        found = own.store.registry.installation(wanted)
+        if wanted is None:
+            _write_private(marker, found)
+        first = _first_key(own, key_file(settings))
+    own.store.client.close()  # the caller may fork
+    return first
+
+
+def key_file(settings: settings_module.Settings) -> Path:
+    """Where the first admin key is kept."""
+    return settings.home / "admin.key"
+
+
+def _first_key(own: core.Core, path: Path) -> str | None:
+    if path.exists():
+        return None
+    key = keys.create(own, "default", scopes=("admin",), name="first admin")
+    _write_private(path, key.text)
+    return key.text
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One process of this home at a time."""
+    with (home / "install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write_private(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".tmp")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,142 @@
+"""docker-compose.yml is what deploy/README.md and the settings say it is; nothing is started."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from knify import errors, settings
+from workers import flower
+
+PROJECT = Path(__file__).resolve().parents[2]
+TEXT = (PROJECT / "docker-compose.yml").read_text()
+EXAMPLE = (PROJECT / ".env.example").read_text()
+COMPOSE: dict[str, Any] = YAML(typ="safe").load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+NAMES = sorted(SERVICES)
+
+#: Of compose itself and of no process: they choose images, mounts and numbers.
+OF_COMPOSE = {
+    *("KNIFY_WORKERS", "KNIFY_REDIS_PASSWORD", "KNIFY_REDIS_IMAGE", "KNIFY_SERVER_IMAGE"),
+    *("KNIFY_SERVER_FROM", "KNIFY_BIND", "KNIFY_PODMAN_DIR", "KNIFY_PODMAN_STORAGE"),
+    *("KNIFY_FLOWER_PORT", "APT_SOURCES", "PIP_INDEX_URL"),
+}
+
+
+def _known() -> set[str]:
+    """The names that settings.py reads."""
+    source = Path(settings.__file__).read_text()
+    return {f"KNIFY_{name}" for name in re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', source)}
+
+
+def _mounts(name: str) -> list[str]:
+    return [str(mount) for mount in SERVICES[name].get("volumes", [])]
+
+
+def test_it_has_the_five_services() -> None:
+    assert NAMES == ["api", "beat", "flower", "redis", "worker"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "redis"])
+def test_every_variable_of_a_service_is_a_setting(name: str) -> None:
+    assert set(SERVICES[name]["environment"]) <= _known()
+
+
+def test_every_variable_that_compose_fills_in_stands_in_the_example_and_the_other_way_round() -> (
+    None
+):
+    used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT))
+    offered = set(re.findall(r"^#?([A-Z][A-Z_]+)=", EXAMPLE, re.MULTILINE))
+
+    assert used == offered
+    assert used <= _known() | OF_COMPOSE
+
+
+def test_defaults_in_the_example_are_those_of_the_file() -> None:
+    defaults = dict(re.findall(r"(?<!\$)\$\{([A-Z_]+):-([^}]+)\}", TEXT))
+    alternatives = {"KNIFY_SERVER_FROM", "KNIFY_REDIS_IMAGE"}  # for places without a registry
+
+    offered = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", EXAMPLE, re.MULTILINE))
+
+    for name in defaults.keys() - alternatives:
+        assert offered[name] == defaults[name]
+
+
+def test_no_secret_has_a_value_in_a_file_under_version_control() -> None:
+    secrets = [name for name in OF_COMPOSE | _known() if "PASSWORD" in name]
+
+    assert len(secrets) == 2
+    for name in secrets:
+        assert re.search(rf"^#?{name}=$", EXAMPLE, re.MULTILINE)
+        assert not re.search(rf"\$\{{{name}:?-[^}}]", TEXT)
+    assert "${KNIFY_REDIS_PASSWORD:?" in TEXT
+    assert ".env\n" in (PROJECT / ".gitignore").read_text()
+    assert (PROJECT / ".dockerignore").read_text().splitlines()[1] == "*"
+
+
+def test_the_worker_alone_reaches_podman_and_the_host() -> None:
+    for name in NAMES:
+        reaches = [mount for mount in _mounts(name) if not re.match(r"[a-z]+:/", mount)]
+        has_more = SERVICES[name].keys() & {"pid", "cap_add", "privileged", "ipc", "devices"}
+        podman = "podman" in str(SERVICES[name]).lower()
+
+        assert bool(reaches) == bool(has_more) == podman == (name == "worker")
+
+
+def test_nobody_is_privileged_and_all_drop_what_they_do_not_need() -> None:
+    for service in SERVICES.values():
+        assert "privileged" not in service
+        assert service["cap_drop"] == ["ALL"]
+        assert "no-new-privileges" in service["security_opt"]
+
+
+def test_the_worker_has_four_capabilities_and_the_hosts_pids() -> None:
+    worker = SERVICES["worker"]
+
+    assert worker["cap_add"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SYS_PTRACE"]
+    assert worker["pid"] == "host"
+    assert worker["environment"]["KNIFY_NODE"].startswith("${KNIFY_NODE:?")
+
+
+def test_the_admin_key_is_for_the_api_alone_and_the_master_key_for_who_needs_it() -> None:
+    assert [name for name in NAMES if any(m.startswith("home:") for m in _mounts(name))] == ["api"]
+    for shared in ("keys:", "objects:"):
+        holders = [name for name in NAMES if any(m.startswith(shared) for m in _mounts(name))]
+        assert holders == ["api", "worker"]
+
+
+def test_redis_is_reached_from_inside_only_and_keeps_every_write() -> None:
+    redis = SERVICES["redis"]
+    (script,) = redis["command"]
+
+    assert redis["networks"] == ["inside"]
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert "ports" not in redis
+    for line in ("appendonly yes", "appendfsync always", "requirepass $$REDIS_PASSWORD"):
+        assert line in script
+
+
+def test_flower_is_off_by_default_and_on_loopback_when_on() -> None:
+    assert [name for name in NAMES if "profiles" in SERVICES[name]] == ["flower"]
+    assert all(str(port).startswith("127.0.0.1:") for port in SERVICES["flower"]["ports"])
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [("knify", ""), ("", "secret"), ("a:b", "secret"), ("knify", "a,b:c")]
+)
+def test_flower_refuses_to_let_anybody_in(user: str, password: str) -> None:
+    config = settings.load({"KNIFY_FLOWER_USER": user, "KNIFY_FLOWER_PASSWORD": password})
+
+    with pytest.raises(errors.ConfigError, match="KNIFY_FLOWER"):
+        flower.credentials(config)
+
+
+def test_flowers_password_is_not_shown_with_the_other_settings() -> None:
+    config = settings.load({"KNIFY_FLOWER_PASSWORD": "s3cret"})
+
+    assert flower.credentials(config) == "knify:s3cret"
+    assert "s3cret" not in repr(config)
