@@ -10,7 +10,7 @@ from gunicorn.app.base import BaseApplication
 
 from api import app
 from knify import core as core_module
-from knify import errors, install, settings
+from knify import errors, install, logs, settings
 from knify.store import ready
 
 log = logging.getLogger(__name__)
@@ -57,9 +57,7 @@ def run(config: settings.Settings | None = None, *, no_auth: bool = False) -> No
     config = config or settings.load()
     if no_auth and not is_loopback(config.host):
         raise errors.ConfigError(f"--no-auth serves only on loopback, not on {config.host}")
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.configure(config.log_level, "api")
     ready.wait(config, log.warning)
     if install.install(config) is not None:
         log.warning("the first admin key is in %s", install.key_file(config))

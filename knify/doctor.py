@@ -71,7 +71,7 @@ def check_service(host: survey.Host) -> Check:
     if refused is None:
         return Check("podman API", "ok", f"answers on {path}")
     if host.settings.podman_url is None:
-        return Check("podman API", "ok", "started by `knify up` and `knify worker`")
+        return Check("podman API", "ok", "started by `knify up`")
     cure = "start it, or unset KNIFY_PODMAN_URL"
     return Check("podman API", "failure", f"{path} does not answer: {refused}", cure)
 

@@ -70,6 +70,7 @@ class CeleryHints:
     def __init__(self, redis_url: str) -> None:
         self._app = Celery("knify-hints", set_as_current=False)
         configure(self._app, redis_url)
+        self._app.conf.task_send_sent_event = False  # the worker's `received` says as much
         self._waiting: queue.Queue[tuple[str, str, str]] = queue.Queue(maxsize=10_000)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None

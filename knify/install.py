@@ -24,14 +24,23 @@ def install(settings: settings_module.Settings) -> str | None:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     own = core.connect(settings, hints.RecordedHints())
     with _alone(settings.home):
-        marker = settings.home / "installation"
-        wanted = marker.read_text().strip() if marker.exists() else None
+        wanted = marked(settings)
         found = own.store.registry.installation(wanted)
         if wanted is None:
-            _write_private(marker, found)
+            _write_private(_marker(settings), found)
         first = _first_key(own, key_file(settings))
     own.store.client.close()  # the caller may fork
     return first
+
+
+def marked(settings: settings_module.Settings) -> str | None:
+    """The installation that this home belongs to; None before the first start."""
+    marker = _marker(settings)
+    return marker.read_text().strip() if marker.exists() else None
+
+
+def _marker(settings: settings_module.Settings) -> Path:
+    return settings.home / "installation"
 
 
 def key_file(settings: settings_module.Settings) -> Path:
@@ -40,11 +49,20 @@ def key_file(settings: settings_module.Settings) -> Path:
 
 
 def _first_key(own: core.Core, path: Path) -> str | None:
-    if path.exists():
+    if path.exists() and _opens(own, path.read_text().strip()):
         return None
     key = keys.create(own, "default", scopes=("admin",), name="first admin")
     _write_private(path, key.text)
     return key.text
+
+
+def _opens(own: core.Core, text: str) -> bool:
+    """Whether the key is this store's; one of an older store would lock everybody out."""
+    try:
+        keys.authenticate(own, text)
+    except errors.Unauthorized:
+        return False
+    return True
 
 
 @contextmanager

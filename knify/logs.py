@@ -15,6 +15,7 @@ def configure(level: str, process: str) -> None:
     import sys
 
     shared: list[structlog.typing.Processor] = [
+        _add(process),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -28,7 +29,7 @@ def configure(level: str, process: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _add(process)],
+            foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )

@@ -37,7 +37,7 @@ class Part:
 
     def start(self) -> None:
         """Run it, detached from the terminal's Ctrl-C, ending with this process at the latest."""
-        stop_stale(self.pid_file, self.name)
+        stop_stale(self.pid_file, self.name, self.env["KNIFY_HOME"])
         _rotate(self.log_file)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -114,7 +114,7 @@ def stop(parts: list[Part]) -> None:
         part.wait()
 
 
-def stop_stale(pid_file: Path, name: str) -> None:
+def stop_stale(pid_file: Path, name: str, home: str) -> None:
     """End a process that an earlier `knify up` of this home left behind."""
     try:
         pid = int(pid_file.read_text())
@@ -123,7 +123,8 @@ def stop_stale(pid_file: Path, name: str) -> None:
     except (OSError, ValueError):
         return
     try:
-        if f"KNIFY_PART={name}".encode() not in environ.split(b"\0"):
+        marks = {f"KNIFY_PART={name}".encode(), f"KNIFY_HOME={home}".encode()}
+        if not marks <= set(environ.split(b"\0")):
             return
         for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
             signal.pidfd_send_signal(handle, number)

@@ -150,7 +150,7 @@ class Steps:
             self.begin_completing(turn, gone, [])
             return
         assert x.start_nonce is not None
-        if not self._hands.call(self._driver.started(turn.container, x.id)):
+        if not self._hands.call(self._driver.started(turn.container, x.id, x.start_nonce)):
             self._hands.open(turn, sandbox)
             self._start(turn, self._plan(turn, x.start_nonce))
             return

@@ -99,7 +99,7 @@ class Hands:
             self.guarded(turn, self.driver.stop(turn.container))
             channel = self._attach(turn)
         except errors.SandboxGone as gone:
-            raise errors.NotFound("the sandbox's container is gone") from gone
+            raise errors.SandboxLost("the sandbox's container is gone") from gone
         turn.channel = channel
         return channel
 
@@ -113,8 +113,10 @@ class Hands:
         container = turn.container or sandbox.container
         if not container:
             return None
-        self.guarded(turn, self.driver.stop(container))
-        return None if sandbox.state is SandboxState.CREATING else SandboxState.PAUSED
+        there = self.guarded(turn, self.driver.stop(container))
+        if sandbox.state is SandboxState.CREATING:
+            return None
+        return SandboxState.PAUSED if there else SandboxState.LOST
 
     def hang_up(self, turn: Turn) -> None:
         """Close the line, whatever state it is in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from celery import Celery, signals
@@ -30,4 +31,4 @@ app.conf.update(
 @signals.setup_logging.connect
 def _own_logging(**_: Any) -> None:
     """Keep Celery from setting up logging of its own."""
-    logs.configure(config.log_level, "knify")
+    logs.configure(config.log_level, os.environ.get("KNIFY_PART", "celery"))

@@ -6,6 +6,7 @@ import os
 import sys
 
 from knify import errors, logs, settings
+from knify.store import ready
 
 
 def main() -> int:

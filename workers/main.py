@@ -67,7 +67,7 @@ def beat() -> None:
 
 
 def _wait() -> None:
-    logs.configure(config.log_level, "knify")
+    logs.configure(config.log_level, os.environ.get("KNIFY_PART", "worker"))
     ready.wait(config, log.warning)
 
 

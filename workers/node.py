@@ -13,8 +13,8 @@ from typing import Any
 
 import redis
 
-from knify import __version__, clock, core, errors, leases, settings
-from knify.host import probe
+from knify import __version__, clock, core, errors, install, leases, settings
+from knify.host import busybox, probe
 from knify.lifecycle import SandboxState
 from knify.runner import Runner
 from knify.sandbox import base as sandbox_base
@@ -71,11 +71,11 @@ class Node:
     def __init__(self, config: settings.Settings) -> None:
         self.core = core.connect(config)
         self._config = config
-        self._installation = self.core.store.registry.installation(None)
+        self._installation = self.core.store.registry.installation(install.marked(config))
         self._loop = Loop()
         facts = probe.facts_or_probe(config)
         self.driver: sandbox_base.Driver = podman.PodmanDriver(
-            config.podman, self._installation, facts
+            config.podman, self._installation, facts, busybox.require()
         )
         self._threads = ThreadPoolExecutor(config.slots + 8, thread_name_prefix="steps")
         self.leases = leases.Leases(
@@ -94,7 +94,7 @@ class Node:
         """Begin to serve: takes over at once what a dead process of this node left behind."""
         self._loop.call(self._prepare(), 60)
         for name, seconds, function in (
-            ("renew leases", self._config.lease_seconds / 3, self._renew),
+            ("renew leases", self._config.lease_seconds / 5, self._renew),
             ("heartbeat", _HEARTBEAT_SECONDS, self._beat),
         ):
             self._soon(self._forever(name, seconds, function))
@@ -169,7 +169,10 @@ class Node:
     def _say(self, facts: dict[str, Any]) -> None:
         self.core.store.registry.heartbeat(self._config.node, facts, clock.now_ms())
         for sandbox_id in self.core.store.sandboxes.removals(self._config.node):
-            self.remove(sandbox_id)
+            try:
+                self.remove(sandbox_id)
+            except errors.SandboxError as failed:
+                log.warning("%s is not removed yet: %s", sandbox_id, failed)
 
     def _listen(self) -> None:
         """Hear of cancellations at once; a missed one comes with the next renewal."""

@@ -7,6 +7,8 @@ import struct
 import tarfile
 from pathlib import Path
 
+from knify import errors
+
 _PLACES = ("/usr/bin/busybox", "/bin/busybox", "/usr/local/bin/busybox")
 _PT_INTERP = 3
 # Links for what the probe's scripts call by name.
@@ -16,6 +18,14 @@ _APPLETS = ("sh", "cat", "dd", "sleep", "true", "grep", "awk")
 def find() -> Path | None:
     """A busybox that runs in any image, with or without a libc; None when there is none."""
     return next((Path(place) for place in _PLACES if _is_static(Path(place))), None)
+
+
+def require() -> Path:
+    """The same; ConfigError when there is none."""
+    found = find()
+    if found is None:
+        raise errors.ConfigError("no static busybox: install the package busybox-static")
+    return found
 
 
 def image_tar(binary: Path) -> bytes:

@@ -160,14 +160,14 @@ class Driver(Protocol):
     ) -> Channel:
         """Follow a turn that another process started, behind the bytes already stored."""
 
-    async def started(self, container: str, execution: str) -> bool:
-        """Whether this execution was ever started in this sandbox."""
+    async def started(self, container: str, execution: str, nonce: str) -> bool:
+        """Whether this execution was ever started in this sandbox, with this turn's nonce."""
 
     async def inspect(self, container: str) -> ContainerStatus | None:
         """What the container is doing; None when there is none."""
 
-    async def stop(self, container: str, grace: float = 0) -> None:
-        """Stop the container; with a grace (seconds), its processes get SIGTERM first."""
+    async def stop(self, container: str, grace: float = 0) -> bool:
+        """Stop the container; False when there is none; with a grace (seconds), its processes get SIGTERM first."""
 
     async def remove(self, sandbox_id: str) -> None:
         """Remove container and volumes; done before, it does nothing."""

@@ -166,7 +166,7 @@ class FakeDriver:
         opened.follow(running, {base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
         return opened
 
-    async def started(self, container: str, execution: str) -> bool:
+    async def started(self, container: str, execution: str, nonce: str) -> bool:
         """See `base.Driver`."""
         self._call("started")
         return turn.check_execution(execution) in self._get(container).started
@@ -191,12 +191,13 @@ class FakeDriver:
             digest=image.digest,
         )
 
-    async def stop(self, container: str, grace: float = 0) -> None:
+    async def stop(self, container: str, grace: float = 0) -> bool:
         """See `base.Driver`."""
         self._call("stop")
         box = self._host.containers.get(container)
         if box is not None and box.running:
             box.halt()
+        return box is not None
 
     async def remove(self, sandbox_id: str) -> None:
         """See `base.Driver`."""

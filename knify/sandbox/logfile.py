@@ -27,6 +27,21 @@ def records(path: Path) -> Iterator[tuple[base.Stream, bytes]]:
                     yield _STREAMS[words[1]], words[3] + b"\n" if words[2] == b"F" else words[3]
 
 
+def has_start(path: Path, nonce: str) -> bool:
+    """Whether the turn with this nonce was ever started, as far as the log goes back."""
+    needle = markers.needle(nonce) + b"start "
+    held = b""
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                if needle in held + block:
+                    return True
+                held = block[-len(needle) :]
+    except FileNotFoundError:
+        pass
+    return False
+
+
 class Cut:
     """One turn's bytes out of a log: from its start to a mark or its end, on each stream."""
 

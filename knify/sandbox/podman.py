@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import os
@@ -46,6 +45,7 @@ class PodmanDriver:
         """`url` is Podman's socket as `unix:///path`."""
         self._api = api.Api(url, _QUICK)
         self._images = imagestore.ImageStore(self._api)
+        self._url = url
         self._installation = installation
         self._facts = host
         self._busybox = busybox
@@ -60,6 +60,7 @@ class PodmanDriver:
         await asyncio.to_thread(shellvolume.fill, hostfs.visible(mountpoint), files)
         profile = f"{mountpoint}/seccomp.json" if "seccomp.json" in files else None
         self._shell = (name, profile)
+        await asyncio.to_thread(inventory.remove_old_shells, self._url, self._installation, name)
 
     async def ping(self) -> None:
         """See `base.Driver`."""
@@ -131,12 +132,17 @@ class PodmanDriver:
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
         return resumed
 
-    async def started(self, container: str, execution: str) -> bool:
-        """See `base.Driver`. Read on the host, where no link of the agent's is followed."""
+    async def started(self, container: str, execution: str, nonce: str) -> bool:
+        """See `base.Driver`. Read on the host, where no link of the agent's is followed.
+
+        The agent can delete the marker in its home, but not its start from conmon's log.
+        """
         seen = await self._look(container)
-        home = views.mountpoint(seen, base.HOME)
+        home = hostfs.visible(views.mountpoint(seen, base.HOME))
         marker = f".knify/started/{turn.check_execution(execution)}"
-        return await asyncio.to_thread(tree.exists, hostfs.visible(home), marker)
+        if await asyncio.to_thread(tree.exists, home, marker):
+            return True
+        return await asyncio.to_thread(logfile.has_start, self._backing(seen).log, nonce)
 
     async def inspect(self, container: str) -> base.ContainerStatus | None:
         """See `base.Driver`."""
@@ -145,14 +151,17 @@ class PodmanDriver:
         except errors.SandboxGone:
             return None
 
-    async def stop(self, container: str, grace: float = 0) -> None:
-        """See `base.Driver`; a container that has stopped or gone is no error."""
-        with contextlib.suppress(errors.SandboxGone):
+    async def stop(self, container: str, grace: float = 0) -> bool:
+        """See `base.Driver`."""
+        try:
             if not grace and await self._killed(await self._look(container)):
-                return
+                return True
             query = {"timeout": int(grace), "ignore": "true"}
             path = f"/containers/{api.part(container)}/stop"
             await self._api.call("POST", path, query=query, timeout=_SLOW + grace)
+        except errors.SandboxGone:
+            return False
+        return True
 
     async def remove(self, sandbox_id: str) -> None:
         """See `base.Driver`."""
@@ -160,20 +169,12 @@ class PodmanDriver:
         if found is not None:
             await self._delete(f"/containers/{found['Id']}", {"force": "true", "timeout": 0})
         for what in ("workspace", "home"):
-            await self._delete(f"/volumes/{template.volume_name(sandbox_id, what)}", {})
+            name = template.volume_name(sandbox_id, what)
+            await asyncio.to_thread(inventory.remove_volume, self._url, self._installation, name)
 
     async def owned(self) -> list[base.Listed]:
         """See `base.Driver`."""
-        marks = f'["{_MARK_OF}={self._installation}"]'
-        containers, volumes = await asyncio.gather(
-            self._api.call(
-                "GET", "/containers/json", query={"all": "true", "filters": f'{{"label":{marks}}}'}
-            ),
-            self._api.call("GET", "/volumes/json", query={"filters": f'{{"label":{marks}}}'}),
-        )
-        listed = [views.listed_container(row) for row in containers or []]
-        listed += [views.listed_volume(row) for row in volumes or []]
-        return [row for row in listed if row.sandbox_id]
+        return await asyncio.to_thread(inventory.owned, self._url, self._installation)
 
     async def image(self, name: str) -> base.ImageInfo | None:
         """See `base.Driver`."""

@@ -85,7 +85,7 @@ def test_an_execution_starts_once_even_after_a_stop(make: Make) -> None:
     async def scenario() -> None:
         driver, container, channel = await fresh(make)
         turn = base.Turn("job_1", ids.nonce(), GREET)
-        assert not await driver.started(container, "job_1")
+        assert not await driver.started(container, "job_1", "0" * 32)
         assert await channel.run(turn)
         await collect(channel.frames())
         await channel.close()
@@ -95,7 +95,7 @@ def test_an_execution_starts_once_even_after_a_stop(make: Make) -> None:
         assert status is not None and not status.running
 
         again = await driver.attach(container)
-        assert await driver.started(container, "job_1")
+        assert await driver.started(container, "job_1", "0" * 32)
         assert not await again.run(turn)
         assert await again.run(base.Turn("job_2", ids.nonce(), GREET))
         assert await collect(again.frames()) == (b"out\n", b"err\n")
@@ -174,7 +174,7 @@ def test_hostile_names_are_refused(make: Make) -> None:
     async def scenario() -> None:
         driver, container, channel = await fresh(make)
         with pytest.raises(errors.SandboxError):
-            await driver.started(container, "../../etc/passwd")
+            await driver.started(container, "../../etc/passwd", "0" * 32)
         with pytest.raises(errors.SandboxError):
             await channel.run(base.Turn("a\nrun b", ids.nonce(), GREET))
         with pytest.raises(errors.BadRequest):

@@ -124,18 +124,18 @@ def test_an_execution_starts_once(podman_url: str, installation: str) -> None:
     async def scenario() -> None:
         async with sandbox(podman_url, installation) as (driver, container, channel):
             turn = base.Turn("job_1", ids.nonce(), sh("echo x >>count; cat count"))
-            assert not await driver.started(container, "job_1")
+            assert not await driver.started(container, "job_1", "0" * 32)
             assert await channel.run(turn)
             assert await collect(channel.frames()) == (b"x\n", b"")
             assert not await channel.run(turn)
-            assert await driver.started(container, "job_1")
+            assert await driver.started(container, "job_1", "0" * 32)
 
             await channel.close()
             await driver.stop(container)
             again = await driver.attach(container)
             assert not await again.run(turn)
             await again.close()
-            assert await driver.started(container, "job_1")
+            assert await driver.started(container, "job_1", "0" * 32)
 
     asyncio.run(scenario())
 
