@@ -24,10 +24,10 @@ def _serve_node(**_: Any) -> None:
 
     try:
         node.Node(config).start()
-    except Exception as failed:
-        # Celery logs what a signal's receiver raises and goes on, without a node to serve.
+    except Exception:
+        # Celery goes on after what a receiver raises, and makes exit code 0 of a SystemExit.
         log.exception("this worker cannot serve its node")
-        raise SystemExit(1) from failed
+        os._exit(1)
 
 
 @signals.worker_shutting_down.connect
