@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from knify import core, hints
+from knify import core, errors, hints
 from knify import settings as settings_module
 from knify.services import keys
 

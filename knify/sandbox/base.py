@@ -167,7 +167,7 @@ class Driver(Protocol):
         """What the container is doing; None when there is none."""
 
     async def stop(self, container: str, grace: float = 0) -> bool:
-        """Stop the container; False when there is none; with a grace (seconds), its processes get SIGTERM first."""
+        """Stop it, by SIGTERM first if there is a grace (seconds); False when there is none."""
 
     async def remove(self, sandbox_id: str) -> None:
         """Remove container and volumes; done before, it does nothing."""

@@ -19,17 +19,19 @@ from knify.sandbox import (
     channel,
     hostfs,
     imagestore,
+    inventory,
+    logfile,
     shellvolume,
     template,
     tree,
     turn,
     views,
+    volumes,
 )
 
 _QUICK = 10.0  # seconds for calls that Podman answers from memory
 _SLOW = 60.0  # seconds for those that create, start, stop or remove
 _CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
-_MARK_OF = "knify.installation"
 
 
 class PodmanDriver:
@@ -55,8 +57,8 @@ class PodmanDriver:
         """See `base.Driver`."""
         files = await asyncio.to_thread(shellvolume.contents, self._busybox)
         name = f"knify-{self._installation}-shell-{shellvolume.digest(files)}"
-        marks = {_MARK_OF: self._installation, "knify.shell": "1"}
-        mountpoint = await self._volume(name, marks)
+        marks = {inventory.MARK: self._installation, "knify.shell": "1"}
+        mountpoint = await volumes.make(self._api, self._installation, name, marks)
         await asyncio.to_thread(shellvolume.fill, hostfs.visible(mountpoint), files)
         profile = f"{mountpoint}/seccomp.json" if "seccomp.json" in files else None
         self._shell = (name, profile)
@@ -75,7 +77,12 @@ class PodmanDriver:
         body = template.container(request, self._facts, marks, *self._shell)
         await asyncio.gather(
             *(
-                self._volume(template.volume_name(request.sandbox_id, what), marks)
+                volumes.make(
+                    self._api,
+                    self._installation,
+                    template.volume_name(request.sandbox_id, what),
+                    marks,
+                )
                 for what in ("workspace", "home")
             )
         )
@@ -92,7 +99,7 @@ class PodmanDriver:
             if found is None:
                 raise
             seen = found
-        await self._furnish(seen)
+        volumes.furnish(seen)
         return str(seen["Id"])
 
     async def attach(self, container: str) -> base.Channel:
@@ -225,37 +232,12 @@ class PodmanDriver:
         except errors.SandboxGone:
             return None
         marks = seen["Config"].get("Labels") or {}
-        if (marks.get(_MARK_OF), marks.get("knify.sandbox")) != (self._installation, sandbox_id):
+        if (marks.get(inventory.MARK), marks.get("knify.sandbox")) != (
+            self._installation,
+            sandbox_id,
+        ):
             raise errors.SandboxError("a foreign container has this sandbox's name")
         return seen
-
-    async def _volume(self, name: str, marks: dict[str, str]) -> str:
-        """A labelled volume, made unless it is there; its folder on the host."""
-        # With ids given, Podman leaves the folder's owner alone; else it would follow the image.
-        body = {"Name": name, "Labels": marks, "Options": {"o": "uid=0,gid=0"}}
-        try:
-            seen = await self._api.call("POST", "/volumes/create", body=body, timeout=_SLOW)
-        except errors.SandboxGone:
-            raise
-        except errors.SandboxError:
-            seen = await self._api.call("GET", f"/volumes/{name}/json")
-            if (seen.get("Labels") or {}).get(_MARK_OF) != self._installation:
-                raise errors.SandboxError(f"a foreign volume is called {name}") from None
-        return str(seen["Mountpoint"])
-
-    async def _furnish(self, seen: dict[str, Any]) -> None:
-        """Give a fresh container's folders to the agent, as its user namespace numbers it."""
-        if seen["State"]["Status"] not in ("created", "configured"):
-            return
-        maps = seen["HostConfig"].get("IDMappings") or {}
-        uid = functools.partial(hostfs.mapped, maps.get("UidMap"))
-        gid = functools.partial(hostfs.mapped, maps.get("GidMap"))
-        for dest in (base.WORKSPACE, base.HOME):
-            folder = hostfs.visible(views.mountpoint(seen, dest))
-            hostfs.own(folder, uid(template.UID), gid(template.UID), 0o755)
-        upper = (seen.get("GraphDriver") or {}).get("Data", {}).get("UpperDir")
-        if upper:
-            hostfs.mountpoints(hostfs.visible(upper), list(template.TMPFS), (uid(0), gid(0)))
 
     async def _hijack(self, container: str) -> api.Hijacked:
         query = {"stream": "true", "stdin": "true", "stdout": "true", "stderr": "true"}

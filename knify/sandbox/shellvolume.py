@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import platform
 import subprocess
 from importlib import resources
 from pathlib import Path
 
 from knify import errors, ids
+from knify.host import seccomp
 
-_SECCOMP = Path("/usr/share/containers/seccomp.json")
-_ARCHES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _SCRIPTS = ("supervisor.sh", "launch.sh")
 
 
@@ -22,9 +19,9 @@ def contents(busybox: Path) -> dict[str, tuple[bytes, int]]:
     folder = resources.files("knify.sandbox") / "shell"
     files = {name: ((folder / name).read_bytes(), 0o644) for name in _SCRIPTS}
     files["busybox"] = (program, 0o755)
-    profile = one_architecture(_SECCOMP)
+    profile = seccomp.render()
     if profile is not None:
-        files["seccomp.json"] = (profile, 0o644)
+        files["seccomp.json"] = (profile.encode(), 0o644)
     return files
 
 
@@ -52,23 +49,6 @@ def fill(root: Path, files: dict[str, tuple[bytes, int]]) -> None:
         except FileExistsError:
             pass
     (root / ".ready").touch()
-
-
-def one_architecture(profile: Path) -> bytes | None:
-    """Podman's default seccomp rules for this machine's own architecture alone.
-
-    libseccomp compiles the profile at each start, once per architecture. The rules are the same;
-    calls by another architecture's numbers, which the full profile filters, are now killed.
-    """
-    arch = _ARCHES.get(platform.machine())
-    try:
-        rules = json.loads(profile.read_text())
-    except (OSError, ValueError):
-        return None
-    if arch is None or arch not in {entry["architecture"] for entry in rules.get("archMap", [])}:
-        return None
-    rules["archMap"] = [{"architecture": arch, "subArchitectures": []}]
-    return json.dumps(rules).encode()
 
 
 def _static(busybox: Path) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 
@@ -24,27 +23,6 @@ def test_a_dynamic_busybox_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a profile of Linux")
-def test_the_seccomp_profile_keeps_its_rules(tmp_path: Path) -> None:
-    arches = ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"]
-    rules = [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]
-    profile = tmp_path / "seccomp.json"
-    profile.write_text(
-        json.dumps(
-            {
-                "defaultAction": "SCMP_ACT_ERRNO",
-                "archMap": [{"architecture": arch, "subArchitectures": ["X"]} for arch in arches],
-                "syscalls": rules,
-            }
-        )
-    )
-
-    slim = json.loads(shellvolume.one_architecture(profile) or b"{}")
-
-    assert (slim["defaultAction"], slim["syscalls"]) == ("SCMP_ACT_ERRNO", rules)
-    assert len(slim["archMap"]) == 1 and slim["archMap"][0]["subArchitectures"] == []
-    assert shellvolume.one_architecture(tmp_path / "none") is None
-
-
 @pytest.mark.podman
 def test_two_workers_may_prepare_at_once(podman_url: str, installation: str) -> None:
     async def scenario() -> None:
