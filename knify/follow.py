@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +15,11 @@ from typing import Any, Protocol
 
 import redis
 
-from knify import clock, errors, model, units
-from knify.agents import base as agents
+from knify import errors, model, units
 from knify.core import Core
 from knify.sandbox import base as sandbox_base
-from knify.spool import Frame, Lines, Spool
-from knify.steps import stamped
-from knify.store import streams
+from knify.spool import Spool
+from knify.transcript import Piece, Transcript
 from knify.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -67,18 +64,21 @@ class Follow:
     def __init__(self, watcher: Surroundings, turn: Turn) -> None:
         assert turn.channel is not None
         assert turn.adapter is not None
+        settings = watcher.core.settings
         self.turn = turn
         self.task: asyncio.Task[None] | None = None
         self._watcher = watcher
         self._channel = turn.channel
         self._adapter = turn.adapter
-        self._lines = {1: Lines(turn.x.out_bytes), 2: Lines(turn.x.err_bytes)}
-        self._spool = Spool(watcher.core.settings.home / "spool")
-        self._heard = asyncio.get_running_loop().time()
+        self._transcript = Transcript(turn.x, turn.adapter, settings.output_bytes)
+        self._truncated = self._transcript.cost(turn.x) >= 1
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._end = self._loop.time() + turn.x.spec.timeout
         self._verdict: Verdict | None = None
         self._stopping = asyncio.Event()
-        self._limit = watcher.core.settings.output_bytes
-        self._truncated = False
+        self._signalled = False  # whether the command was told to end
+        self._spool = Spool(settings.home / "spool")
 
     def stop(self, verdict: Verdict) -> None:
         """End the command; the first reason counts."""
@@ -94,10 +94,10 @@ class Follow:
             if self.turn.x.cancel_requested_at:
                 self.stop(CANCELLED)
             while frames := await self._spool.batch():
-                await self._store(self._cut(frames))
-            await self._store(
-                [(stream, text) for stream, lines in self._lines.items() for text in lines.flush()]
-            )
+                for pieces in self._transcript.cut(frames):
+                    await self._store(pieces)
+            for pieces in self._transcript.rest():
+                await self._store(pieces)
             await reader
             outcome = await self._outcome()
         finally:
@@ -116,71 +116,42 @@ class Follow:
         """Sandbox → spool, never waiting for anything else."""
         try:
             async for stream, data in self._channel.frames():
-                self._heard = asyncio.get_running_loop().time()
+                self._heard = self._loop.time()
                 await self._spool.write(int(stream), data)
         finally:
             await self._spool.finish()
 
-    def _cut(self, frames: list[Frame]) -> list[tuple[int, str]]:
-        return [
-            (stream, text) for stream, data in frames for text in self._lines[stream].feed(data)
-        ]
-
-    async def _store(self, lines: list[tuple[int, str]]) -> None:
+    async def _store(self, pieces: list[Piece]) -> None:
         """Spool → Redis; while Redis is away, wait for it as long as the lease holds."""
-        if not lines:
-            return
-        x = self.turn.x
-        printed = self._lines[1].consumed + self._lines[2].consumed
-        full = printed > self._limit
-        if printed > self._limit * _FLOOD:
-            self.stop(Verdict("flood", f"printed more than {units.show_size(printed)}", grace=1.0))
-        entries, n = ([], x.lines) if full else self._entries(lines)
         while True:
             try:
-                x = self.turn.x = await self._watcher.thread(self._append, x, entries, n)
-                if full and not self._truncated:
-                    self._truncated = True
-                    self.turn.x = await self._watcher.thread(self._note_truncation, x)
-                return
+                self.turn.x = await self._watcher.thread(self._append, self.turn.x, pieces)
+                break
             except redis.RedisError as away:
-                log.warning("%s: output waits for Redis: %s", x.id, away)
+                log.warning("%s: output waits for Redis: %s", self.turn.x.id, away)
                 await asyncio.sleep(_RETRY)
+        printed = self.turn.x.out_bytes + self.turn.x.err_bytes
+        if printed > self._watcher.core.settings.output_bytes * _FLOOD:
+            self.stop(Verdict("flood", f"printed more than {units.show_size(printed)}", grace=1.0))
 
-    def _entries(self, lines: list[tuple[int, str]]) -> tuple[list[str], int]:
-        """Output entries as JSON, and the number of raw lines after them."""
-        now, n = clock.now_ms(), self.turn.x.lines
-        entries = []
-        for number, text in lines:
-            stream: agents.Stream = "stdout" if number == 1 else "stderr"
-            events = stamped(self._adapter.feed(stream, text), now)
-            own = self._adapter.own_line(stream, text)
-            if own is not None:
-                n += 1
-                entry = streams.entry_json(now, events, n=n, stream=stream, line=own)
-            elif events:
-                entry = streams.entry_json(now, events)
-            else:
-                continue
-            text = json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
-            entries.append(text.encode("utf-8", "replace").decode())  # an event may hold surrogates
-        return entries, n
-
-    def _append(self, x: model.Execution, entries: list[str], lines: int) -> model.Execution:
+    def _append(self, x: model.Execution, pieces: list[Piece]) -> model.Execution:
+        """In a thread: reading and encoding many lines takes long."""
         store = self._watcher.core.store.executions
-        out, err = self._lines[1].consumed, self._lines[2].consumed
-        return store.append(x, entries, lines=lines, out=out, err=err)
-
-    def _note_truncation(self, x: model.Execution) -> model.Execution:
-        detail = f"more than {units.show_size(self._limit)} printed; the rest is not kept"
-        store = self._watcher.core.store.executions
-        return store.note(x, "output_truncated", detail, level="warning")
+        chunk = self._transcript.chunk(x, pieces)
+        x = store.append(x, chunk.entries, lines=chunk.lines, out=chunk.out, err=chunk.err)
+        if not self._truncated and self._transcript.cost(x) >= 1:
+            self._truncated = True
+            limit = units.show_size(self._watcher.core.settings.output_bytes)
+            detail = f"more than {limit} printed; the rest is not kept"
+            store.note(x, "output_truncated", detail, level="warning")
+        return x
 
     async def _guard(self) -> None:
         """Wait for a reason to stop the command, then stop it, ever more firmly."""
+        self._end -= await self._watcher.thread(self._passed)
         while self._verdict is None:
             due, verdict = self._deadline()
-            left = due - asyncio.get_running_loop().time()
+            left = due - self._loop.time()
             if left <= 0:
                 self.stop(verdict)
                 break
@@ -193,32 +164,44 @@ class Follow:
         while True:
             with contextlib.suppress(errors.SandboxError):
                 await self._watcher.driver.stop(self.turn.container)
+                self._signalled = True
             await asyncio.sleep(_KILLED)
+
+    def _passed(self) -> float:
+        """Seconds since the command was started, by the clock that wrote it down: Redis's."""
+        started = self.turn.x.started_at
+        try:
+            seconds, micros = self._watcher.core.store.client.time()
+        except redis.RedisError:
+            return 0.0
+        return max(0.0, seconds + micros / 1e6 - started / 1000) if started else 0.0
 
     async def _signal(self, name: str, seconds: float) -> None:
         """Signal the command and give it time; again while it had not begun to listen."""
-        end = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < end:
+        end = self._loop.time() + seconds
+        while self._loop.time() < end:
             unheard = self._channel.job_pid is None
             with contextlib.suppress(errors.SandboxError):
                 await self._channel.signal(name)
+                self._signalled = True
             await asyncio.sleep(_RETRY if unheard else seconds)
 
     def _deadline(self) -> tuple[float, Verdict]:
         """The next moment at which the command has had its time (loop's clock), and why."""
-        x = self.turn.x
-        passed = (clock.now_ms() - (x.started_at or clock.now_ms())) / 1000
-        end = asyncio.get_running_loop().time() + x.spec.timeout - passed
-        timeout = Verdict("timeout", f"timed out after {x.spec.timeout:g} s")
-        if x.spec.hang_timeout is None:
-            return end, timeout
-        silent = self._heard + x.spec.hang_timeout
-        hang = Verdict("hang", f"printed nothing for {x.spec.hang_timeout:g} s")
-        return min((end, timeout), (silent, hang), key=lambda pair: pair[0])
+        limits = self.turn.x.spec
+        timeout = Verdict("timeout", f"timed out after {limits.timeout:g} s")
+        if limits.hang_timeout is None:
+            return self._end, timeout
+        silent = self._heard + limits.hang_timeout
+        hang = Verdict("hang", f"printed nothing for {limits.hang_timeout:g} s")
+        return min((self._end, timeout), (silent, hang), key=lambda pair: pair[0])
 
     async def _outcome(self) -> model.Outcome:
         end = self._channel.end
         code = end.exit_code if end else None
+        in_time = end is not None and end.marker and not self._signalled
+        if in_time:  # it had ended by itself before anyone stopped it
+            self._verdict = None
         if self._verdict is CANCELLED:
             return model.Outcome("cancelled", code, await self._cancel_reason())
         if self._verdict is not None:

@@ -21,7 +21,10 @@ from knify.turn import Bridge, Ending, Hands, Turn
 
 log = logging.getLogger(__name__)
 
-_ATTEMPTS = 5  # times that a step may fail by the host's fault before the execution does
+#: Times that a step may fail by the host's fault before the execution does.
+_ATTEMPTS = 5
+_ATTEMPTS_LATE = 300  # once the command ran: hours, since its result is worth waiting for
+_LONGEST_DELAY = 60_000  # ms
 
 
 class Runner:
@@ -75,6 +78,9 @@ class Runner:
         except Exception as failed:  # a bug: the user gets an end, the log gets the trace
             log.exception("%s: a step failed", turn.x.id)
             self._fail(turn, f"internal error: {type(failed).__name__}")
+        finally:
+            if not turn.followed:
+                self._let_go(turn)
 
     def _next(self, turn: Turn) -> Step | None:
         x = turn.x
@@ -138,15 +144,18 @@ class Runner:
         """The host failed us: give the execution back for a moment, or fail it for good."""
         attempts = turn.x.attempts + 1
         log.warning("%s: attempt %d: %s", turn.x.id, attempts, failed.message)
-        if attempts >= _ATTEMPTS:
+        late = turn.x.state in (State.RUNNING, State.COMPLETING)
+        if attempts >= (_ATTEMPTS_LATE if late else _ATTEMPTS):
             self._fail(turn, failed.message)
             return
         self._give_back(turn, attempts)
 
     def _give_back(self, turn: Turn, attempts: int) -> None:
         """Let the execution be taken again in a moment."""
+        delay = min(_LONGEST_DELAY, 250 * 4 ** min(attempts, 10))
+        self._leases.drop(turn.x.id)
         try:
-            self._store.release(turn.x, delay_ms=250 * 4**attempts, attempts=attempts)
+            self._store.release(turn.x, delay_ms=delay, attempts=attempts)
         except (errors.KnifyError, redis.RedisError):
             log.warning("%s could not be given back; its lease will run out", turn.x.id)
         self._let_go(turn)

@@ -121,35 +121,3 @@ def _frames(data: bytes) -> Iterator[Frame]:
             return
         yield stream, data[start : start + length]
         at = start + length
-
-
-class Lines:
-    """Cuts one stream's bytes into lines and counts the bytes of finished ones."""
-
-    LONGEST = 64 * 1024  # bytes; a longer line comes in several pieces
-
-    def __init__(self, consumed: int = 0) -> None:
-        """`consumed`: bytes of this stream that are stored already."""
-        self.consumed = consumed
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[str]:
-        """The lines that are complete now, without their newline."""
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        lines = []
-        for line in whole:
-            lines += self._pieces(line, newline=1)
-        while len(self._rest) > self.LONGEST:
-            lines += self._pieces(self._rest[: self.LONGEST], newline=0)
-            self._rest = self._rest[self.LONGEST :]
-        return lines
-
-    def flush(self) -> list[str]:
-        """What came behind the last newline, if anything."""
-        rest, self._rest = self._rest, b""
-        return self._pieces(rest, newline=0) if rest else []
-
-    def _pieces(self, line: bytes, *, newline: int) -> list[str]:
-        self.consumed += len(line) + newline
-        cut = range(0, max(len(line), 1), self.LONGEST)
-        return [line[at : at + self.LONGEST].decode("utf-8", "replace") for at in cut]

@@ -133,7 +133,10 @@ class Steps:
         command = sandbox_base.Turn(
             execution=turn.x.id, nonce=turn.x.start_nonce, argv=plan.argv, env=dict(plan.env)
         )
-        self._hands.guarded(turn, turn.channel.run(command))
+        if not self._hands.guarded(turn, turn.channel.run(command)):
+            lied = model.Outcome("error", error="the sandbox says that it ran this job before")
+            self.begin_completing(turn, lied, [])
+            return
         self._hand_over(turn)
 
     def _hand_over(self, turn: Turn) -> None:
@@ -151,6 +154,10 @@ class Steps:
             return
         assert x.start_nonce is not None
         if not self._hands.call(self._driver.started(turn.container, x.id, x.start_nonce)):
+            if x.cancel_requested_at:
+                reason = x.cancel_reason or "cancelled"
+                self.begin_completing(turn, model.Outcome("cancelled", error=reason), [])
+                return
             self._hands.open(turn, sandbox)
             self._start(turn, self._plan(turn, x.start_nonce))
             return

@@ -22,7 +22,8 @@ from knify.turn import Turn
 
 log = logging.getLogger(__name__)
 
-_PAUSE_MS = 250  # before a broken line is tried again
+_PAUSE_MS = 250  # before a broken line is tried again, more each time
+_ATTEMPTS = 20
 
 
 class Watcher:
@@ -57,7 +58,12 @@ class Watcher:
         self._loop.call_soon_threadsafe(self._abandon, execution_id)
 
     def _begin(self, turn: Turn) -> None:
-        follow = Follow(self, turn)
+        try:
+            follow = Follow(self, turn)
+        except OSError as failed:
+            log.warning("%s cannot be followed, it is given back: %s", turn.x.id, failed)
+            self._threads.submit(self._give_back, turn, failed)
+            return
         self._following[turn.x.id] = follow
         follow.task = self._loop.create_task(self._follow(follow))
 
@@ -83,17 +89,23 @@ class Watcher:
         except Exception as failed:
             log.warning("following %s failed (%r), it is given back", turn.x.id, failed)
             await follow.hang_up()
-            await self.thread(self._give_back, turn)
+            await self.thread(self._give_back, turn, failed)
             return
         finally:
             self._following.pop(turn.x.id, None)
         await self.thread(self.conclude, turn, outcome, farewell)
 
-    def _give_back(self, turn: Turn) -> None:
-        """Somebody, perhaps we, takes it over at once."""
+    def _give_back(self, turn: Turn, failed: Exception) -> None:
+        """Somebody, perhaps we, takes it over at once; not for ever, if that never works."""
+        attempts = turn.x.attempts + 1
+        if attempts > _ATTEMPTS:
+            outcome = model.Outcome("monitor_lost", error=f"could not be followed: {failed!r:.200}")
+            self.conclude(turn, outcome, [])
+            return
         self._leases.drop(turn.x.id)
         try:
-            self._core.store.executions.release(turn.x, delay_ms=_PAUSE_MS)
+            delay = _PAUSE_MS * attempts
+            self._core.store.executions.release(turn.x, delay_ms=delay, attempts=attempts)
             self._core.hints.advance(turn.x.id, turn.x.node or "")
         except (errors.KnifyError, redis.RedisError) as failed:
             log.warning("%s: its lease runs out instead: %s", turn.x.id, failed)

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import importlib.resources
 import json
+import math
 import posixpath
 import shlex
 
@@ -147,5 +148,13 @@ def _result(name: str, code: str, began: str = "", ended: str = "") -> base.Even
         "exit_code": exit_code,
     }
     with contextlib.suppress(ValueError):  # a sandbox without /proc/uptime
-        event["duration_ms"] = max(0, round((float(ended) - float(began)) * 1000))
+        event["duration_ms"] = _milliseconds(began, ended)
     return event
+
+
+def _milliseconds(began: str, ended: str) -> int:
+    """Between two readings of /proc/uptime, which a step may have made up. ValueError."""
+    passed = (float(ended) - float(began)) * 1000
+    if not math.isfinite(passed):
+        raise ValueError("no time")
+    return max(0, round(passed))
