@@ -131,6 +131,10 @@ def _follow(
     while True:
         while page := _read(hub, source, after):
             after = page.end
+            if time.monotonic() >= beat:  # a stream that never rests
+                if not allowed():
+                    return
+                beat = time.monotonic() + HEARTBEAT_SECONDS
             if page.text:
                 yield page.text
             if page.last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from knify.sandbox import tree
 from knify.services import artifacts as stored
 
 MOST_FILES = 10_000  # artifacts of one execution
+_TOO_LARGE = "left out, all together exceed KNIFY_ARTIFACT_BYTES"
+_MOST_PROBLEMS = 20  # said one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,9 @@ def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit:
         left -= artifact.size
         found.append(artifact)
     stored.save_manifest(store, x.id, found)
+    if len(problems) > _MOST_PROBLEMS:
+        more = len(problems) - _MOST_PROBLEMS
+        problems = [*problems[:_MOST_PROBLEMS], f"and {more} more files left out"]
     return Collected(found, problems)
 
 
@@ -90,6 +96,8 @@ def _store(
     store: base.ObjectStore, execution_id: str, n: int, root: Path, name: str, left: int
 ) -> model.Artifact:
     with tree.open_file(root, name) as file:
+        if os.fstat(file.fileno()).st_size > left:
+            raise errors.TooLarge(_TOO_LARGE)
         put = store.put(stored.content_key(execution_id, n), _bounded(file, left))
     return model.Artifact(
         path=name,
@@ -106,7 +114,7 @@ def _bounded(file: BinaryIO, left: int) -> Iterator[bytes]:
     while part := file.read(base.CHUNK):
         left -= len(part)
         if left < 0:
-            raise errors.TooLarge("left out, all together exceed KNIFY_ARTIFACT_BYTES")
+            raise errors.TooLarge(_TOO_LARGE)
         yield part
 
 

@@ -118,11 +118,11 @@ def stop_stale(pid_file: Path, name: str, home: str) -> None:
     """End a process that an earlier `knify up` of this home left behind."""
     try:
         pid = int(pid_file.read_text())
-        environ = Path(f"/proc/{pid}/environ").read_bytes()
         handle = os.pidfd_open(pid)
     except (OSError, ValueError):
         return
     try:
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
         marks = {f"KNIFY_PART={name}".encode(), f"KNIFY_HOME={home}".encode()}
         if not marks <= set(environ.split(b"\0")):
             return
@@ -130,7 +130,7 @@ def stop_stale(pid_file: Path, name: str, home: str) -> None:
             signal.pidfd_send_signal(handle, number)
             if _gone(handle, seconds):
                 return
-    except ProcessLookupError:
+    except (ProcessLookupError, FileNotFoundError):
         pass
     finally:
         os.close(handle)

@@ -45,6 +45,8 @@ class Runner:
         claim = self._leases.claim(execution_id)
         if claim.verdict == "elsewhere":
             self._core.hints.advance(execution_id, claim.other)
+        if claim.next:
+            jobs.hint_all(self._core, [claim.next])
         if claim.execution is not None:
             self._go_on(Turn(claim.execution))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from knify import __version__, clock, core, errors, install, leases, settings
+from knify import __version__, clock, core, errors, install, leases, repair, settings
 from knify.host import busybox, probe
 from knify.lifecycle import SandboxState
 from knify.runner import Runner
@@ -25,6 +25,7 @@ from knify.watch import Watcher
 
 log = logging.getLogger(__name__)
 
+_REPAIR_SECONDS = 60.0
 _HEARTBEAT_SECONDS = 10.0  # the record outlives six of them
 _current: list[Node] = []
 
@@ -96,6 +97,8 @@ class Node:
         for name, seconds, function in (
             ("renew leases", self._config.lease_seconds / 5, self._renew),
             ("heartbeat", _HEARTBEAT_SECONDS, self._beat),
+            ("removals", _HEARTBEAT_SECONDS, self._remove_deleted),
+            ("repair", _REPAIR_SECONDS, self._repair),
         ):
             self._soon(self._forever(name, seconds, function))
         threading.Thread(target=self._listen, name="control", daemon=True).start()
@@ -109,7 +112,7 @@ class Node:
     def remove(self, sandbox_id: str) -> None:
         """Remove the container and volumes of a sandbox that is deleted in Redis."""
         found = self.core.store.sandboxes.find(sandbox_id)
-        if found is None or found.state is not SandboxState.DELETED:
+        if found is not None and found.state is not SandboxState.DELETED:
             return
         self._loop.call(self.driver.remove(sandbox_id), 30)
         self.core.store.sandboxes.removed(self._config.node, sandbox_id)
@@ -168,11 +171,27 @@ class Node:
 
     def _say(self, facts: dict[str, Any]) -> None:
         self.core.store.registry.heartbeat(self._config.node, facts, clock.now_ms())
-        for sandbox_id in self.core.store.sandboxes.removals(self._config.node):
-            try:
-                self.remove(sandbox_id)
-            except errors.SandboxError as failed:
-                log.warning("%s is not removed yet: %s", sandbox_id, failed)
+
+    async def _remove_deleted(self) -> None:
+        """What a lost hint left."""
+        removals = self.core.store.sandboxes.removals
+        for sandbox_id in await self.watcher.thread(removals, self._config.node):
+            await self._quietly(self.remove, sandbox_id)
+
+    async def _repair(self) -> None:
+        """Podman held against Redis."""
+        found = await self.driver.owned()
+        stop, remove = await self.watcher.thread(repair.wrong, self.core.store, found)
+        for sandbox_id in stop:
+            await self.driver.stop(f"knify-{sandbox_id}")
+        for sandbox_id in remove:
+            await self._quietly(self.remove, sandbox_id)
+
+    async def _quietly(self, function: Callable[[str], None], sandbox_id: str) -> None:
+        try:
+            await self.watcher.thread(function, sandbox_id)
+        except errors.SandboxError as failed:
+            log.warning("%s: %s", sandbox_id, failed)
 
     def _listen(self) -> None:
         """Hear of cancellations at once; a missed one comes with the next renewal."""

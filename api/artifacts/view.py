@@ -24,8 +24,7 @@ def contents(store: base.ObjectStore, found: Sequence[model.Artifact]) -> dict[s
         text = None
         if artifact.size <= min(MAX_SHOWN, left):
             text = _text(store, artifact)
-        if text is not None:
-            left -= artifact.size
+            left -= artifact.size  # read, whether it can be shown or not
         shown[artifact.path] = elsewhere(artifact) if text is None else _parsed(artifact, text)
     return shown
 

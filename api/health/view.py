@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import redis
@@ -9,6 +10,8 @@ import redis
 from api import errors as api_errors
 from knify import errors
 from knify.core import Core
+
+log = logging.getLogger(__name__)
 
 
 def readiness(core: Core) -> dict[str, str]:
@@ -37,7 +40,8 @@ def _objects(core: Core) -> str:
     try:
         core.objects.check()
     except errors.KnifyError as failed:
-        return failed.message
+        log.warning("the object store is away: %s", failed.message)
+        return "does not answer"
     return "ok"
 
 

@@ -37,6 +37,9 @@ class Accepted:
 
 def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "job") -> Accepted:
     """Accept a job in a new sandbox. Raises BadRequest, ImageMissing, IdempotencyConflict."""
+    first = _replayed(core, tenant, submission)
+    if first is not None:
+        return first
     wanted = _spec(core, tenant, submission.request)
     sandbox = _new_sandbox(core, tenant, wanted)
     x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
@@ -51,6 +54,9 @@ def continue_(
     Raises NotFound, BadRequest, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost.
     """
     parent = core.store.executions.get(parent_id, tenant=tenant)
+    first = _replayed(core, tenant, submission)
+    if first is not None:
+        return first
     for field in _FIRST_TURN_ONLY:
         if field in submission.request:
             raise spec.bad(field, f"{field} belongs to a sandbox's first job: leave it out")
@@ -167,6 +173,15 @@ def _execution(
         metadata=submission.request.get("metadata") or {},
         sandbox_id=sandbox_id,
     )
+
+
+def _replayed(core: Core, tenant: str, submission: Submission) -> Accepted | None:
+    """The first answer to this Idempotency-Key, whatever became of what it named since then."""
+    if not submission.idempotency_key:
+        return None
+    first = core.store.executions.replayed(tenant, submission.idempotency_key, submission.digest)
+    x = core.store.executions.find(first) if first else None
+    return Accepted(x, replayed=True) if x else None
 
 
 def _accept(

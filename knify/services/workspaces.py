@@ -6,6 +6,8 @@ import re
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final
 
+import redis
+
 from knify import clock, errors, ids, model
 from knify.archives import entries, normalise
 from knify.core import Core
@@ -45,7 +47,7 @@ def add(core: Core, record: model.Workspace) -> model.Workspace:
     """Make a stored workspace known; it now has its version."""
     try:
         return core.store.registry.add_workspace(record)
-    except BaseException:
+    except redis.ResponseError:  # refused; after a lost answer, it may well have been added
         core.objects.delete(record.key)
         raise
 

@@ -32,6 +32,7 @@ class Claim:
     verdict: str  # claimed | held | terminal | missing | turn | full | elsewhere
     execution: model.Execution | None = None  # when claimed
     other: str = ""  # previous owner (claimed), owner (held), node (elsewhere)
+    next: str = ""  # when claimed: one that waits for a slot, and there is another
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,17 @@ class Executions:
         )
         return (first, True) if verdict == "replayed" else (x.id, False)
 
+    def replayed(self, tenant: str, idempotency_key: str, digest: str) -> str | None:
+        """The execution that this Idempotency-Key made; None for a new key.
+
+        Raises IdempotencyConflict when it was used with another body.
+        """
+        seen = self._client.get(keys.idempotency(tenant, idempotency_key))
+        first = json.loads(seen) if seen else None
+        if first and first["digest"] != digest:
+            raise errors.IdempotencyConflict()
+        return first["id"] if first else None
+
     def claim(
         self, execution_id: str, *, owner: str, node: str, lease_ms: int, slots: int, dead: str = ""
     ) -> Claim:
@@ -85,7 +97,7 @@ class Executions:
             "claim", execution_id, owner, node, lease_ms, slots, dead
         )
         if verdict == "claimed":
-            return Claim(verdict, codec.execution(pairs(rest[1:])), rest[0])
+            return Claim(verdict, codec.execution(pairs(rest[2:])), rest[0], rest[1])
         return Claim(verdict, other=rest[0] if rest else "")
 
     def renew(self, held: Sequence[tuple[str, int]], *, lease_ms: int) -> list[str]:
@@ -119,7 +131,14 @@ class Executions:
         lifecycle.check(x.state, to)
         if x.attempts:
             fields["attempts"] = None  # they count for one state
-        return self._apply(x, to, stage or to.value, detail, level, sandbox or {}, entries, fields)
+        stage = stage or to.value
+        try:
+            return self._apply(x, to, stage, detail, level, sandbox or {}, entries, fields)
+        except errors.IllegalTransition:
+            now = self.find(x.id)  # perhaps this very call, repeated after a lost answer
+            if now is None or (now.state, now.fence) != (to, x.fence):
+                raise
+            return Moved(now)
 
     def note(
         self,

@@ -50,7 +50,7 @@ def test_a_lost_object_store_is_said_and_jobs_can_still_be_looked_at(
     monkeypatch.setattr(type(core.objects), "check", away)
     monkeypatch.setattr(type(core.objects), "open", away)
 
-    assert "object store is away" in api.get("/api/v1/health/ready").get_json()["error"]
+    assert "object_store: does not answer" in api.get("/api/v1/health/ready").get_json()["error"]
     assert api.get(f"/jobs/{job_id}").get_json()["status"] == "cancelled"
     answer = api.get(f"/jobs/{job_id}/artifacts")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")

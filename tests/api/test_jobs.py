@@ -6,6 +6,7 @@ from api.jobs import schemas, view
 from knify import hints
 from knify.core import Core
 from knify.lifecycle import EXECUTION, State
+from knify.store import keys as store_keys
 from tests.api.parts import COMMAND, Api, Worker
 
 
@@ -131,7 +132,10 @@ def test_after_cleanup_nothing_continues(api: Api, worker: Worker) -> None:
 def test_an_expired_sandbox_is_gone(api: Api, worker: Worker, core: Core) -> None:
     job_id = api.submit()
     done = worker.finish(worker.run(job_id))
-    core.store.sandboxes.retire(done.sandbox_id or "", expired=True)
+    sandbox_id = done.sandbox_id or ""
+    assert core.store.sandboxes.retire(sandbox_id, expired=True).verdict == "again"  # not yet
+    core.store.client.hset(store_keys.sandbox(sandbox_id), "expires_at", 1)
+    assert core.store.sandboxes.retire(sandbox_id, expired=True).verdict == "deleted"
 
     answer = api.post(f"/jobs/{job_id}/continue", {"spec": COMMAND})
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
-from knify import errors
 from knify.core import Core
 from knify.objects import locate
 from knify.services import workspaces
@@ -154,13 +154,14 @@ def test_a_form_without_its_file_is_refused(
 def test_when_the_record_cannot_be_written_the_object_goes_too(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object) -> None:
-        raise errors.StoreUnavailable
+    def full(*_: object) -> None:
+        raise redis.ResponseError("OOM")
 
-    monkeypatch.setattr(type(core.store.registry), "add_workspace", away)
+    monkeypatch.setattr(type(core.store.registry), "add_workspace", full)
+    record = workspaces.store(core, "t", io.BytesIO(archive({"a": b"x"})), "x")
 
-    with pytest.raises(errors.StoreUnavailable):
-        workspaces.upload(core, "t", io.BytesIO(archive({"a": b"x"})), filename="x.tar.gz")
+    with pytest.raises(redis.ResponseError):
+        workspaces.add(core, record)
 
     assert left(core) == []
 

@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs" / "dependencies.md").read_text()
 
 
 def test_every_requirement_has_its_line_and_every_line_its_requirement() -> None:
-    listed = re.findall(r"^\| `([a-z0-9-]+)` \|", PAGE, re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z0-9.-]+)` \|", PAGE, re.MULTILINE)
 
     assert sorted(listed) == sorted(_required())
 

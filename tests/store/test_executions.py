@@ -144,11 +144,52 @@ def test_only_moves_of_the_table_are_made(here: State, there: State) -> None:
 
 def test_a_move_from_a_state_that_has_passed_is_refused(store: open.Store) -> None:
     old = claimed(store, submitted(store))
-    store.executions.move(old, State.STAGING)
+    new = store.executions.move(old, State.STAGING).execution
+    store.executions.move(new, State.PROVISIONING)
 
     with pytest.raises(errors.IllegalTransition):
         store.executions.move(old, State.STAGING)
-    assert stages(store, old) == ["created", "staging"]
+    assert stages(store, old) == ["created", "staging", "provisioning"]
+
+
+def test_a_move_repeated_after_a_lost_answer_is_made_once(store: open.Store) -> None:
+    x = claimed(store, submitted(store))
+
+    first = store.executions.move(x, State.STAGING).execution
+    again = store.executions.move(x, State.STAGING).execution
+
+    assert again == first
+    assert stages(store, x) == ["created", "staging"]
+
+
+def test_nobody_slips_in_before_those_who_wait(store: open.Store) -> None:
+    running, urgent = submitted(store), submitted(store, spec=factories.spec(priority=10))
+    x = claimed(store, running, slots=1)
+    assert claim(store, urgent, slots=1).verdict == "full"
+    finished(store, x)
+    late = submitted(store, spec=factories.spec(priority=-10))
+
+    assert claim(store, late, slots=1).verdict == "full"
+    assert claim(store, urgent, slots=1).verdict == "claimed"
+
+
+def test_a_claim_says_who_may_come_next(store: open.Store) -> None:
+    x = claimed(store, submitted(store), slots=1)
+    a, b = submitted(store), submitted(store)
+    assert [claim(store, one, slots=1).verdict for one in (a, b)] == ["full", "full"]
+    finished(store, x)
+
+    assert claim(store, a, slots=2).next == b.id
+
+
+def test_a_slot_is_given_back_by_the_node_that_lost_a_job(store: open.Store) -> None:
+    x = submitted(store)
+    claimed(store, x, node="a")
+
+    claimed(store, x, node="b", dead="n/b/1/1")
+
+    assert store.executions.active("a") == []
+    assert [one.id for one in store.executions.active("b")] == [x.id]
 
 
 def test_a_finished_execution_leaves_every_working_index(store: open.Store) -> None:

@@ -2,6 +2,8 @@
 -- ARGV: id, record (JSON of strings, without version and created_at)
 -- Returns: HGETALL of the record
 local id, fields = ARGV[1], cjson.decode(ARGV[2])
+local there = redis.call('HGETALL', P .. 'w:' .. id)
+if #there > 0 then return there end -- this very call, repeated after a lost answer
 local ts = now()
 local name = P .. 't:' .. fields.tenant .. ':w:' .. fields.name
 -- A counter, not the newest one's number: a deleted version's number never comes again.

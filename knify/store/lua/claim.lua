@@ -1,6 +1,6 @@
 -- Take the lease of an execution, if it is free and its turn has come and the node has a slot.
 -- ARGV: id, owner, node, lease ms, slots of the node, dead owner ('' or one proved dead)
--- Returns: {'claimed', previous owner or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
+-- Returns: {'claimed', previous owner or '', next one to hint or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
 --          | {'turn'} (another turn is first) | {'full'} | {'elsewhere', node}
 local id, owner, node, lease, slots, dead = unpack(ARGV)
 local x = record(xkey(id))
@@ -26,9 +26,11 @@ if redis.call('SISMEMBER', active, id) == 0 then
   -- Both refusals end by an event (a turn or a slot becomes free); the minute is a safety net.
   redis.call('ZADD', P .. 'due', 'XX', int(ts + 60000), id)
   if redis.call('LINDEX', skey(x.sandbox_id) .. ':turns', 0) ~= id then return {'turn'} end
-  if redis.call('SCARD', active) >= tonumber(slots) then
-    local line = P .. 'waiting' .. (where and ':' .. where or '')
-    redis.call('ZADD', line, int(tonumber(x.created_at) - (tonumber(x.priority) or 0) * 1e13), id)
+  local score = tonumber(x.created_at) - (tonumber(x.priority) or 0) * 1e13
+  local first, best = first_waiting(node)
+  local behind = first and first ~= id and best < score
+  if behind or redis.call('SCARD', active) >= tonumber(slots) then
+    redis.call('ZADD', P .. 'waiting' .. (where and ':' .. where or ''), int(score), id)
     return {'full'}
   end
   redis.call('SADD', active, id)
@@ -40,7 +42,9 @@ local until_ms = int(ts + tonumber(lease))
 redis.call('HINCRBY', xkey(id), 'fence', 1)
 redis.call('HSET', xkey(id), 'owner', owner, 'lease_until', until_ms, 'node', node)
 redis.call('ZADD', P .. 'due', until_ms, id)
+local more = redis.call('SCARD', active) < tonumber(slots) and wake(ts, node) or ''
 local answer = redis.call('HGETALL', xkey(id))
 table.insert(answer, 1, 'claimed')
 table.insert(answer, 2, previous)
+table.insert(answer, 3, more)
 return answer

@@ -55,12 +55,19 @@ local function move(id, x, to, ts)
   redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts))
 end
 
--- Let the next one of a node's or the common waiting line try again. Returns its id or nil.
-local function wake(ts, line)
-  local first = redis.call('ZPOPMIN', line)
-  if #first == 0 then return nil end
-  redis.call('ZADD', P .. 'due', 'XX', int(ts), first[1])
-  return first[1]
+-- The first of those who wait for a slot of this node: id and score, or nil.
+local function first_waiting(node)
+  local own = redis.call('ZRANGE', P .. 'waiting:' .. node, 0, 0, 'WITHSCORES')
+  local common = redis.call('ZRANGE', P .. 'waiting', 0, 0, 'WITHSCORES')
+  if #own == 0 or (#common > 0 and tonumber(common[2]) < tonumber(own[2])) then own = common end
+  return own[1], tonumber(own[2])
+end
+
+-- Let it try again. It leaves its line only by a claim, so nobody can slip in before it.
+local function wake(ts, node)
+  local first = first_waiting(node)
+  if first then redis.call('ZADD', P .. 'due', 'XX', int(ts), first) end
+  return first
 end
 
 -- The record says deleted at once; container and volumes go when the node's workers come to it.
@@ -93,7 +100,7 @@ local function finish(id, x, ts, sandbox_ttl)
     redis.call('ZADD', P .. 'sandboxes:expiry', expires, x.sandbox_id)
   end
   if x.node and redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) == 1 then
-    hints[#hints + 1] = wake(ts, P .. 'waiting:' .. x.node) or wake(ts, P .. 'waiting')
+    hints[#hints + 1] = wake(ts, x.node)
   end
   return hints
 end

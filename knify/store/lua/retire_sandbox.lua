@@ -1,6 +1,6 @@
 -- Delete a sandbox: the record at once, its container and volumes by the node's workers.
 -- ARGV: sandbox id, 'expired', 'force' or ''
--- Returns: {'missing'} | {'busy' or 'doomed', ids of its turns…} | {'again'} | {'deleted', node or ''}
+-- Returns: {'missing'} | {'busy' or 'doomed', ids of its turns…} | {'again'} (deleted before, or not expired) | {'deleted', node or ''}
 local id, how = ARGV[1], ARGV[2]
 local s = record(skey(id))
 if not s then
@@ -13,6 +13,7 @@ if #turns > 0 then
   table.insert(turns, 1, how == 'force' and 'doomed' or 'busy')
   return turns
 end
+if how == 'expired' and tonumber(s.expires_at or '0') > now() then return {'again'} end
 redis.call('ZREM', P .. 'sandboxes:expiry', id)
 if s.state == 'deleted' then return {'again'} end
 delete_sandbox(id, s.node, now())

@@ -11,6 +11,7 @@ if idem ~= '' then
   local seen = redis.call('GET', idem)
   if seen then
     local first = cjson.decode(seen)
+    if first.id == id then return {'created', ''} end -- this very call, after a lost answer
     if first.digest ~= digest then return fail('IDEMPOTENCY_CONFLICT') end
     return {'replayed', first.id}
   end
