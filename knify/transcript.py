@@ -104,15 +104,18 @@ class Transcript:
 
     def cost(self, x: model.Execution) -> float:
         """How much of the limit is used, 1.0 is all of it; more is printed and not kept."""
-        return (x.out_bytes + x.err_bytes + _LINE_COST * x.lines) / self._limit
+        return self._cost(x.out_bytes + x.err_bytes, x.lines)
+
+    def _cost(self, printed: int, lines: int) -> float:
+        return (printed + _LINE_COST * lines) / self._limit
 
     def chunk(self, x: model.Execution, pieces: list[Piece]) -> Chunk:
         """The pieces behind those that `x` has; without their lines once the limit is reached."""
-        now, n, keep = clock.now_ms(), x.lines, self.cost(x) < 1
+        now, n = clock.now_ms(), x.lines
         entries = []
         for piece in pieces:
             events, own = self._read(piece)
-            if not keep:
+            if self._cost(piece.out + piece.err, n) >= 1:
                 events, own = [event for event in events if event["type"] != "progress"], None
             n += own is not None
             text = _entry(now, events, n, piece.stream, own)
