@@ -36,7 +36,7 @@ def measure(folder: Path, *, rounds: int = ROUNDS, requests: int = REQUESTS) -> 
     server = redis_server.start(folder)
     try:
         environ = {"KNIFY_HOME": str(folder / "home"), "KNIFY_REDIS_URL": server.url}
-        core = core_module.connect(settings.load(environ), hints.RecordedHints())
+        core = core_module.connect(settings.load(environ), hints.CeleryHints(server.url))
         ours = _caller(app_module.create_app(core), keys.create(core, "default").text)
         bare = _caller(_bare(core), "none")
         pairs = [(_rate(ours, requests), _rate(bare, requests)) for _ in range(rounds + 1)][1:]
