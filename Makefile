@@ -45,14 +45,6 @@ test: setup lint ## Everything that must be true before a change is merged
 test-all: setup lint ## The same with the slow tests
 	@KNIFY_CI=1 $(PYTEST)
 
-.PHONY: chaos
-chaos: setup ## Inject faults into a running stack and count what was lost
-	@exec $(BIN)/python -m tests.chaos
-
-.PHONY: attack
-attack: setup ## Attack the sandboxes and count what leaked
-	@exec $(BIN)/python -m tests.attack
-
 .PHONY: bench
 bench: setup ## Measure start times and throughput
 	@exec $(BIN)/python -m tests.bench
