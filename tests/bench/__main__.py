@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import fresh, idle, post_jobs, stack
+from tests.bench import fresh, idle, post_jobs
+from tests.parts import stack
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from knify.client import Client
 from knify.host import podman
-from tests.bench.stack import Stack
+from tests.parts.stack import Stack
 
 ROUNDS = 15
 TRUE = {"job_type": "command_task", "command": ["true"]}

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.stack import Stack
+from tests.parts.stack import Stack
 
 QUIET = 30.0  # seconds of measuring
 SETTLE = 10.0  # seconds after the last job: beat's first sweep, clean-ups

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from knify import settings as settings_module
 from knify.client import Client
 from knify.host import containers_conf, images, purge
-from knify.settings import load
 
 T = TypeVar("T")
 START_SECONDS = 60.0
@@ -103,16 +103,34 @@ class Stack:
     def _forget_log(self) -> None:
         (self.home.parent / f"{self.home.name}.log").unlink(missing_ok=True)
 
-    def settings(self) -> dict[str, str]:
-        """Its environment's KNIFY_ settings."""
-        return {k: v for k, v in self._env.items() if k.startswith("KNIFY_")}
+    @property
+    def settings(self) -> settings_module.Settings:
+        """What it was started with."""
+        return settings_module.load(self._env)
+
+    @property
+    def containers_conf(self) -> Path:
+        """What its Podman service was started with."""
+        return containers_conf.path(self.settings)
+
+    def processes(self) -> dict[int, str]:
+        """Process ids of all parts and their children, with names such as `api`."""
+        assert self._process is not None
+        children, parts = _children(), self.settings.run_dir.glob("*.pid")
+        names = {int(file.read_text()): file.stem for file in parts}
+        found = {self._process.pid: "up"}
+        waiting = [(pid, names.get(pid, "other")) for pid in children.get(self._process.pid, ())]
+        while waiting:
+            pid, name = waiting.pop()
+            found[pid] = name
+            waiting += [(child, f"{name} (child)") for child in children.get(pid, ())]
+        return found
 
     def purge(self) -> None:
         """Remove what it made in Podman, and its home."""
         marker = self.home / "installation"
         if marker.exists():
-            conf = containers_conf.path(load(self.settings()))
-            purge.purge(marker.read_text().strip(), conf)
+            purge.purge(marker.read_text().strip(), self.containers_conf)
         shutil.rmtree(self.home.parent, ignore_errors=True)
 
     @property
@@ -124,7 +142,7 @@ class Stack:
 @contextmanager
 def running(**settings: str) -> Iterator[Stack]:
     """A stack that leaves nothing behind. Its home has a short path: sockets lie in it."""
-    assert images.exists(load({}).base_image), "run `make setup` first"
+    assert images.exists(settings_module.load({}).base_image), "run `make setup` first"
     stack = Stack(Path(tempfile.mkdtemp(prefix="kn-")) / "h", **settings)
     try:
         stack.start()
@@ -133,6 +151,18 @@ def running(**settings: str) -> Iterator[Stack]:
         if stack.is_running:
             stack.stop()
         stack.purge()
+
+
+def _children() -> dict[int, list[int]]:
+    """All processes by their parent's id."""
+    found: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        found.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    return found
 
 
 def _free_port() -> int:
