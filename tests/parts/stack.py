@@ -35,8 +35,10 @@ def eventually(look: Callable[[], T | None], *, seconds: float = 30.0) -> T:
 class Stack:
     """A running installation."""
 
-    def __init__(self, home: Path, **settings: str) -> None:
+    def __init__(self, home: Path, *options: str, **settings: str) -> None:
+        """`options` of `knify up`; `settings` for its environment."""
         self.home = home
+        self._options = options
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._env = {k: v for k, v in os.environ.items() if not k.startswith("KNIFY_")}
@@ -46,7 +48,7 @@ class Stack:
     def start(self) -> None:
         """`knify up`; jobs can be submitted on return."""
         log = (self.home.parent / f"{self.home.name}.log").open("ab")
-        argv = [sys.executable, "-m", "knify.cli.main", "up"]
+        argv = [sys.executable, "-m", "knify.cli.main", "up", *self._options]
         self._process = subprocess.Popen(argv, env=self._env, stdout=log, stderr=log)
         log.close()
         eventually(self._is_ready, seconds=START_SECONDS)
@@ -140,10 +142,10 @@ class Stack:
 
 
 @contextmanager
-def running(**settings: str) -> Iterator[Stack]:
+def running(*options: str, **settings: str) -> Iterator[Stack]:
     """A stack that leaves nothing behind. Its home has a short path: sockets lie in it."""
     assert images.exists(settings_module.load({}).base_image), "run `make setup` first"
-    stack = Stack(Path(tempfile.mkdtemp(prefix="kn-")) / "h", **settings)
+    stack = Stack(Path(tempfile.mkdtemp(prefix="kn-")) / "h", *options, **settings)
     try:
         stack.start()
         yield stack
