@@ -107,6 +107,18 @@ class Follow:
             self._spool.close()
         return outcome, self._adapter.end(outcome)
 
+    async def measure(self) -> None:
+        """Stop the command when its files take more than it was given."""
+        limit = self.turn.x.spec.resources.disk
+        try:
+            used = await self._watcher.driver.usage(self.turn.x.sandbox_id or "", limit)
+        except (errors.KnifyError, OSError) as failed:
+            log.warning("%s: its files were not measured: %s", self.turn.x.id, failed)
+            return
+        if used > limit:
+            error = f"used more than its disk limit of {units.show_size(limit)}"
+            self.stop(Verdict("disk_full", error, grace=1.0))
+
     async def hang_up(self) -> None:
         """Leave the sandbox to itself."""
         with contextlib.suppress(errors.KnifyError, OSError):

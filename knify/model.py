@@ -51,7 +51,8 @@ class ExecutionSpec(Record):
 class Outcome(Record):
     """How a turn ended: the one value that decides the terminal state."""
 
-    # exited | cancelled | timeout | hang | flood | oom_killed | host_lost | monitor_lost
+    # exited | cancelled | timeout | hang | flood | disk_full | oom_killed | host_lost |
+    # monitor_lost | error
     kind: str
     exit_code: int | None = None  # the process's own, when it had one
     error: str | None = None  # for people; None when all is well

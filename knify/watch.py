@@ -124,6 +124,11 @@ class Watcher:
         """The node's sandboxes."""
         return self._driver
 
+    async def measure(self) -> None:
+        """Hold every command against its disk limit, one after the other."""
+        for follow in list(self._following.values()):
+            await follow.measure()
+
     async def stop(self) -> None:
         """Follow nothing any more: the commands go on, their leases are given back at once."""
         follows = list(self._following.values())

@@ -26,6 +26,7 @@ from knify.watch import Watcher
 log = logging.getLogger(__name__)
 
 _REPAIR_SECONDS = 60.0
+_MEASURE_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 10.0  # the record outlives six of them
 _current: list[Node] = []
 
@@ -99,6 +100,7 @@ class Node:
             ("heartbeat", _HEARTBEAT_SECONDS, self._beat),
             ("removals", _HEARTBEAT_SECONDS, self._remove_deleted),
             ("repair", _REPAIR_SECONDS, self._repair),
+            ("disk limits", _MEASURE_SECONDS, self.watcher.measure),
         ):
             self._soon(self._forever(name, seconds, function))
         threading.Thread(target=self._listen, name="control", daemon=True).start()

@@ -181,5 +181,8 @@ class Driver(Protocol):
     async def images(self) -> list[ImageInfo]:
         """All named images of this node."""
 
+    async def usage(self, sandbox_id: str, most: int) -> int:
+        """Bytes that the sandbox's files take; more than `most` is not measured exactly."""
+
     async def workspace_root(self, sandbox_id: str) -> Path:
         """The workspace as a folder of this host; read it with `tree` only, it is hostile."""

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
 from knify import errors
-from knify.sandbox import base, fakehost, template, turn
+from knify.sandbox import base, fakehost, template, tree, turn
 
 
 class FakeChannel:
@@ -229,6 +229,10 @@ class FakeDriver:
         """See `base.Driver`."""
         self._call("images")
         return list(self._host.found.values())
+
+    async def usage(self, sandbox_id: str, most: int) -> int:
+        """See `base.Driver`."""
+        return tree.usage(await self.workspace_root(sandbox_id), most)
 
     async def workspace_root(self, sandbox_id: str) -> Path:
         """See `base.Driver`."""

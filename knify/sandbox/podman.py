@@ -191,13 +191,24 @@ class PodmanDriver:
         """See `base.Driver`."""
         return await self._images.all()
 
+    async def usage(self, sandbox_id: str, most: int) -> int:
+        """See `base.Driver`."""
+        total = 0
+        for what in ("workspace", "home"):
+            root = await self._root(sandbox_id, what)
+            total += await asyncio.to_thread(tree.usage, root, most - total)
+        return total
+
     async def workspace_root(self, sandbox_id: str) -> Path:
         """See `base.Driver`."""
-        name = template.volume_name(sandbox_id, "workspace")
-        seen = await self._api.call("GET", f"/volumes/{name}/json")
-        return hostfs.visible(seen["Mountpoint"])
+        return await self._root(sandbox_id, "workspace")
 
     # -- parts ------------------------------------------------------------------------------
+
+    async def _root(self, sandbox_id: str, what: str) -> Path:
+        name = template.volume_name(sandbox_id, what)
+        seen = await self._api.call("GET", f"/volumes/{name}/json")
+        return hostfs.visible(seen["Mountpoint"])
 
     async def _look(self, container: str) -> dict[str, Any]:
         seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")

@@ -74,3 +74,18 @@ def test_a_listing_survives_storage(root: Path) -> None:
     files = tree.listing(root)
 
     assert tree.load(tree.dump(files)) == files
+
+
+def test_usage_counts_all_files_and_gives_up_on_bottomless_folders(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "pack").write_bytes(b"x" * 100_000)
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 10**9)
+    (tmp_path / "link").symlink_to("/")
+    assert 100_000 <= tree.usage(tmp_path, 10**9) < 200_000
+
+    folder = tmp_path
+    for _ in range(300):
+        folder /= "d"
+        folder.mkdir()
+    assert tree.usage(tmp_path, 10**9) > 10**9

@@ -216,3 +216,11 @@ def test_many_jobs_more_than_there_are_slots_all_complete(client: Client) -> Non
 
     assert [job.status for job in done] == ["completed"] * 12
     assert [parts.lines(client, job.id) for job in done] == [[str(n)] for n in range(12)]
+
+
+def test_a_job_that_uses_more_disk_than_it_was_given_is_stopped(client: Client) -> None:
+    command = "head -c 30000000 /dev/zero | tr '\\0' x > big; mkdir -p a/b; sleep 60"
+
+    job = parts.ran(client, command, disk="20M")
+
+    assert (job.status, job.error) == ("failed", "used more than its disk limit of 20.0 MiB")
