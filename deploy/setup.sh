@@ -115,4 +115,4 @@ check_system
 install_packages
 make_venv
 prepare_host
-say "ready: \`make up\` starts Knify, \`make help\` lists the rest"
+say "set up"

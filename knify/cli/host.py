@@ -93,3 +93,21 @@ def _state(made: Any, name: str, tag: str) -> str:
     if made.current(name):
         return "current"
     return "outdated" if made.exists(tag) else "missing"
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge(yes: bool) -> None:
+    """Remove all sandboxes of this installation: its containers and volumes in Podman.
+
+    Stop Knify first. The home folder with keys, jobs and artifacts stays.
+    """
+    settings = entry.settings()
+    marker = settings.home / "installation"
+    if not marker.exists():
+        raise click.UsageError(f"{settings.home} holds no installation")
+    if not yes:
+        click.confirm(f"Delete all sandboxes of {settings.home} for good?", abort=True)
+    conf = settings.home / "containers.conf"
+    removed = entry.later("knify.host.purge").purge(marker.read_text().strip(), conf)
+    show.line("removed {} containers and {} volumes".format(*removed))

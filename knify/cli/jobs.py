@@ -18,6 +18,9 @@ json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 follow_option = click.option("--follow", "-f", "live", is_flag=True, help="Go on until the end.")
 
 
+_WIDE = 60  # characters of a command in a list
+
+
 @click.group(cls=entry.Group)
 def jobs() -> None:
     """Look at jobs, follow, continue and clean them up."""
@@ -35,9 +38,17 @@ def list_(status: str | None, job_type: str | None, limit: int, page: int, json_
     if json_:
         return show.as_json([job.raw for job in found])
     rows = [
-        (job.id, job.status, job.spec.get("job_type"), job.created_at, job.name) for job in found
+        (job.id, job.status, job.exit_code, job.created_at, job.name or _what(job)) for job in found
     ]
-    return show.table(("JOB", "STATUS", "TYPE", "CREATED", "NAME"), rows)
+    return show.table(("JOB", "STATUS", "EXIT", "CREATED", "NAME OR COMMAND"), rows)
+
+
+def _what(job: Job) -> str:
+    """The beginning of what it runs."""
+    command = job.spec.get("command") or job.spec.get("prompt") or ""
+    text = " ".join(command) if isinstance(command, list) else str(command)
+    first = text.strip().partition("\n")[0]
+    return first if len(first) <= _WIDE else first[: _WIDE - 1] + "…"
 
 
 @jobs.command("show")
@@ -103,7 +114,8 @@ def cancel(job_id: str, json_: bool) -> None:
     if json_:
         show.as_json(answer)
     else:
-        show.line(f"{job_id} is {answer.get('status', 'being cancelled')}")
+        ended = answer.get("status") not in ("pending", "running")
+        show.line(f"{job_id} is {answer['status']}" if ended else f"{job_id} is being cancelled")
 
 
 @jobs.command()

@@ -31,6 +31,7 @@ for command in (
     host.doctor,
     host.setup,
     host.images,
+    host.purge,
 ):
     cli.add_command(command)
 

@@ -52,25 +52,30 @@ def _submit_options(command: Any) -> Any:
 @click.argument("what")
 @click.option("--workspace", "-w", metavar="DIR|NAME", help="A folder to upload, or its name.")
 @click.option("--image", help="A sandbox image instead of the default.")
+@click.option("--memory", help="Such as 512M or 8G.")
+@click.option("--cpus", type=float, help="A share of cores, such as 0.5 or 4.")
+@click.option("--disk", help="What its files may take, such as 1G.")
 @_submit_options
 def run(
-    what: str, workspace: str | None, image: str | None, job_type: str | None,
+    what: str, workspace: str | None, image: str | None, memory: str | None,
+    cpus: float | None, disk: str | None, job_type: str | None,
     env: tuple[str, ...], timeout: str | None, name: str | None, live: bool,
     output: Path | None, download: bool, cleanup: bool, json_: bool,
 ) -> None:  # fmt: skip
     """Run WHAT in a fresh sandbox and fetch the files that it leaves.
 
-    WHAT is a command, a prompt, or @FILE.md: a runbook of this machine, or of the workspace.
+    WHAT is a command, or @FILE.md: a runbook of this machine, or of the workspace.
     The exit code is 0 only if the job completed, 1 if it failed, 2 for wrong usage and 3 if
     there is no server. Ctrl-C leaves the job running.
     """
+    _check(live=live, cleanup=cleanup)
     folder = _folder(workspace)
     request = _request(what, job_type, env, timeout, folder, named=bool(workspace))
+    limits = {"image": image, "memory": memory, "cpus": cpus, "disk": disk}
+    request |= {name: value for name, value in limits.items() if value is not None}
     client = entry.client()
     if workspace:
         request["workspace_path"] = _workspace(client, workspace, folder)
-    if image:
-        request["image"] = image
     submitted = client.create_job(request, name)
     attend(client, submitted, request, Wishes(live, output, download, cleanup, json_))
 
@@ -84,10 +89,16 @@ def continue_(
     name: str | None, live: bool, output: Path | None, download: bool, cleanup: bool, json_: bool,
 ) -> None:  # fmt: skip
     """Run WHAT in the sandbox of an earlier job, with all its files in place."""
+    _check(live=live, cleanup=cleanup)
     request = _request(what, job_type, env, timeout, None, named=True)
     client = entry.client()
     submitted = client.continue_job(job_id, request, name)
     attend(client, submitted, request, Wishes(live, output, download, cleanup, json_))
+
+
+def _check(*, live: bool, cleanup: bool) -> None:
+    if cleanup and not live:
+        raise click.UsageError("--cleanup waits for the job's end: leave --no-follow out")
 
 
 def attend(client: Client, submitted: Submitted, request: dict[str, Any], wishes: Wishes) -> None:
@@ -104,7 +115,8 @@ def attend(client: Client, submitted: Submitted, request: dict[str, Any], wishes
         if wishes.cleanup:
             client.cleanup(job_id)
     except KeyboardInterrupt:
-        show.line(f"\n{job_id} goes on; watch it again with:", err=True)
+        click.echo(err=True)
+        show.line(f"{job_id} goes on; watch it again with:", err=True)
         show.line(f"  knify jobs logs {job_id} --follow", err=True)
         entry.leave(entry.INTERRUPTED)
     _ended(job, wishes)
@@ -143,7 +155,7 @@ def _request(
     what: str, job_type: str | None, env: Sequence[str], timeout: str | None,
     folder: Path | None, *, named: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    is_file = what.startswith("@") and what.endswith(".md") and job_type != "command_task"
+    is_file = what.startswith("@") and job_type != "command_task"
     kind = job_type or ("runbook_task" if is_file else "command_task")
     text = _runbook(what[1:], folder, named=named) if is_file else what
     field = "command" if kind == "command_task" else "prompt"
@@ -166,7 +178,8 @@ def _runbook(name: str, folder: Path | None, *, named: bool) -> str:
         return _text(path)
     if named and folder is None:
         return f"@{name}"
-    raise click.UsageError(f"there is no runbook {name}, neither here nor in the workspace")
+    where = "neither here nor in the workspace" if named else "and no --workspace is given"
+    raise click.UsageError(f"there is no runbook {name}, {where}")
 
 
 def _text(path: Path) -> str:

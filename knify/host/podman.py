@@ -67,6 +67,7 @@ def call(
             input=stdin or b"",
             capture_output=True,
             env=environment(conf),
+            cwd=conf.parent if conf else None,  # conmon leaves a file `oom` where it is started
             timeout=timeout,
             check=False,
         )
@@ -100,10 +101,11 @@ def mapped_ids() -> int:
     names = call("ps", "--all", "--quiet", "--no-trunc").out.split()
     if not names:
         return 0
-    form = "{{range .HostConfig.IDMappings.UidMap}}{{.}} {{end}}"
+    form = "{{json .HostConfig.IDMappings}}"
     # Containers that end meanwhile make the exit code useless, not the rest of the output.
-    spans = call("container", "inspect", "--format", form, *names, timeout=120).out.split()
-    return sum(int(span.rpartition(":")[2]) for span in spans)
+    rows = call("container", "inspect", "--format", form, *names, timeout=120).out.splitlines()
+    maps = [json.loads(row) or {} for row in rows if row.strip()]
+    return sum(int(span.rpartition(":")[2]) for one in maps for span in one.get("UidMap") or ())
 
 
 def socket_path(settings: settings_module.Settings) -> Path:

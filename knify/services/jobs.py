@@ -95,7 +95,7 @@ def clean_up(core: Core, tenant: str, execution_id: str, *, force: bool = False)
     retired = core.store.sandboxes.retire(sandbox_id, force=force)
     if retired.verdict == "busy":
         raise errors.SandboxBusy(
-            f"{len(retired.turns)} turns of this sandbox run or wait; cancel them or use force",
+            f"{len(retired.turns)} of this sandbox's jobs run or wait: cancel them, or use force",
             detail={"jobs": list(retired.turns)},
         )
     if retired.node:

@@ -27,7 +27,7 @@ def test_jobs_are_listed_as_a_table_or_as_json(server: scripted.Server, knify: R
     table, document = knify("jobs", "list", "--status", "running"), knify("jobs", "list", "--json")
 
     assert table.stdout.splitlines()[1].split() == [
-        row["id"], "running", "command_task", row["name"],
+        row["id"], "running", row["name"],
     ]  # fmt: skip
     assert json.loads(document.stdout)[0]["id"] == row["id"]
     assert server.requests[0].query == {"status": "running", "limit": "20", "page": "1"}

@@ -161,10 +161,9 @@ def test_a_cleaned_up_sandbox_is_gone_from_podman_and_cannot_be_continued(client
     client.cleanup(job.id)
 
     stack_part.eventually(lambda: not podman.call("inspect", f"knify-{job.sandbox_id}").ok)
-    left = podman.call(
-        "volume", "ls", "--quiet", "--filter", f"label=knify.sandbox={job.sandbox_id}"
-    )
-    assert left.out == ""
+    label = f"label=knify.sandbox={job.sandbox_id}"
+    volumes = ("volume", "ls", "--quiet", "--filter", label)
+    stack_part.eventually(lambda: podman.call(*volumes).out == "")
     with pytest.raises(ApiError) as refused:
         client.continue_job(job.id, {"job_type": "command_task", "command": "true"})
     assert (refused.value.status, refused.value.code) == (409, "SANDBOX_DELETED")
@@ -224,3 +223,12 @@ def test_a_job_that_uses_more_disk_than_it_was_given_is_stopped(client: Client) 
     job = parts.ran(client, command, disk="20M")
 
     assert (job.status, job.error) == ("failed", "used more than its disk limit of 20.0 MiB")
+
+
+def test_a_cancelled_command_is_never_taken_for_a_failed_one(client: Client) -> None:
+    jobs = [parts.submit(client, "echo started; exec sleep 60") for _ in range(12)]
+    for job_id in jobs:
+        next(client.stream_output(job_id, raw=True))
+        client.cancel(job_id)
+
+    assert [client.wait(job_id, timeout=30).status for job_id in jobs] == ["cancelled"] * 12
