@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from gevent import get_hub, monkey
 
@@ -18,5 +18,15 @@ def run(work: Callable[[], T]) -> T:
     """
     if not monkey.is_module_patched("threading"):
         return work()
-    found: T = get_hub().threadpool.apply(work)
-    return found
+    found, failed = get_hub().threadpool.apply(_attempt, (work,))
+    if failed is not None:
+        raise failed
+    return cast(T, found)
+
+
+def _attempt(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """The pool prints the trace of whatever is raised in it, also of a user's mistake."""
+    try:
+        return work(), None
+    except Exception as failed:
+        return None, failed

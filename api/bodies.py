@@ -8,6 +8,7 @@ import re
 from typing import Any, NoReturn
 
 import flask
+from gunicorn.http.errors import InvalidChunkSize
 
 from api import errors as api_errors
 from knify import errors
@@ -25,7 +26,7 @@ def read() -> Any:
         raise api_errors.UnsupportedMediaType(
             f"send the body as JSON with Content-Type: application/json ({sent})"
         )
-    raw = request.get_data(cache=True)
+    raw = _raw()
     if not raw:
         raise errors.BadRequest("the body is empty: send a JSON object")
     most = request.max_content_length
@@ -36,7 +37,14 @@ def read() -> Any:
 
 def read_optional() -> Any:
     """The same, and an empty object when there is no body at all."""
-    return read() if flask.request.get_data(cache=True) else {}
+    return read() if _raw() else {}
+
+
+def _raw() -> bytes:
+    try:
+        return flask.request.get_data(cache=True)
+    except InvalidChunkSize as broken:
+        raise errors.BadRequest("the body's chunks are malformed") from broken
 
 
 def parse(raw: bytes) -> Any:

@@ -22,7 +22,7 @@ from knify import errors, model
 
 HEARTBEAT_SECONDS = 15.0
 KEPT_CHARACTERS = 64 * 1024  # a longer page is read by each client on its own
-_POSITION = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))?")
+_POSITION = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?")
 
 log = logging.getLogger(__name__)
 

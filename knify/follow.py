@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from knify import errors, model, units
 from knify.core import Core
 from knify.sandbox import base as sandbox_base
 from knify.spool import Spool
-from knify.transcript import Piece, Transcript
+from knify.transcript import Chunk, Piece, Transcript
 from knify.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _KILLED = 5.0  # seconds that a killed job gets to be reported
 _RETRY = 0.5
+_DEAF = 2  # times the kept output; from there on bytes are counted and not read
 _FLOOD = 16  # times the kept output; who prints more is stopped, for the disk's sake
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 
@@ -94,10 +96,14 @@ class Follow:
             if self.turn.x.cancel_requested_at:
                 self.stop(CANCELLED)
             while frames := await self._spool.batch():
+                if self._transcript.cost(self.turn.x) >= _DEAF:
+                    counted = self._transcript.skip(frames)
+                    await self._store(functools.partial(self._count, chunk=counted))
+                    continue
                 for pieces in self._transcript.cut(frames):
-                    await self._store(pieces)
+                    await self._store(functools.partial(self._append, pieces=pieces))
             for pieces in self._transcript.rest():
-                await self._store(pieces)
+                await self._store(functools.partial(self._append, pieces=pieces))
             await reader
             outcome = await self._outcome()
         finally:
@@ -133,11 +139,11 @@ class Follow:
         finally:
             await self._spool.finish()
 
-    async def _store(self, pieces: list[Piece]) -> None:
+    async def _store(self, write: Callable[[model.Execution], model.Execution]) -> None:
         """Spool → Redis; while Redis is away, wait for it as long as the lease holds."""
         while True:
             try:
-                self.turn.x = await self._watcher.thread(self._append, self.turn.x, pieces)
+                self.turn.x = await self._watcher.thread(write, self.turn.x)
                 break
             except redis.RedisError as away:
                 log.warning("%s: output waits for Redis: %s", self.turn.x.id, away)
@@ -157,6 +163,11 @@ class Follow:
             detail = f"more than {limit} printed; the rest is not kept"
             store.note(x, "output_truncated", detail, level="warning")
         return x
+
+    def _count(self, x: model.Execution, chunk: Chunk) -> model.Execution:
+        """Far beyond the limit: keep nothing, but notice a flood."""
+        store = self._watcher.core.store.executions
+        return store.append(x, [], lines=x.lines, out=chunk.out, err=chunk.err)
 
     async def _guard(self) -> None:
         """Wait for a reason to stop the command, then stop it, ever more firmly."""

@@ -146,7 +146,7 @@ class Runner:
         """The host failed us: give the execution back for a moment, or fail it for good."""
         attempts = turn.x.attempts + 1
         log.warning("%s: attempt %d: %s", turn.x.id, attempts, failed.message)
-        late = turn.x.state in (State.RUNNING, State.COMPLETING)
+        late = turn.x.state is State.COMPLETING or turn.started
         if attempts >= (_ATTEMPTS_LATE if late else _ATTEMPTS):
             self._fail(turn, failed.message)
             return

@@ -140,6 +140,7 @@ class Steps:
         self._hand_over(turn)
 
     def _hand_over(self, turn: Turn) -> None:
+        turn.started = True
         turn.followed = True
         self._follow(turn)
 
@@ -161,12 +162,22 @@ class Steps:
             self._hands.open(turn, sandbox)
             self._start(turn, self._plan(turn, x.start_nonce))
             return
+        turn.started = True
+        if x.attempts and self._is_overdue(x):  # its line is broken for good, as it seems
+            self._hands.quiet(turn)
+            late = model.Outcome("timeout", error=f"timed out after {x.spec.timeout:g} s")
+            self.begin_completing(turn, late, [])
+            return
         turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce)
         turn.channel = self._hands.guarded(
             turn, self._driver.reattach(turn.container, x.start_nonce, x.out_bytes, x.err_bytes)
         )
         log.info("%s taken over behind line %d", x.id, x.lines)
         self._hand_over(turn)
+
+    def _is_overdue(self, x: model.Execution) -> bool:
+        seconds, _ = self._core.store.client.time()
+        return x.started_at is not None and seconds > x.started_at / 1000 + x.spec.timeout
 
     def begin_completing(
         self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]

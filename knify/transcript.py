@@ -40,6 +40,11 @@ class Lines:
             piece, self._rest = self._rest[: self.LONGEST], self._rest[self.LONGEST :]
             yield from self._pieces(piece, newline=0)
 
+    def skip(self, data: bytes) -> None:
+        """Count bytes that nobody will read as lines."""
+        self.consumed += len(self._rest) + len(data)
+        self._rest = b""
+
     def flush(self) -> Iterator[str]:
         """What came behind the last newline, if anything."""
         rest, self._rest = self._rest, b""
@@ -90,6 +95,12 @@ class Transcript:
             for stream, data in frames
             for text in self._lines[stream].feed(data)
         )
+
+    def skip(self, frames: list[Frame]) -> Chunk:
+        """Only count the bytes: what is not kept is not worth reading line by line."""
+        for stream, data in frames:
+            self._lines[stream].skip(data)
+        return Chunk([], -1, self._lines[1].consumed, self._lines[2].consumed)
 
     def rest(self) -> Iterator[list[Piece]]:
         """What is left when nothing more comes."""

@@ -22,6 +22,7 @@ class Turn:
     adapter: agents.Adapter | None = None
     container: str = ""
     followed: bool = False  # the watcher has it now
+    started: bool = False  # its command is known to have been started
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,8 @@ class PodmanDriver:
         deadline = time.monotonic() + _CLEANUP
         while views.unnoticed(seen := await self._look(container)):
             if time.monotonic() > deadline:
-                raise errors.SandboxError("Podman does not notice that the sandbox has stopped")
+                # Its conmon is dead, so Podman will never learn of the end, nor start it again.
+                raise errors.SandboxGone("Podman lost track of the container")
             await asyncio.sleep(0.01)
         return seen
 

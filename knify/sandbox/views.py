@@ -17,7 +17,7 @@ def runs(seen: dict[str, Any]) -> bool:
 
 def unnoticed(seen: dict[str, Any]) -> bool:
     """Whether Podman still says that it runs, though its init is dead."""
-    return seen["State"]["Status"] == "running" and not runs(seen)
+    return seen["State"]["Status"] in ("running", "stopping") and not runs(seen)
 
 
 def watched(seen: dict[str, Any]) -> bool:

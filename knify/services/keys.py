@@ -55,11 +55,13 @@ def create(
 def authenticate(core: Core, text: str) -> model.ApiKey:
     """The record of a valid key. Unauthorized for any other text, after the same work."""
     parts = text.split("_")
-    key_id, secret = (parts[2], parts[3]) if len(parts) == 4 and parts[0] == "knify" else ("", "")
+    key_id, secret = (
+        (parts[2], parts[3]) if len(parts) == 4 and parts[:2] == ["knify", "live"] else ("", "")
+    )
     record = core.store.registry.find_key(key_id) if 0 < len(key_id) <= 64 else None
     digest = _digest(core, key_id, secret)
-    known = record.digest if record else "0" * 64
-    if not hmac.compare_digest(digest, known) or record is None or record.revoked_at is not None:
+    expected = record.digest if record else "0" * 64
+    if not hmac.compare_digest(digest, expected) or record is None or record.revoked_at is not None:
         raise errors.Unauthorized()
     return record
 

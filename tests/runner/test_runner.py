@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from knify import lifecycle
+from knify import errors, lifecycle
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
 from tests.runner.rig import ERR, OUT, Killed, Rig, Worker, eventually
@@ -244,3 +244,37 @@ def _die(rig: Rig, victim: Worker, n: int, when: str, monkeypatch: pytest.Monkey
 def _assert_legal(states: list[str]) -> None:
     for here, there in itertools.pairwise(states):
         lifecycle.check(State(here), State(there))
+
+
+def test_a_command_that_cannot_be_started_fails_soon_and_holds_no_slot(rig: Rig) -> None:
+    job = rig.submit("true")
+    worker = Worker(rig)
+    call = worker.call
+
+    def refusing(coroutine: Any, seconds: float) -> Any:
+        if coroutine.__name__ == "run":
+            coroutine.close()
+            raise errors.SandboxError("the sandbox could not note the start")
+        return call(coroutine, seconds)
+
+    worker.call = refusing  # type: ignore[method-assign]
+    for _ in range(5):
+        worker.advance(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (State.FAILED, "the sandbox could not note the start")
+    assert rig.core.store.executions.active("n") == []
+
+
+def test_a_flood_is_counted_and_stopped(rig: Rig) -> None:
+    object.__setattr__(rig.core.settings, "output_bytes", 1000)
+    rig.script("flood", steps=[(0, OUT, b"y\n" * 1000)] * 20, hangs=True)
+    job = rig.submit("flood")
+
+    Worker(rig).advance(job)
+
+    x = rig.ended(job)
+    assert x.outcome is not None
+    assert x.outcome.kind == "flood"
+    assert x.out_bytes == 40_000
+    assert len(rig.lines(job)) <= 1000
