@@ -19,6 +19,7 @@ from knify.processes import Part
 from knify.store import ready
 
 _START_SECONDS = 60.0
+_PORT_SECONDS = 5.0
 
 
 def main(settings: settings_module.Settings, *, no_auth: bool = False) -> int:
@@ -65,17 +66,30 @@ def _check(settings: settings_module.Settings, no_auth: bool) -> None:
 
 
 def _check_port(settings: settings_module.Settings) -> None:
-    """Nobody else may answer there: his readiness would look like ours."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    """Nobody else may answer there: his readiness would look like ours.
+
+    Some patience: the API of an earlier, killed start may need a moment to notice and go.
+    """
+    deadline = time.monotonic() + _PORT_SECONDS
+    while (taken := _try_port(settings.host, settings.port)) is not None:
+        if time.monotonic() > deadline:
+            where = f"{settings.host}:{settings.port}"
+            raise errors.ConfigError(
+                f"{where} cannot be used ({taken}): set KNIFY_PORT or KNIFY_HOST"
+            )
+        time.sleep(0.1)
+
+
+def _try_port(host: str, port: int) -> str | None:
+    """Why the address cannot be listened on; None when it can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((host, port))
         except OSError as taken:
-            where = f"{settings.host}:{settings.port}"
-            raise errors.ConfigError(
-                f"{where} cannot be used ({taken.strerror}): set KNIFY_PORT or KNIFY_HOST"
-            ) from taken
+            return taken.strerror
+    return None
 
 
 def _is_loopback(host: str) -> bool:
