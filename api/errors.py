@@ -66,6 +66,14 @@ _REDIS_AWAY: Final = (
 )
 
 
+#: In place of the framework's own texts, which speak to people with browsers.
+_HTTP_MESSAGES = {
+    404: "there is nothing at this path: /openapi.json lists all of them",
+    405: "this path does not know this method: /openapi.json lists both",
+    413: "the body is larger than this server takes (KNIFY_MAX_BODY_BYTES, KNIFY_WORKSPACE_BYTES)",
+}
+
+
 def handle(failed: Exception) -> flask.typing.ResponseReturnValue:
     """The answer to any exception that a request ended with."""
     if isinstance(failed, http.HTTPException):
@@ -117,7 +125,8 @@ def _http(failed: http.HTTPException) -> flask.typing.ResponseReturnValue:
     if status == 500:
         return _internal()
     code = _HTTP_CODES.get(status, "BAD_REQUEST")
-    response = flask.jsonify(envelope(failed.description or failed.name, None, code))
+    message = _HTTP_MESSAGES.get(status) or failed.description or failed.name
+    response = flask.jsonify(envelope(message, None, code))
     response.status_code = status
     for name, value in failed.get_headers():
         if name.lower() not in ("content-type", "content-length"):  # keeps Allow, Content-Range
