@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from knify import errors, model
+from knify import model
 from knify.store import codec, keys
 from knify.store.redis import Client, Scripts
 
@@ -29,13 +29,6 @@ class Sandboxes:
         """The record, or None."""
         fields = self._client.hgetall(keys.sandbox(sandbox_id))
         return codec.sandbox(fields) if fields else None
-
-    def get(self, sandbox_id: str, *, tenant: str) -> model.Sandbox:
-        """The record; NotFound also when another tenant owns it."""
-        found = self.find(sandbox_id)
-        if found is None or found.tenant != tenant:
-            raise errors.NotFound(f"no sandbox {sandbox_id}")
-        return found
 
     def turns(self, sandbox_id: str) -> list[str]:
         """Its executions that are not terminal, in order."""
