@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import fresh, idle, post_jobs
+from tests.bench import follow, fresh, idle, post_jobs
 from tests.parts import stack
 
 
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     """Measure and print. 1 when a target is missed and `--strict` was given."""
     with stack.running() as running:
         rows = [*_idle(running), *_waiting(running)]
-    rows += _requests()
+    rows += [*_following(), *_requests()]
     print(f"\n{'':34} {'measured':10} {'target':9}")
     print("\n".join(map(str, rows)))
     return 1 if "--strict" in arguments and not all(row.holds for row in rows) else 0
@@ -76,6 +76,17 @@ def _waiting(running: stack.Stack) -> list[Row]:
         Row("fresh sandbox ÷ podman run", found.ratio, most=1.5, note=floor),
         Row("continue → agent_started", _ms(again), " ms"),
         Row("line printed → seen by client", _ms(lines), " ms"),
+    ]
+
+
+def _following() -> list[Row]:
+    found = follow.measure()
+    each = f"{follow.MANY} sandboxes, a line a second each"
+    return [
+        Row("following: CPU of the worker", found.cpu_percent, " %", most=25, note=each),
+        Row("following: memory (PSS)", found.megabytes, " MB", most=300),
+        Row("line printed → in Redis, p50", found.delay(0.5) * 1000, " ms", most=20),
+        Row("line printed → in Redis, p99", found.delay(0.99) * 1000, " ms", most=100),
     ]
 
 

@@ -39,22 +39,22 @@ def measure(stack: Stack, *, quiet: float = QUIET, settle: float = SETTLE) -> Id
     """Leave it alone, and see what it did."""
     time.sleep(settle)
     processes = stack.processes()
-    before = {pid: _cpu_seconds(pid) for pid in processes}
+    before = {pid: cpu_seconds(pid) for pid in processes}
     began = time.monotonic()
     time.sleep(quiet)
     spent = time.monotonic() - began
     label = {pid: f"{name} {pid}" for pid, name in processes.items()}
-    cpu = {label[p]: (_cpu_seconds(p) - before[p]) / spent * 100 for p in processes}
-    return Idle(cpu, {label[pid]: _megabytes(pid) for pid in processes})
+    cpu = {label[p]: (cpu_seconds(p) - before[p]) / spent * 100 for p in processes}
+    return Idle(cpu, {label[pid]: megabytes(pid) for pid in processes})
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """User and system time, of ended children too: a process that starts others pays for them."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / _TICKS
 
 
-def _megabytes(pid: int) -> float:
+def megabytes(pid: int) -> float:
     match = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text())
     assert match is not None
     return int(match[1]) / 1000
