@@ -31,6 +31,7 @@ from knify.sandbox import (
 
 _QUICK = 10.0  # seconds for calls that Podman answers from memory
 _SLOW = 60.0  # seconds for those that create, start, stop or remove
+_ROOTS = 1_000  # folders that are remembered
 _CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
 
 
@@ -52,6 +53,7 @@ class PodmanDriver:
         self._facts = host
         self._busybox = busybox
         self._shell: tuple[str, str | None] | None = None  # volume, seccomp profile
+        self._roots: dict[str, Path] = {}  # folders of volumes: asked for once, measured often
 
     async def prepare(self) -> None:
         """See `base.Driver`."""
@@ -177,6 +179,7 @@ class PodmanDriver:
             await self._delete(f"/containers/{found['Id']}", {"force": "true", "timeout": 0})
         for what in ("workspace", "home"):
             name = template.volume_name(sandbox_id, what)
+            self._roots.pop(name, None)
             await asyncio.to_thread(inventory.remove_volume, self._url, self._installation, name)
 
     async def owned(self) -> list[base.Listed]:
@@ -207,8 +210,12 @@ class PodmanDriver:
 
     async def _root(self, sandbox_id: str, what: str) -> Path:
         name = template.volume_name(sandbox_id, what)
-        seen = await self._api.call("GET", f"/volumes/{name}/json")
-        return hostfs.visible(seen["Mountpoint"])
+        if name not in self._roots or not self._roots[name].is_dir():
+            while len(self._roots) >= _ROOTS:
+                self._roots.pop(next(iter(self._roots)))
+            seen = await self._api.call("GET", f"/volumes/{name}/json")
+            self._roots[name] = hostfs.visible(seen["Mountpoint"])
+        return self._roots[name]
 
     async def _look(self, container: str) -> dict[str, Any]:
         seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")

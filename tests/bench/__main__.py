@@ -72,9 +72,11 @@ def _waiting(running: stack.Stack) -> list[Row]:
     floor = f"{_ms(found.ours):.0f} ms, podman run {_ms(found.podman):.0f} ms"
     with running.client() as client:
         again, lines = fresh.continued(client), fresh.lines(client)
+        began = fresh.started(client)
     return [
         Row("fresh sandbox ÷ podman run", found.ratio, most=1.5, note=floor),
         Row("continue → agent_started", _ms(again), " ms"),
+        Row("continue → process started", _ms(began), " ms", most=300),
         Row("line printed → seen by client", _ms(lines), " ms"),
     ]
 

@@ -39,21 +39,20 @@ class Followed:
 def measure(*, many: int = MANY, quiet: float = QUIET) -> Followed:
     """Start `many` sandboxes that print a line a second, and look at the worker."""
     slots = str(many + 10)
-    with stack_part.running(KNIFY_SLOTS=slots, KNIFY_CPU_OVERCOMMIT="1000") as running:
-        with running.client() as client:
-            jobs = _start(client, many)
-            time.sleep(5)
-            with _delays(running, jobs[:: max(1, many // SAMPLES)]) as delays:
-                pid = running.pid("worker")
-                before, began = idle.cpu_seconds(pid), time.monotonic()
-                time.sleep(quiet)
-                spent = time.monotonic() - began
-                cpu = (idle.cpu_seconds(pid) - before) / spent * 100
-                memory = idle.megabytes(pid)
-            for job in jobs:
-                client.cancel(job)
-            with ThreadPoolExecutor(8) as pool:
-                list(pool.map(lambda job: client.wait(job, timeout=300), jobs))
+    with stack_part.running(KNIFY_SLOTS=slots) as running, running.client() as client:
+        jobs = _start(client, many)
+        time.sleep(5)
+        with _delays(running, jobs[:: max(1, many // SAMPLES)]) as delays:
+            pid = running.pid("worker")
+            before, began = idle.cpu_seconds(pid), time.monotonic()
+            time.sleep(quiet)
+            spent = time.monotonic() - began
+            cpu = (idle.cpu_seconds(pid) - before) / spent * 100
+            memory = idle.megabytes(pid)
+        for job in jobs:
+            client.cancel(job)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda job: client.wait(job, timeout=300), jobs))
     return Followed(cpu, memory, delays)
 
 

@@ -18,6 +18,7 @@ from tests.parts.stack import Stack
 
 ROUNDS = 15
 TRUE = {"job_type": "command_task", "command": ["true"]}
+DATE = {"job_type": "command_task", "command": "date +%s.%N"}
 LINES = 20
 CALM = 0.4  # seconds between two measurements: Podman cleans up after ours in the background
 
@@ -74,6 +75,20 @@ def continued(client: Client, *, rounds: int = ROUNDS) -> list[float]:
         until(client, job, "agent_started")
         spent.append(time.perf_counter() - began)
         until(client, job, "completed")
+    return spent
+
+
+def started(client: Client, *, rounds: int = ROUNDS) -> list[float]:
+    """Seconds from before the request until the job's process prints the time, in one sandbox."""
+    parent = client.create_job(TRUE).job_id
+    until(client, parent, "completed")
+    spent = []
+    for _ in range(rounds):
+        time.sleep(CALM)
+        began = time.time()
+        job = client.continue_job(parent, DATE).job_id
+        until(client, job, "completed")
+        spent.append(float(client.output(job, raw=True)[0]["line"]) - began)
     return spent
 
 
