@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from knify import errors
-from knify.sandbox import api, hostfs, inventory, template, views
+from knify.sandbox import api, base, hostfs, inventory, template, views
 
 SLOW = 60.0  # seconds for calls that create, start, stop or remove
 _CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
@@ -30,6 +30,25 @@ class Containers:
         """Podman's inspect answer; SandboxGone when there is none."""
         seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")
         return dict(seen)
+
+    async def pid(self, container: str) -> int:
+        """Of its init."""
+        return int((await self.look(container))["State"]["Pid"])
+
+    async def make(self, request: base.SandboxRequest, body: dict[str, Any]) -> dict[str, Any]:
+        """A container with the create call's body, or the one made before; ImageMissing."""
+        try:
+            made = await self._api.call("POST", "/containers/create", body=body, timeout=SLOW)
+            return await self.look(made["Id"])
+        except errors.SandboxTimeout:
+            raise
+        except errors.SandboxError as failed:
+            if "image not known" in failed.message:
+                raise errors.ImageMissing(f"no image {request.image} on this node") from failed
+            found = await self.ours(request.sandbox_id)  # its name may be taken: made before
+            if found is None:
+                raise
+            return found
 
     async def ours(self, sandbox_id: str) -> dict[str, Any] | None:
         """The sandbox's container; SandboxError when one of that name is not ours."""

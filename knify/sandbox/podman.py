@@ -93,19 +93,7 @@ class PodmanDriver:
         assert self._shell is not None
         marks = template.labels(self._installation, request)
         body = template.container(request, self._facts, marks, *self._shell)
-        try:
-            path = "/containers/create"
-            made = await self._api.call("POST", path, body=body, timeout=containers.SLOW)
-            return await self._containers.look(made["Id"])
-        except errors.SandboxTimeout:
-            raise
-        except errors.SandboxError as failed:
-            if "image not known" in failed.message:
-                raise errors.ImageMissing(f"no image {request.image} on this node") from failed
-            found = await self._containers.ours(request.sandbox_id)  # made before, or at once
-            if found is None:
-                raise
-            return found
+        return await self._containers.make(request, body)
 
     async def attach(self, container: str) -> base.Channel:
         """See `base.Driver`; SandboxRuns when it runs already."""
@@ -121,7 +109,7 @@ class PodmanDriver:
         wire = await self._hijack(container)
         opened = channel.PodmanChannel(wire, ids.nonce(), backing)
         try:
-            await opened.hello(functools.partial(self._pid, container), seen["Id"])
+            await opened.hello(functools.partial(self._containers.pid, container), seen["Id"])
         except BaseException:
             await opened.close()
             raise
@@ -153,7 +141,7 @@ class PodmanDriver:
         seen = await self._containers.settled(container)
         if not views.runs(seen):
             return await self.attach(container)
-        backing = await self._without_log(seen)  # conmon appends: it goes on at the new end
+        backing = await self._without_log(seen)  # conmon appends, so it goes on at the new end
         if views.frozen(seen):
             await self._containers.thaw(seen)
         opened = channel.PodmanChannel(await self._rejoin(seen), ids.nonce(), backing)
@@ -277,9 +265,6 @@ class PodmanDriver:
 
     async def _roots(self, sandbox_id: str) -> volumes.Roots:
         return await volumes.find(self._api, self._installation, sandbox_id)
-
-    async def _pid(self, container: str) -> int:
-        return int((await self._containers.look(container))["State"]["Pid"])
 
     async def _hijack(self, container: str) -> api.Hijacked:
         query = {"stream": "true", "stdin": "true", "stdout": "true", "stderr": "true"}
