@@ -7,6 +7,7 @@ Podman hears of a container's end from its conmon alone. When that was killed, P
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -91,11 +92,9 @@ class Containers:
         graceful = grace and views.watched(seen) and not views.frozen(seen)
         if not graceful and await self._killed(seen):
             return
-        path = f"/containers/{api.part(container)}"
-        if views.frozen(seen):
-            await self._api.call("POST", f"{path}/unpause", timeout=SLOW)
         query = {"timeout": int(grace), "ignore": "true"}
-        await self._api.call("POST", f"{path}/stop", query=query, timeout=SLOW + grace)
+        path = f"/containers/{api.part(container)}/stop"
+        await self._api.call("POST", path, query=query, timeout=SLOW + grace)
 
     async def remove(self, seen: dict[str, Any]) -> None:
         """Kill and remove the container, not its volumes; gone before, nothing happens."""
@@ -148,5 +147,9 @@ class Containers:
 
         Podman's own stop kills too, but looks for the end every 100 ms only. With the init all
         processes of its namespace die; conmon sees to Podman's record and clean-up behind us.
+        Without a conmon, a container that Podman takes to be frozen could never be removed.
         """
+        if views.frozen(seen):
+            with contextlib.suppress(errors.SandboxError):
+                await self.thaw(seen)
         return await asyncio.to_thread(hostfs.kill, seen["State"]["Pid"], seen["Id"])

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from knify import errors
 from knify.sandbox import archive
 
+_READ = 16 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -50,12 +51,21 @@ class _Tail(io.RawIOBase):
 
     def __init__(self, source: Readable) -> None:
         self._source = source
+        self._held = memoryview(b"")
         self.last = b""
 
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._source.read(size)
-        self.last = (self.last + data)[-2 * tarfile.BLOCKSIZE :]
-        return data
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._held:
+            data = self._source.read(archive.BLOCK)
+            self.last = (self.last + data[-2 * tarfile.BLOCKSIZE :])[-2 * tarfile.BLOCKSIZE :]
+            self._held = memoryview(data)
+        size = min(len(buffer), len(self._held))
+        buffer[:size] = self._held[:size]
+        self._held = self._held[size:]
+        return size
 
 
 def unpack(source: Readable, roots: Mapping[str, Path]) -> None:
@@ -64,20 +74,21 @@ def unpack(source: Readable, roots: Mapping[str, Path]) -> None:
     All becomes this process's own. After a failure the folders hold anything.
     """
     tail = _Tail(source)
+    whole = io.BufferedReader(tail, archive.BLOCK)
     stack: list[_Folder] = []
     try:
         with tarfile.open(
             None,
             mode="r|",
-            fileobj=tail,
-            bufsize=archive.BLOCK,
+            fileobj=whole,
+            bufsize=_READ,  # it copies as much for each header
             encoding="utf-8",
             errors="surrogateescape",
         ) as tar:
             while (entry := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # else it remembers all of them
                 _take(tar, entry, roots, stack)
-            while tail.read(archive.BLOCK):
+            while whole.read(archive.BLOCK):
                 pass
         if tail.last.strip(b"\0") or len(tail.last) < 2 * tarfile.BLOCKSIZE:
             raise errors.BadRequest("the archive is torn")

@@ -126,6 +126,11 @@ class Root:
         """conmons carry this root's folder in their command line; containers are their children."""
         deadline = time.monotonic() + _SECONDS
         while found := list(self._processes()):
+            for name in self._containers():  # in cgroup v1 what is frozen cannot die
+                with contextlib.suppress(OSError):
+                    Path(
+                        f"/sys/fs/cgroup/freezer/libpod_parent/libpod-{name}/freezer.state"
+                    ).write_text("THAWED")
             assert time.monotonic() < deadline, f"still there: {found}"
             for pid in found:
                 try:
