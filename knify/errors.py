@@ -145,6 +145,12 @@ class SandboxGone(SandboxError):
     code = "SANDBOX_GONE"
 
 
+class NodeFull(SandboxError):
+    """The node has no room for another sandbox."""
+
+    code = "NODE_FULL"
+
+
 class SandboxRuns(SandboxError):
     """The sandbox's container runs already."""
 

@@ -70,6 +70,8 @@ class ContainerStatus:
     labels: dict[str, str]
     image: str  # the image's id
     digest: str  # the image's digest
+    frozen: bool = False  # it runs, but none of its processes is given the CPU
+    stuck: bool = False  # its conmon is dead: no output, no second start; `rebuild` it
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +149,39 @@ class Driver(Protocol):
         """Raise unless the engine answers."""
 
     async def create(self, request: SandboxRequest) -> str:
-        """Make the sandbox, stopped, and return its container's id; made before, it is reused."""
+        """Make the sandbox, stopped, and return its container's id; made before, it is reused.
+
+        NodeFull when the engine has no lock or user ids left: archive or remove some first.
+        """
 
     async def attach(self, container: str) -> Channel:
-        """Start a stopped sandbox and open the line to it; SandboxRuns, SandboxGone.
+        """Start a stopped sandbox and open the line to it.
 
-        Its earlier output log is dropped: whoever needs that has read it.
+        Its earlier output log is dropped: whoever needs that has read it. SandboxRuns when it
+        runs, frozen or not; SandboxGone when there is none or the engine has lost track of it,
+        running or not: `rebuild` makes it anew.
         """
 
     async def reattach(
         self, container: str, nonce: str, skip_out: int = 0, skip_err: int = 0
     ) -> Channel:
         """Follow a turn that another process started, behind the bytes already stored."""
+
+    async def freeze(self, container: str) -> None:
+        """Between two turns: let nothing in it run any more, but keep its memory for `thaw`.
+
+        Frozen before, nothing happens. SandboxError when processes of the last job are left:
+        `stop` it then. SandboxGone when it does not run, or its conmon is dead. The caller's
+        channel is of no more use and still to be closed.
+        """
+
+    async def thaw(self, container: str) -> Channel:
+        """Open the line to a frozen sandbox, ready for the next `run`.
+
+        As `attach`, it drops the earlier output log. One that was thawed before and waits for
+        its turn is joined; one that has stopped meanwhile is attached to. SandboxGone: `rebuild`.
+        What it had in its tmpfs is still there, unlike after a stop.
+        """
 
     async def started(self, container: str, execution: str, nonce: str) -> bool:
         """Whether this execution was ever started in this sandbox, with this turn's nonce."""
@@ -167,10 +190,44 @@ class Driver(Protocol):
         """What the container is doing; None when there is none."""
 
     async def stop(self, container: str, grace: float = 0) -> bool:
-        """Stop it, by SIGTERM first if there is a grace (seconds); False when there is none."""
+        """Stop it, by SIGTERM first if there is a grace (seconds); False when there is none.
+
+        Works on frozen and stuck ones, which get no grace.
+        """
 
     async def remove(self, sandbox_id: str) -> None:
         """Remove container and volumes; done before, it does nothing."""
+
+    async def rebuild(self, request: SandboxRequest) -> str:
+        """Make the container anew over the sandbox's volumes, stopped; its id, a new one.
+
+        Whatever runs in the old one is killed. Files keep contents, modes, times and extended
+        attributes; tmpfs and output log are lost. To be repeated when the caller died in its
+        midst. SandboxGone when the volumes are gone or hold a half unpacked tree; ImageMissing
+        and NodeFull as for `create`.
+        """
+
+    def pack(self, sandbox_id: str) -> AsyncIterator[bytes]:
+        """The files of a stopped sandbox as a tar, in chunks of about 1 MiB.
+
+        Members are `workspace/…` and `home/…` in a fixed order: folders, regular files (with
+        holes), hard links and symlinks, with modes and times in ns. Devices, FIFOs, sockets,
+        set-id bits and extended attributes are left out. The same tree gives the same bytes.
+        SandboxGone when there are no volumes, SandboxRuns while it runs, TooLarge for folders
+        nested deeper than 256.
+        """
+
+    async def unpack(self, request: SandboxRequest, chunks: AsyncIterable[bytes]) -> str:
+        """Make the sandbox, stopped, out of what `pack` gave; its container's id.
+
+        What this node had of the sandbox is removed first, whole or half made. The container is
+        made only when all files are there, so a death on the way leaves nothing that looks whole.
+        SandboxRuns when it runs here; BadRequest for a tar that `pack` did not make; what
+        `chunks` raises; ImageMissing and NodeFull as for `create`.
+        """
+
+    async def digest(self, sandbox_id: str) -> str:
+        """A hash (hex) over all that `pack` keeps, the same before and after; SandboxGone."""
 
     async def owned(self) -> list[Listed]:
         """Containers and volumes of sandboxes of this installation, and of no other."""

@@ -7,109 +7,12 @@ worker's death is played by dropping its driver and making another.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
 from knify import errors
-from knify.sandbox import base, fakehost, template, tree, turn
-
-
-class FakeChannel:
-    """See `base.Channel`."""
-
-    def __init__(self, host: fakehost.FakeHost, box: fakehost.FakeContainer) -> None:
-        """A line to this container."""
-        self._host = host
-        self._box = box
-        self._turn: fakehost.FakeTurn | None = None
-        self._skip = dict.fromkeys(base.Stream, 0)
-        self._closed = False
-        self.end: base.TurnEnd | None = None
-        self.job_pid: int | None = None
-
-    def follow(self, running: fakehost.FakeTurn, skip: dict[base.Stream, int]) -> None:
-        """Take this turn's output from these positions on."""
-        self._turn, self._skip = running, skip
-        self.end, self.job_pid = None, 100
-
-    async def put_tar(self, dest: str, data: bytes | AsyncIterable[bytes], size: int) -> None:
-        """Keeps the tar; unpacks nothing."""
-        self._check()
-        content = data if isinstance(data, bytes) else b"".join([piece async for piece in data])
-        if len(content) != size:
-            self._closed = True
-            raise errors.BadRequest("the data are not of the size that was announced")
-        self._box.tars.append((dest, content))
-
-    async def put_file(self, path: str, data: bytes, mode: int = 0o600) -> None:
-        """Keeps the bytes."""
-        self._check()
-        self._box.files[path] = data
-
-    async def run(self, turn_: base.Turn) -> bool:
-        """See `base.Channel`."""
-        self._check()
-        argv = turn_.argv
-        if argv is None:
-            argv = self._host.found[self._box.request.image].command
-        turn.script(turn_, argv)
-        if turn.check_execution(turn_.execution) in self._box.started:
-            return False
-        self._box.started.append(turn_.execution)
-        running = fakehost.FakeTurn(turn_.nonce)
-        self._box.turns.append(running)
-        script = self._host.scripts.get(argv, fakehost.Script(exit_code=127))
-        running.task = asyncio.create_task(self._host.play(self._box, running, script))
-        self.follow(running, dict.fromkeys(base.Stream, 0))
-        return True
-
-    async def signal(self, name: str) -> None:
-        """Ends the script with 128 + the signal's number."""
-        self._check()
-        numbers = {"TERM": 15, "INT": 2, "HUP": 1, "KILL": 9}
-        if name not in numbers:
-            raise errors.SandboxError(f"not a signal for jobs: {name}")
-        if self._turn is None:
-            raise errors.SandboxError("no job has started here")
-        if self._turn.task is not None and self._turn.end is None:
-            self._turn.task.cancel()
-            self._turn.end = base.TurnEnd(128 + numbers[name], True)
-            self._turn.tell()
-
-    async def mark(self) -> None:
-        """See `base.Channel`."""
-        self._check()
-
-    async def frames(self) -> AsyncIterator[tuple[base.Stream, bytes]]:
-        """See `base.Channel`."""
-        while self.end is None and self._turn is not None:
-            running, at = self._turn, 0
-            skip = self._skip
-            while self.end is None:
-                news = running.news
-                while at < len(running.output):
-                    stream, data = running.output[at]
-                    rest = data[skip[stream] :]
-                    skip[stream] -= len(data) - len(rest)
-                    at += 1
-                    for start in range(0, len(rest), base.CHUNK):
-                        yield stream, rest[start : start + base.CHUNK]
-                if running.end is not None and at == len(running.output):
-                    self.end = running.end
-                elif self._closed:
-                    raise errors.SandboxError("the line to the sandbox broke")
-                else:
-                    await news.wait()
-
-    async def close(self) -> None:
-        """See `base.Channel`."""
-        self._closed = True
-
-    def _check(self) -> None:
-        if self._closed or not self._box.running:
-            raise errors.SandboxError("the line to the sandbox is closed")
-        if self._box.deaf:
-            raise errors.SandboxError("the sandbox did not answer")
+from knify.sandbox import archive, base, extract, fakechannel, fakehost, template, tree, turn
 
 
 class FakeDriver:
@@ -143,10 +46,12 @@ class FakeDriver:
         """See `base.Driver`."""
         self._call("attach")
         box = self._get(container)
+        if box.stuck:
+            raise errors.SandboxGone
         if box.running:
             raise errors.SandboxRuns
         box.running, box.exit_code, box.turns = True, None, []
-        opened = FakeChannel(self._host, box)
+        opened = fakechannel.FakeChannel(self._host, box)
         await opened.mark()
         return opened
 
@@ -156,14 +61,35 @@ class FakeDriver:
         """See `base.Driver`."""
         self._call("reattach")
         box = self._get(container)
-        opened = FakeChannel(self._host, box)
+        opened = fakechannel.FakeChannel(self._host, box)
         if box.running:
-            await opened.mark()
+            await opened.mark()  # deaf or frozen: an error
         lost = fakehost.FakeTurn(
             nonce, end=None if box.running else base.TurnEnd(box.exit_code, False)
         )
         running = next((one for one in box.turns if one.nonce == nonce), lost)
         opened.follow(running, {base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
+        return opened
+
+    async def freeze(self, container: str) -> None:
+        """See `base.Driver`."""
+        self._call("freeze")
+        box = self._get(container)
+        if not box.running or box.stuck:
+            raise errors.SandboxGone
+        if any(one.end is None for one in box.turns):
+            raise errors.SandboxError("the sandbox still works")
+        box.frozen = True
+
+    async def thaw(self, container: str) -> base.Channel:
+        """See `base.Driver`."""
+        self._call("thaw")
+        box = self._get(container)
+        if not box.running or box.stuck:
+            return await self.attach(container)
+        box.frozen, box.turns = False, []
+        opened = fakechannel.FakeChannel(self._host, box)
+        await opened.mark()
         return opened
 
     async def started(self, container: str, execution: str, nonce: str) -> bool:
@@ -189,6 +115,8 @@ class FakeDriver:
             labels=template.labels(box.installation, box.request),
             image=image.id,
             digest=image.digest,
+            frozen=box.frozen,
+            stuck=box.stuck,
         )
 
     async def stop(self, container: str, grace: float = 0) -> bool:
@@ -202,10 +130,50 @@ class FakeDriver:
     async def remove(self, sandbox_id: str) -> None:
         """See `base.Driver`."""
         self._call("remove")
+        self._drop(sandbox_id)
+        self._host.volumes.pop(sandbox_id, None)
+
+    async def rebuild(self, request: base.SandboxRequest) -> str:
+        """See `base.Driver`."""
+        self._call("rebuild")
+        if request.sandbox_id not in self._host.volumes:
+            raise errors.SandboxGone
+        self._drop(request.sandbox_id)
+        return self._host.make(self._installation, request).id
+
+    async def pack(self, sandbox_id: str) -> AsyncIterator[bytes]:
+        """See `base.Driver`."""
+        self._call("pack")
         box = self._find(sandbox_id)
-        if box is not None:
-            box.halt()
-            del self._host.containers[box.id]
+        if box is not None and box.running:
+            raise errors.SandboxRuns
+        for chunk in archive.pack(self._roots(sandbox_id)):
+            yield chunk
+            await asyncio.sleep(0)
+
+    async def unpack(self, request: base.SandboxRequest, chunks: AsyncIterable[bytes]) -> str:
+        """See `base.Driver`; holds the tar in memory."""
+        self._call("unpack")
+        box = self._find(request.sandbox_id)
+        if box is not None and box.running:
+            raise errors.SandboxRuns
+        if request.image not in self._host.found:
+            raise errors.ImageMissing(f"no image {request.image} on this node")
+        self._drop(request.sandbox_id)
+        self._host.volumes.pop(request.sandbox_id, None)
+        content = b"".join([chunk async for chunk in chunks])
+        roots = self._host.make_volumes(request.sandbox_id)
+        try:
+            extract.unpack(io.BytesIO(content), roots)
+            return self._host.make(self._installation, request).id
+        except BaseException:
+            del self._host.volumes[request.sandbox_id]
+            raise
+
+    async def digest(self, sandbox_id: str) -> str:
+        """See `base.Driver`."""
+        self._call("digest")
+        return archive.digest(self._roots(sandbox_id))
 
     async def owned(self) -> list[base.Listed]:
         """See `base.Driver`."""
@@ -237,15 +205,23 @@ class FakeDriver:
     async def workspace_root(self, sandbox_id: str) -> Path:
         """See `base.Driver`."""
         self._call("workspace_root")
-        box = self._find(sandbox_id)
-        if box is None:
-            raise errors.SandboxGone
-        return box.root
+        return self._roots(sandbox_id)["workspace"]
 
     def _call(self, verb: str) -> None:
         self._host.calls.append(verb)
         if self._host.down:
             raise errors.SandboxTimeout
+
+    def _roots(self, sandbox_id: str) -> dict[str, Path]:
+        if sandbox_id not in self._host.volumes:
+            raise errors.SandboxGone
+        return self._host.volumes[sandbox_id]
+
+    def _drop(self, sandbox_id: str) -> None:
+        box = self._find(sandbox_id)
+        if box is not None:
+            box.halt()
+            del self._host.containers[box.id]
 
     def _get(self, container: str) -> fakehost.FakeContainer:
         if container not in self._host.containers:

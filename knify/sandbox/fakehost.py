@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from knify import errors
 from knify.sandbox import base
 
 Step = tuple[float, base.Stream, bytes]  # seconds to wait, then bytes on a stream
@@ -46,8 +47,11 @@ class FakeContainer:
     id: str
     installation: str
     request: base.SandboxRequest
-    root: Path  # stands for the two volumes
+    root: Path  # the volume of /workspace
+    home: Path
     running: bool = False
+    frozen: bool = False
+    stuck: bool = False  # as if its conmon had been killed: only `rebuild` helps
     exit_code: int | None = None
     oom_kills: int = 0
     deaf: bool = False  # the supervisor answers nothing
@@ -58,7 +62,7 @@ class FakeContainer:
 
     def halt(self, code: int = 137) -> None:
         """End as a killed container does."""
-        self.running, self.exit_code = False, code
+        self.running, self.frozen, self.exit_code = False, False, code
         for one in self.turns:
             if one.end is None:
                 one.end = base.TurnEnd(code, False)
@@ -73,6 +77,8 @@ class FakeHost:
     def __init__(self) -> None:
         """Has the image `fake`, whose command is `default`."""
         self.containers: dict[str, FakeContainer] = {}
+        self.volumes: dict[str, dict[str, Path]] = {}  # of a sandbox, by name; outlive containers
+        self.room: int | None = None  # containers that the node has locks for; None: any number
         self.scripts: dict[tuple[str, ...], Script] = {("true",): Script()}
         self.found: dict[str, base.ImageInfo] = {}
         self.add_image(base.ImageInfo("fake", "f" * 64, "sha256:" + "f" * 64, cmd=("default",)))
@@ -91,12 +97,28 @@ class FakeHost:
 
     def make(self, installation: str, request: base.SandboxRequest) -> FakeContainer:
         """A new container, not started."""
+        if self.room is not None and len(self.containers) >= self.room:
+            raise errors.NodeFull
         number = next(self._numbers)
-        root = Path(self._folder.name) / f"{number}"
-        root.mkdir()
-        made = FakeContainer(f"{number:064x}", installation, request, root)
+        roots = self.volumes.get(request.sandbox_id) or self.make_volumes(request.sandbox_id)
+        made = FakeContainer(
+            f"{number:064x}", installation, request, roots["workspace"], roots["home"]
+        )
         self.containers[made.id] = made
         return made
+
+    def make_volumes(self, sandbox_id: str) -> dict[str, Path]:
+        """The sandbox's two volumes, empty."""
+        folder = Path(self._folder.name) / f"{next(self._numbers)}"
+        roots = {what: folder / what for what in ("workspace", "home")}
+        for root in roots.values():
+            root.mkdir(parents=True)
+        self.volumes[sandbox_id] = roots
+        return roots
+
+    def vanish(self, container: str) -> None:
+        """Lose a container, as a reset engine does; its volumes stay."""
+        self.containers.pop(container).halt()
 
     async def play(self, box: FakeContainer, running: FakeTurn, script: Script) -> None:
         """Run a script to its end."""

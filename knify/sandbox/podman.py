@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,31 @@ class PodmanDriver:
             resumed = channel.PodmanChannel(None, nonce, self._backing(seen), resuming=True)
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
         return resumed
+
+    async def freeze(self, container: str) -> None:
+        """See `base.Driver`."""
+        raise NotImplementedError
+
+    async def thaw(self, container: str) -> base.Channel:
+        """See `base.Driver`."""
+        raise NotImplementedError
+
+    async def rebuild(self, request: base.SandboxRequest) -> str:
+        """See `base.Driver`."""
+        raise NotImplementedError
+
+    async def pack(self, sandbox_id: str) -> AsyncIterator[bytes]:
+        """See `base.Driver`."""
+        for chunk in list[bytes]():
+            yield chunk
+
+    async def unpack(self, request: base.SandboxRequest, chunks: AsyncIterable[bytes]) -> str:
+        """See `base.Driver`."""
+        raise NotImplementedError
+
+    async def digest(self, sandbox_id: str) -> str:
+        """See `base.Driver`."""
+        raise NotImplementedError
 
     async def started(self, container: str, execution: str, nonce: str) -> bool:
         """See `base.Driver`. Read on the host, where no link of the agent's is followed.
