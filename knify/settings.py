@@ -90,7 +90,6 @@ def load(environ: dict[str, str] | None = None) -> Settings:
 def _read(env: Env) -> Settings:
     home = Path(env.str("HOME", "~/.knify")).expanduser().absolute()
     cores = os.cpu_count() or 1
-    slots = env.int("SLOTS", 2 * cores, validate=Range(1, 10_000))
     return Settings(
         home=home,
         host=env.str("HOST", "127.0.0.1"),
@@ -100,14 +99,14 @@ def _read(env: Env) -> Settings:
         s3_endpoint_url=env.str("S3_ENDPOINT_URL", "") or None,
         podman_url=env.str("PODMAN_URL", "") or None,
         node=env.str("NODE", "") or _node_name(),
-        slots=slots,
+        slots=env.int("SLOTS", 2 * cores, validate=Range(1, 10_000)),
         lease_seconds=env.float("LEASE_SECONDS", 15.0, validate=Range(1, 3_600)),
         sweep_seconds=env.float("SWEEP_SECONDS", 5.0, validate=Range(0.2, 3_600)),
         sandbox_days=env.float("SANDBOX_DAYS", 30.0, validate=Range(0.0001, 3_650)),
         archive_hours=env.float("ARCHIVE_HOURS", 24.0, validate=Range(0, 87_600)),
         paused=env.int("PAUSED", 400, validate=Range(0, 100_000)),
         hot_seconds=env.float("HOT_SECONDS", 0.0, validate=Range(0, 86_400)),
-        hot=env.int("HOT", slots, validate=Range(0, 10_000)),
+        hot=env.int("HOT", 2 * cores, validate=Range(0, 10_000)),
         default_tier=env.str(
             "DEFAULT_TIER", "enterprise", validate=OneOf(["free", "pro", "enterprise"])
         ),

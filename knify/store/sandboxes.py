@@ -84,6 +84,10 @@ class Sandboxes:
         found = self._client.zrange(keys.paused(node), 0, most - 1, withscores=True)
         return [(sandbox_id, int(since)) for sandbox_id, since in found]
 
+    def paused_count(self, node: str) -> int:
+        """How many there are."""
+        return int(self._client.zcard(keys.paused(node)))
+
     def hot(self, node: str) -> list[tuple[str, int]]:
         """Those whose container is frozen, and until when (ms); those that end first, first."""
         found = self._client.zrange(keys.hot(node), 0, -1, withscores=True)
@@ -109,7 +113,9 @@ class Sandboxes:
 
         The sandbox stays usable. After `limit_ms` the archive is refused and its object deleted.
         """
-        verdict, *rest = self._scripts.call("archive_begin", sandbox_id, node, owner, limit_ms, dead)
+        verdict, *rest = self._scripts.call(
+            "archive_begin", sandbox_id, node, owner, limit_ms, dead
+        )
         return verdict, rest[0] if rest else ""
 
     def commit_archive(
