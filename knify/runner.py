@@ -6,6 +6,7 @@ Whoever holds the lease takes steps (`steps.py`). While the command runs, the wa
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 from collections.abc import Callable
@@ -81,7 +82,8 @@ class Runner:
 
         `farewell`: the adapter's last events.
         """
-        turn.followed = False
+        # A copy: the thread that handed it over may still be about to look whether it is followed.
+        turn = dataclasses.replace(turn, followed=False)
         self._go_on(turn, lambda turn: self._steps.begin_completing(turn, outcome, farewell))
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:

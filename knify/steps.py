@@ -93,24 +93,30 @@ class Steps:
         ).execution
 
     def _create(self, turn: Turn, sandbox: model.Sandbox) -> None:
-        """A new one, or one out of its archive; whoever died at it left nothing that counts."""
+        """A new one, or one out of its archive."""
         if sandbox.archive:
             self._restore(turn, sandbox, sandbox.archive)
+            self._hands.open(turn, sandbox)
+            return
         self._hands.open(turn, sandbox)
         made = {"container": turn.container}
-        if sandbox.archive:
-            size = units.show_size(sandbox.archive_size or 0)
-            detail = f"Sandbox restored from {sandbox.archive}, {size}"
-            turn.x = self._store.note(turn.x, "sandbox_restored", detail, sandbox=made)
-            return
         detail = "Sandbox provisioned"
         turn.x = self._store.note(turn.x, "sandbox_created", detail, sandbox=made)
         self._mount(turn, sandbox)
 
     def _restore(self, turn: Turn, sandbox: model.Sandbox, archive: str) -> None:
+        """Once the container is on record, all files are in; whoever died before left nothing."""
+        if sandbox.container:
+            return
         with self._core.sealed.open(archive) as reader:
-            unpack = self._hands.driver.unpack(request(sandbox), _chunks(reader))
+            unpack = self._driver.unpack(request(sandbox), _chunks(reader))
             turn.container = self._hands.guarded(turn, unpack, _MOUNT_SECONDS)
+        turn.x = self._store.note(
+            turn.x,
+            "sandbox_restored",
+            f"Sandbox restored from {archive}, {units.show_size(sandbox.archive_size or 0)}",
+            sandbox={"container": turn.container},
+        )
 
     def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
         if sandbox.workspace_id is None:

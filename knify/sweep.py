@@ -32,8 +32,8 @@ def sweep(core: Core) -> int:
 
 def _delete_objects(core: Core) -> None:
     """Archives that were replaced, given up, or belonged to deleted sandboxes."""
-    seconds, _ = core.store.client.time()
-    for key in core.store.sandboxes.old_objects(seconds * 1000):
+    seconds, micros = core.store.client.time()
+    for key in core.store.sandboxes.old_objects(seconds * 1000 + micros // 1000):
         try:
             core.objects.delete(key)
         except errors.ObjectStoreError as failed:

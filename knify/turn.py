@@ -92,9 +92,9 @@ class Hands:
 
     def open(self, turn: Turn, sandbox: model.Sandbox) -> sandbox_base.Channel:
         """Make or resume the container, nothing running in it, and attach."""
+        turn.container = turn.container or sandbox.container or ""
         if turn.container == "" and sandbox.state is SandboxState.CREATING:
             turn.container = self.guarded(turn, self.driver.create(request(sandbox)))
-        turn.container = turn.container or sandbox.container or ""
         try:
             turn.channel = self._start(turn)
         except errors.SandboxGone:
