@@ -20,6 +20,7 @@ import h11
 from knify import errors
 
 _PREFIX = "/v4.0.0/libpod"
+_FULL = ("exceeded num_locks", "could not find enough available IDs")
 _LARGEST = 64 * 1024**2  # bytes of an answer
 
 
@@ -164,6 +165,8 @@ def _failure(status: int, raw: bytes) -> errors.SandboxError:
     except (ValueError, KeyError, TypeError):
         text = raw[:500].decode("utf-8", "replace")
     kind = errors.SandboxGone if status == 404 else errors.SandboxError
+    if any(words in text for words in _FULL):
+        kind = errors.NodeFull
     return kind(f"Podman: {text}", detail={"status": status})
 
 

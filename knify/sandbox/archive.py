@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def _below(handle: int, prefix: str, depth: int, links: dict[_LINKS, str]) -> It
             yield Node(path, name, handle, seen, None if twin == path else twin)
 
 
-def pack(roots: Mapping[str, Path]) -> Iterator[bytes]:
+def pack(roots: Mapping[str, Path]) -> Generator[bytes, None, None]:
     """A tar of the trees, each below its name, in chunks of at most 1 MiB and a header."""
     held = bytearray()
     for node in nodes(roots):

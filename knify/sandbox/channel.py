@@ -19,6 +19,7 @@ _PATH = re.compile(r"/[A-Za-z0-9_.@+-]+(/[A-Za-z0-9_.@+-]+)*")
 _SIGNALS = frozenset({"TERM", "INT", "HUP", "KILL"})
 _BATCH = 256  # pieces of the log read in one go
 _DYING = 0.5  # seconds that a sandbox may outlive its line
+_AWAKE = 2.0  # seconds between two looks at the supervisor
 _GRACE = 2.0  # seconds for the second exit marker
 _SLOWEST = 1024**2  # bytes a second that an upload makes at least
 
@@ -47,6 +48,7 @@ class PodmanChannel:
         self._mark: str | None = None
         self._cut: logfile.Cut | None = None
         self._line: line.Line | None = None
+        self._waker: asyncio.Task[None] | None = None
         if wire is not None:
             self._line = line.Line(wire, token, self._sink, self._hold)
             self._line.open(lambda: self._finish(self._queue))
@@ -108,15 +110,32 @@ class PodmanChannel:
         """See `base.Channel`."""
         await self._ask("mark")
 
-    async def hello(self, pid: Callable[[], Awaitable[int]]) -> None:
+    async def hello(self, pid: Callable[[], Awaitable[int]], container: str) -> None:
         """Greet a supervisor that has just started, then open the pipe for orders."""
         await self.mark()
-        out = await api.to_pipe(hostfs.orders(await pid()))
+        init = await pid()
+        self.keep_awake(init, container)
+        out = await api.to_pipe(hostfs.orders(init))
         if self._line is not None:
             self._line.write_to(out)
 
+    def keep_awake(self, pid: int, container: str) -> None:
+        """See to it that the job cannot stop its supervisor for long; `pid` is of the init.
+
+        Job and supervisor have one uid, so a SIGSTOP would hide the job's end from us.
+        """
+
+        async def look() -> None:
+            while True:
+                await asyncio.sleep(_AWAKE)
+                hostfs.wake(pid, container)
+
+        self._waker = asyncio.create_task(look(), name="sandbox-waker")
+
     async def close(self) -> None:
         """See `base.Channel`."""
+        if self._waker is not None:
+            self._waker.cancel()
         if self._line is not None:
             await self._line.close()
 
@@ -209,7 +228,8 @@ class PodmanChannel:
             waited = time.monotonic() - began
             if status.running and waited > _DYING:
                 raise errors.SandboxError("the line to the sandbox broke")
-            if not status.running and (status.exit_code is not None or waited > line.PATIENCE):
+            known = status.exit_code is not None or status.stuck
+            if not status.running and (known or waited > line.PATIENCE):
                 return status.exit_code
             await asyncio.sleep(0.03)
         raise errors.SandboxGone

@@ -14,6 +14,11 @@ from knify import errors
 _DEATH = 5.0  # seconds that a killed container may take
 _INIT_ROOT = Path("/proc/1/root")  # the host's files when we run in a container with `pid: host`
 
+_CGROUPS = (Path("/sys/fs/cgroup"), _INIT_ROOT / "sys/fs/cgroup")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEPEST = 512
+_OWN = 3  # processes of ours in a sandbox: init, supervisor, its reader of orders
+
 
 def visible(path: str) -> Path:
     """A path that Podman named, as this process can reach it."""
@@ -30,18 +35,17 @@ def alive(pid: int, container: str) -> bool:
     """Whether `pid` is a live process of this container: Podman may say so after conmon died."""
     try:
         groups = Path(f"/proc/{pid}/cgroup").read_text()
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
+    except OSError:
         return False
-    return container in groups and state not in "ZX"
+    return container in groups and _state(pid) not in ("", "Z", "X")
 
 
-def parent(pid: int) -> int | None:
-    """The process that hears of this one's end."""
+def is_conmon(pid: int, container: str) -> bool:
+    """Whether `pid` is a live process that was told to watch this container."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return None
+        return container.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()  # empty: a zombie
+    except OSError:
+        return False
 
 
 def kill(pid: int, container: str) -> bool:
@@ -55,6 +59,7 @@ def kill(pid: int, container: str) -> bool:
     try:
         if alive(pid, container):  # the handle might be of a process that reused the pid
             signal.pidfd_send_signal(handle, signal.SIGKILL)
+            _unfreeze(pid)
             return bool(select.select([handle], [], [], _DEATH)[0])
         return True
     except ProcessLookupError:
@@ -63,6 +68,63 @@ def kill(pid: int, container: str) -> bool:
         return False
     finally:
         os.close(handle)
+
+
+def _unfreeze(pid: int) -> None:
+    """A frozen process of cgroup v1 dies only when it is thawed; in v2 it dies at once."""
+    try:
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            for root in _CGROUPS if controllers == "freezer" else ():
+                file = root / f"freezer{path}" / "freezer.state"
+                if file.exists():
+                    file.write_text("THAWED")
+                    return
+    except OSError:  # dead, or not ours to write
+        pass
+
+
+def children(pid: int) -> list[int]:
+    """Live children of all threads of a process, the eldest first."""
+    found: list[int] = []
+    for file in sorted(Path(f"/proc/{pid}/task").glob("*/children")):
+        try:
+            found += [int(word) for word in file.read_text().split()]
+        except OSError:  # ended meanwhile
+            continue
+    return [child for child in found if _state(child) not in ("", "Z", "X")]
+
+
+def crowded(pid: int) -> bool:
+    """Whether more runs below a container's init than the supervisor and its reader of orders.
+
+    Without an init of its own the supervisor is the init.
+    """
+    waiting, count = [pid], 0
+    while waiting and count <= _OWN:
+        waiting += children(waiting.pop())
+        count += 1
+    return count > _OWN
+
+
+def wake(pid: int, container: str) -> None:
+    """SIGCONT for a supervisor that its job has stopped; `pid` is of the container's init."""
+    eldest = [pid]
+    for _ in range(_OWN - 1):  # the supervisor, and the reader of orders: its eldest child
+        eldest += children(eldest[-1])[:1]
+    for one in eldest:
+        if _state(one) == "T" and alive(one, container):
+            try:
+                os.kill(one, signal.SIGCONT)
+            except OSError:  # ended, or not ours to wake
+                continue
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
 
 
 def orders(pid: int) -> int:
@@ -100,7 +162,7 @@ def oom_kills(pid: int) -> int | None:
 
 
 def _counter(below: str) -> int | None:
-    for root in (Path("/sys/fs/cgroup"), _INIT_ROOT / "sys/fs/cgroup"):
+    for root in _CGROUPS:
         try:
             found = re.search(r"^oom_kill (\d+)$", (root / below).read_text(), re.M)
         except OSError:
@@ -127,6 +189,35 @@ def own(folder: Path, uid: int, gid: int, mode: int) -> None:
         os.fchmod(handle, mode)
     finally:
         os.close(handle)
+
+
+def give(folder: Path, uid: int, gid: int) -> None:
+    """Give a tree to these ids, the folder itself last; links are given and never followed.
+
+    Modes and times stay. SandboxError for folders nested deeper than anyone needs.
+    """
+    handle = os.open(folder, _FOLDER)
+    try:
+        _give(handle, uid, gid, _DEEPEST)
+        os.fchown(handle, uid, gid)
+    finally:
+        os.close(handle)
+
+
+def _give(handle: int, uid: int, gid: int, depth: int) -> None:
+    if depth == 0:
+        raise errors.SandboxError(f"folders are nested deeper than {_DEEPEST}")
+    with os.scandir(handle) as rows:
+        for row in rows:
+            seen = row.stat(follow_symlinks=False)
+            if stat.S_ISDIR(seen.st_mode):
+                below = os.open(row.name, _FOLDER, dir_fd=handle)
+                try:
+                    _give(below, uid, gid, depth - 1)
+                finally:
+                    os.close(below)
+            if (seen.st_uid, seen.st_gid) != (uid, gid):
+                os.chown(row.name, uid, gid, dir_fd=handle, follow_symlinks=False)
 
 
 def mountpoints(upper: Path, paths: list[str], root: tuple[int, int]) -> None:

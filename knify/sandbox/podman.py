@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import os
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from knify import errors, ids
 from knify.host import facts
 from knify.sandbox import (
     api,
+    archive,
     base,
     channel,
+    containers,
     hostfs,
     imagestore,
     inventory,
@@ -30,8 +32,6 @@ from knify.sandbox import (
 )
 
 _QUICK = 10.0  # seconds for calls that Podman answers from memory
-_SLOW = 60.0  # seconds for those that create, start, stop or remove
-_CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
 
 
 class PodmanDriver:
@@ -46,6 +46,7 @@ class PodmanDriver:
     ) -> None:
         """`url` is Podman's socket as `unix:///path`."""
         self._api = api.Api(url, _QUICK)
+        self._containers = containers.Containers(self._api, installation)
         self._images = imagestore.ImageStore(self._api)
         self._url = url
         self._installation = installation
@@ -70,53 +71,45 @@ class PodmanDriver:
 
     async def create(self, request: base.SandboxRequest) -> str:
         """See `base.Driver`; ImageMissing when this node has no such image."""
+        marks = template.labels(self._installation, request)
+        template.container_name(request.sandbox_id)
+        roots = await volumes.make_all(self._api, self._installation, request.sandbox_id, marks)
+        found = await self._containers.ours(request.sandbox_id)
+        try:
+            if found is None:
+                await asyncio.to_thread(volumes.check, roots)
+                found = await self._make(request)
+        except (errors.BadRequest, errors.NodeFull):
+            if volumes.untouched(roots):
+                await self.remove(request.sandbox_id)
+            raise
+        await asyncio.to_thread(volumes.furnish, found)
+        return str(found["Id"])
+
+    async def _make(self, request: base.SandboxRequest) -> dict[str, Any]:
+        """A container over the sandbox's volumes, not yet furnished."""
         if self._shell is None:
             await self.prepare()
         assert self._shell is not None
         marks = template.labels(self._installation, request)
         body = template.container(request, self._facts, marks, *self._shell)
-        await asyncio.gather(
-            *(
-                volumes.make(
-                    self._api,
-                    self._installation,
-                    template.volume_name(request.sandbox_id, what),
-                    marks,
-                )
-                for what in ("workspace", "home")
-            )
-        )
-        try:
-            made = await self._api.call("POST", "/containers/create", body=body, timeout=_SLOW)
-            seen = await self._look(made["Id"])
-        except errors.SandboxTimeout:
-            raise
-        except errors.SandboxError as failed:
-            if "image not known" in failed.message:
-                await self.remove(request.sandbox_id)
-                raise errors.ImageMissing(f"no image {request.image} on this node") from failed
-            found = await self._ours(request.sandbox_id)  # its name may be taken: made before
-            if found is None:
-                raise
-            seen = found
-        volumes.furnish(seen)
-        return str(seen["Id"])
+        return await self._containers.make(request, body)
 
     async def attach(self, container: str) -> base.Channel:
         """See `base.Driver`; SandboxRuns when it runs already."""
-        seen = await self._settled(container)
+        seen = await self._containers.settled(container)
         if views.runs(seen):
             raise errors.SandboxRuns
-        backing = self._backing(seen)
-        if backing.log.is_file():
-            await asyncio.to_thread(os.truncate, backing.log, 0)
+        backing = await self._without_log(seen)
         # Not the other way round: between an attach, which initialises, and the start, the
         # belated clean-up of the last stop would tear the container's mounts down.
-        await self._api.call("POST", f"/containers/{api.part(container)}/start", timeout=_SLOW)
+        await self._api.call(
+            "POST", f"/containers/{api.part(container)}/start", timeout=containers.SLOW
+        )
         wire = await self._hijack(container)
         opened = channel.PodmanChannel(wire, ids.nonce(), backing)
         try:
-            await opened.hello(functools.partial(self._pid, container))
+            await opened.hello(functools.partial(self._containers.pid, container), seen["Id"])
         except BaseException:
             await opened.close()
             raise
@@ -126,14 +119,14 @@ class PodmanDriver:
         self, container: str, nonce: str, skip_out: int = 0, skip_err: int = 0
     ) -> base.Channel:
         """See `base.Driver`; SandboxError when the supervisor does not answer."""
-        seen = await self._look(container)
+        seen = await self._containers.look(container)
         wire = await self._rejoin(seen) if views.runs(seen) else None
         resumed = channel.PodmanChannel(wire, nonce, self._backing(seen), resuming=True)
         try:
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
         except BaseException:
             await resumed.close()
-            if views.runs(await self._look(container)):
+            if views.runs(await self._containers.look(container)):
                 raise
             resumed = channel.PodmanChannel(None, nonce, self._backing(seen), resuming=True)
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
@@ -141,35 +134,31 @@ class PodmanDriver:
 
     async def freeze(self, container: str) -> None:
         """See `base.Driver`."""
-        raise NotImplementedError
+        await self._containers.freeze(container)
 
     async def thaw(self, container: str) -> base.Channel:
         """See `base.Driver`."""
-        raise NotImplementedError
-
-    async def rebuild(self, request: base.SandboxRequest) -> str:
-        """See `base.Driver`."""
-        raise NotImplementedError
-
-    async def pack(self, sandbox_id: str) -> AsyncIterator[bytes]:
-        """See `base.Driver`."""
-        for chunk in list[bytes]():
-            yield chunk
-
-    async def unpack(self, request: base.SandboxRequest, chunks: AsyncIterable[bytes]) -> str:
-        """See `base.Driver`."""
-        raise NotImplementedError
-
-    async def digest(self, sandbox_id: str) -> str:
-        """See `base.Driver`."""
-        raise NotImplementedError
+        seen = await self._containers.settled(container)
+        if not views.runs(seen):
+            return await self.attach(container)
+        backing = await self._without_log(seen)  # conmon appends, so it goes on at the new end
+        if views.frozen(seen):
+            await self._containers.thaw(seen)
+        opened = channel.PodmanChannel(await self._rejoin(seen), ids.nonce(), backing)
+        opened.keep_awake(seen["State"]["Pid"], seen["Id"])
+        try:
+            await opened.mark()
+        except BaseException:
+            await opened.close()
+            raise
+        return opened
 
     async def started(self, container: str, execution: str, nonce: str) -> bool:
         """See `base.Driver`. Read on the host, where no link of the agent's is followed.
 
         The agent can delete the marker in its home, but not its start from conmon's log.
         """
-        seen = await self._look(container)
+        seen = await self._containers.look(container)
         home = hostfs.visible(views.mountpoint(seen, base.HOME))
         marker = f".knify/started/{turn.check_execution(execution)}"
         if await asyncio.to_thread(tree.exists, home, marker):
@@ -179,30 +168,75 @@ class PodmanDriver:
     async def inspect(self, container: str) -> base.ContainerStatus | None:
         """See `base.Driver`."""
         try:
-            return views.status(await self._look(container))
+            seen = await self._containers.look(container)
+            return views.status(seen, await self._containers.stuck(seen))
         except errors.SandboxGone:
             return None
 
     async def stop(self, container: str, grace: float = 0) -> bool:
         """See `base.Driver`."""
         try:
-            if not grace and await self._killed(await self._look(container)):
-                return True
-            query = {"timeout": int(grace), "ignore": "true"}
-            path = f"/containers/{api.part(container)}/stop"
-            await self._api.call("POST", path, query=query, timeout=_SLOW + grace)
+            await self._containers.stop(container, grace)
         except errors.SandboxGone:
             return False
         return True
 
     async def remove(self, sandbox_id: str) -> None:
         """See `base.Driver`."""
-        found = await self._ours(sandbox_id)
+        found = await self._containers.ours(sandbox_id)
         if found is not None:
-            await self._delete(f"/containers/{found['Id']}", {"force": "true", "timeout": 0})
-        for what in ("workspace", "home"):
+            await self._containers.remove(found)
+        for what in volumes.NAMES:
             name = template.volume_name(sandbox_id, what)
             await asyncio.to_thread(inventory.remove_volume, self._url, self._installation, name)
+
+    async def rebuild(self, request: base.SandboxRequest) -> str:
+        """See `base.Driver`."""
+        await self._roots(request.sandbox_id)
+        found = await self._containers.ours(request.sandbox_id)
+        if found is not None:
+            await self._containers.remove(found)
+        return await self._furnished(request)
+
+    async def pack(self, sandbox_id: str) -> AsyncIterator[bytes]:
+        """See `base.Driver`."""
+        found = await self._containers.ours(sandbox_id)
+        if found is not None and views.runs(found):
+            raise errors.SandboxRuns
+        async with contextlib.aclosing(volumes.pack(await self._roots(sandbox_id))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def unpack(self, request: base.SandboxRequest, chunks: AsyncIterable[bytes]) -> str:
+        """See `base.Driver`.
+
+        Volumes that are being filled belong to root, so that neither `create` nor `rebuild` takes
+        them for a sandbox's; they are given to the agent last, behind the container's making.
+        """
+        found = await self._containers.ours(request.sandbox_id)
+        if found is not None and views.runs(found):
+            raise errors.SandboxRuns
+        if await self.image(request.image) is None:
+            raise errors.ImageMissing(f"no image {request.image} on this node")
+        await self.remove(request.sandbox_id)
+        marks = template.labels(self._installation, request)
+        try:
+            roots = await volumes.make_all(self._api, self._installation, request.sandbox_id, marks)
+            await volumes.fill(roots, chunks)
+            return await self._furnished(request)
+        except Exception:
+            with contextlib.suppress(errors.SandboxError):
+                await self.remove(request.sandbox_id)
+            raise
+
+    async def _furnished(self, request: base.SandboxRequest) -> str:
+        made = await self._make(request)
+        await asyncio.to_thread(volumes.furnish, made)
+        return str(made["Id"])
+
+    async def digest(self, sandbox_id: str) -> str:
+        """See `base.Driver`."""
+        return await asyncio.to_thread(archive.digest, await self._roots(sandbox_id))
 
     async def owned(self) -> list[base.Listed]:
         """See `base.Driver`."""
@@ -219,67 +253,23 @@ class PodmanDriver:
     async def usage(self, sandbox_id: str, most: int) -> int:
         """See `base.Driver`."""
         total = 0
-        for what in ("workspace", "home"):
-            root = await self._root(sandbox_id, what)
+        for root in (await self._roots(sandbox_id)).values():
             total += await asyncio.to_thread(tree.usage, root, most - total)
         return total
 
     async def workspace_root(self, sandbox_id: str) -> Path:
         """See `base.Driver`."""
-        return await self._root(sandbox_id, "workspace")
+        return (await self._roots(sandbox_id))["workspace"]
 
     # -- parts ------------------------------------------------------------------------------
 
-    async def _root(self, sandbox_id: str, what: str) -> Path:
-        name = template.volume_name(sandbox_id, what)
-        seen = await self._api.call("GET", f"/volumes/{name}/json")
-        return hostfs.visible(seen["Mountpoint"])
-
-    async def _look(self, container: str) -> dict[str, Any]:
-        seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")
-        return dict(seen)
-
-    async def _settled(self, container: str) -> dict[str, Any]:
-        """The same, once Podman has heard from conmon that a killed container has ended."""
-        deadline = time.monotonic() + _CLEANUP
-        while views.unnoticed(seen := await self._look(container)):
-            if time.monotonic() > deadline:
-                # Its conmon is dead, so Podman will never learn of the end, nor start it again.
-                raise errors.SandboxGone("Podman lost track of the container")
-            await asyncio.sleep(0.01)
-        return seen
-
-    async def _killed(self, seen: dict[str, Any]) -> bool:
-        """End all of its processes at once; False when that is left to Podman.
-
-        Podman's own stop kills too, but looks for the end every 100 ms only. With the init all
-        processes of its namespace die; conmon sees to Podman's record and clean-up behind us.
-        """
-        if not (views.runs(seen) and views.watched(seen)):
-            return False
-        return await asyncio.to_thread(hostfs.kill, seen["State"]["Pid"], seen["Id"])
-
-    async def _pid(self, container: str) -> int:
-        return int((await self._look(container))["State"]["Pid"])
-
-    async def _ours(self, sandbox_id: str) -> dict[str, Any] | None:
-        """The sandbox's container; SandboxError when one of that name is not ours."""
-        try:
-            seen = await self._look(template.container_name(sandbox_id))
-        except errors.SandboxGone:
-            return None
-        marks = seen["Config"].get("Labels") or {}
-        if (marks.get(inventory.MARK), marks.get("knify.sandbox")) != (
-            self._installation,
-            sandbox_id,
-        ):
-            raise errors.SandboxError("a foreign container has this sandbox's name")
-        return seen
+    async def _roots(self, sandbox_id: str) -> volumes.Roots:
+        return await volumes.find(self._api, self._installation, sandbox_id)
 
     async def _hijack(self, container: str) -> api.Hijacked:
         query = {"stream": "true", "stdin": "true", "stdout": "true", "stderr": "true"}
         path = f"/containers/{api.part(container)}/attach"
-        return await self._api.hijack(path, query | {"logs": "false"}, _SLOW)
+        return await self._api.hijack(path, query | {"logs": "false"}, containers.SLOW)
 
     async def _rejoin(self, seen: dict[str, Any]) -> api.Hijacked:
         commands = await api.to_pipe(hostfs.orders(seen["State"]["Pid"]))
@@ -290,21 +280,6 @@ class PodmanDriver:
             commands.close()
             raise
 
-    async def _delete(self, path: str, query: dict[str, Any]) -> None:
-        """Delete what may be gone already; Podman's own clean-up may hold it for a moment."""
-        deadline = time.monotonic() + _CLEANUP
-        while True:
-            try:
-                await self._api.call("DELETE", path, query=query, timeout=_SLOW)
-            except errors.SandboxGone:
-                return
-            except errors.SandboxTimeout:
-                raise
-            except errors.SandboxError:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.05)
-
     def _backing(self, seen: dict[str, Any]) -> channel.Backing:
         log = seen["HostConfig"]["LogConfig"]["Path"]
         folder = hostfs.visible(str(Path(log).parent))
@@ -312,6 +287,13 @@ class PodmanDriver:
         status = functools.partial(self.inspect, seen["Id"])
         command = functools.partial(self._command, seen["Image"])
         return channel.Backing(folder / Path(log).name, status, command)
+
+    async def _without_log(self, seen: dict[str, Any]) -> channel.Backing:
+        """The same, and the earlier turns' output is dropped."""
+        backing = self._backing(seen)
+        if backing.log.is_file():
+            await asyncio.to_thread(os.truncate, backing.log, 0)
+        return backing
 
     async def _command(self, image: str) -> tuple[str, ...]:
         info = await self.image(image)

@@ -15,17 +15,22 @@ def runs(seen: dict[str, Any]) -> bool:
     return pid > 0 and hostfs.alive(pid, seen["Id"])
 
 
-def unnoticed(seen: dict[str, Any]) -> bool:
-    """Whether Podman still says that it runs, though its init is dead."""
-    return seen["State"]["Status"] in ("running", "stopping") and not runs(seen)
+def said_to_run(seen: dict[str, Any]) -> bool:
+    """Whether Podman says that it runs, which it may do long after its end."""
+    return seen["State"]["Status"] in ("running", "stopping", "paused")
+
+
+def frozen(seen: dict[str, Any]) -> bool:
+    """Whether Podman has frozen it."""
+    return bool(seen["State"]["Status"] == "paused")
 
 
 def watched(seen: dict[str, Any]) -> bool:
     """Whether the container's own conmon lives, which tells Podman of the end."""
-    return hostfs.parent(seen["State"]["Pid"]) == (seen["State"].get("ConmonPid") or -1)
+    return hostfs.is_conmon(seen["State"].get("ConmonPid") or -1, seen["Id"])
 
 
-def status(seen: dict[str, Any]) -> base.ContainerStatus:
+def status(seen: dict[str, Any], stuck: bool = False) -> base.ContainerStatus:
     """A container's inspect answer as a value."""
     state, marks = seen["State"], seen["Config"].get("Labels") or {}
     running = runs(seen)
@@ -40,6 +45,8 @@ def status(seen: dict[str, Any]) -> base.ContainerStatus:
         labels=dict(marks),
         image=seen["Image"],
         digest=seen.get("ImageDigest") or "",
+        frozen=running and frozen(seen),
+        stuck=stuck,
     )
 
 
