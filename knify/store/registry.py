@@ -64,6 +64,10 @@ class Registry:
         beats = self._client.mget([f"{keys.node(name)}:beat" for name in names]) if names else []
         return {name: json.loads(b) for name, b in zip(names, beats, strict=True) if b}
 
+    def node_names(self) -> list[str]:
+        """All that were heard of within a day, living or not."""
+        return list(self._client.zrange(keys.NODES, 0, -1))
+
     def drain(self, node: str, on: bool) -> list[str]:
         """Let no new sandbox come to the node, or again; executions worth a hint. Kept for ever."""
         return list(self._scripts.call("drain", node, "1" if on else ""))
