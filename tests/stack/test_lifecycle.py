@@ -111,25 +111,19 @@ def test_a_sandbox_whose_conmon_was_killed_goes_on_with_its_files(client: Client
 def test_a_sandbox_moves_to_another_node_when_its_own_drains(
     client: Client, second_node: None
 ) -> None:
+    client.drain_node("second")
     first = parts.ran(client, MAKE)
-    here = client.job(first.id).raw
     before = digest(client, first.id)
-    home = next(n for n in ("first", "second") if has(client, n))
-    other = {"first": "second", "second": "first"}[home]
+    client.drain_node("second", on=False)
 
-    client.drain_node(home)
-    stack_part.eventually(lambda: states(client)[home] == "drained", seconds=90)
-    moved = turn(client, first.id, "true")
-
-    assert "sandbox_restored" in parts.stages(client, moved.id)
-    assert digest(client, first.id) == before
-    client.drain_node(home, on=False)
-    client.drain_node(other)
-    stack_part.eventually(lambda: states(client)[other] == "drained", seconds=90)
-    assert digest(client, first.id) == before
-    assert has(client, home)
-    client.drain_node(other, on=False)
-    assert here["sandbox_id"] == first.sandbox_id
+    for home, other in (("first", "second"), ("second", "first")):
+        client.drain_node(home)
+        stack_part.eventually(lambda home=home: states(client)[home] == "drained", seconds=90)
+        moved = turn(client, first.id, "true")
+        assert "sandbox_restored" in parts.stages(client, moved.id)
+        assert digest(client, first.id) == before
+        assert has(client, other)
+        client.drain_node(home, on=False)
 
 
 def has(client: Client, node: str) -> bool:
