@@ -13,6 +13,7 @@ from api.artifacts import routes as artifacts
 from api.health import routes as health
 from api.jobs import routes as jobs
 from api.keys import routes as keys
+from api.nodes import routes as nodes
 from api.output import routes as output
 from api.workspaces import routes as workspaces
 from knify import __version__, ids
@@ -77,7 +78,7 @@ def _config(core: Core) -> dict[str, Any]:
 
 def _register(api: smorest.Api) -> None:
     api.spec.components.security_scheme("key", _SECURITY)
-    for module in (health, jobs, output, artifacts, workspaces, keys):
+    for module in (health, jobs, output, artifacts, workspaces, keys, nodes):
         api.register_blueprint(module.blp)
     flask_app = api._app
     flask_app.extensions["knify.openapi"] = api.spec

@@ -82,6 +82,14 @@ class Owner:
             os.close(handle)
 
 
+def is_dead(owner: str, here: Owner) -> bool:
+    """Whether the owner of this name is proved dead."""
+    try:
+        return Owner.parse(owner).is_dead(here)
+    except ValueError:
+        return False
+
+
 def _start_of(pid: int) -> int | None:
     """When the process was started, in clock ticks since boot; None when it is gone."""
     try:
@@ -116,7 +124,7 @@ class Leases:
                 return Claim("held", other=str(self.owner))
         asked = time.monotonic()
         claim = self._ask(execution_id, "")
-        if claim.verdict == "held" and self._is_dead(claim.other):
+        if claim.verdict == "held" and is_dead(claim.other, self.owner):
             claim = self._ask(execution_id, claim.other)
         if claim.execution is not None:
             with self._lock:
@@ -144,12 +152,6 @@ class Leases:
             slots=self._slots,
             dead=dead,
         )
-
-    def _is_dead(self, owner: str) -> bool:
-        try:
-            return Owner.parse(owner).is_dead(self.owner)
-        except ValueError:
-            return False
 
     def renew(self) -> tuple[list[str], list[str]]:
         """Extend all. Returns (ids that are lost, ids whose cancellation was asked for)."""

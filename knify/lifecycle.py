@@ -58,7 +58,8 @@ TERMINAL: frozenset[State] = frozenset(s for s, after in EXECUTION.items() if no
 
 SANDBOX: dict[SandboxState, frozenset[SandboxState]] = {
     SandboxState.CREATING: frozenset(
-        {SandboxState.ACTIVE, SandboxState.DELETED, SandboxState.LOST}
+        # Back to archived: a restoring that was given up.
+        {SandboxState.ACTIVE, SandboxState.ARCHIVED, SandboxState.DELETED, SandboxState.LOST}
     ),
     SandboxState.ACTIVE: frozenset({SandboxState.PAUSED, SandboxState.DELETED, SandboxState.LOST}),
     SandboxState.PAUSED: frozenset(

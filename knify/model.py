@@ -114,6 +114,12 @@ class Sandbox(Record):
     workspace_id: str | None = None  # what is put into it when it is made
     container: str | None = None  # Podman's id
     expires_at: int | None = None  # ms; counted from the last terminal turn
+    hot_until: int | None = None  # its container was left frozen, not stopped; ms
+    archive: str | None = None  # key of its newest archive; what counts only while archived
+    archive_size: int | None = None  # bytes, sealed
+    archive_sha256: str | None = None  # of the sealed object
+    archived_at: int | None = None
+    archiving: str | None = None  # key of an archive that is being made; a new turn removes it
 
 
 @dataclass(frozen=True, slots=True)

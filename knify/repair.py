@@ -29,7 +29,7 @@ def wrong(store: Store, found: list[base.Listed]) -> tuple[list[str], list[str]]
             if sandbox is None:
                 log.warning("%s is not known here: stopped and kept", row.sandbox_id)
                 stop.append(row.sandbox_id)
-            elif not store.sandboxes.turns(row.sandbox_id):
+            elif not sandbox.hot_until and not store.sandboxes.turns(row.sandbox_id):
                 log.warning("%s runs without a job: stopped", row.sandbox_id)
                 stop.append(row.sandbox_id)
     return stop, sorted(remove)

@@ -6,7 +6,9 @@ Whoever holds the lease takes steps (`steps.py`). While the command runs, the wa
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +16,11 @@ import redis
 
 from knify import clock, collect, errors, leases, model
 from knify.core import Core
+from knify.keeper import Keeper
 from knify.lifecycle import State
 from knify.services import jobs
 from knify.steps import Step, Steps, stamped
+from knify.store.executions import Claim
 from knify.turn import Bridge, Ending, Hands, Turn
 
 log = logging.getLogger(__name__)
@@ -39,23 +43,47 @@ class Runner:
         self._leases = held
         self._hands = Hands(core, bridge, held)
         self._steps = Steps(core, self._hands, follow)
+        self.keeper = Keeper(core, bridge, held)
 
     def advance(self, execution_id: str) -> None:
         """Do what is to be done next for this execution, if it is free and its time has come."""
-        claim = self._leases.claim(execution_id)
+        claim = self._claim(execution_id)
         if claim.verdict == "elsewhere":
             self._core.hints.advance(execution_id, claim.other)
+        elif claim.verdict == "draining":
+            self._pass_on(execution_id)
+        elif claim.verdict == "full":
+            self.keeper.give_memory()
         if claim.next:
             jobs.hint_all(self._core, [claim.next])
         if claim.execution is not None:
             self._go_on(Turn(claim.execution))
+
+    def _claim(self, execution_id: str) -> Claim:
+        """Take the lease; what this node still does to the sandbox or holds of it goes first."""
+        claim = self._leases.claim(execution_id)
+        if claim.verdict in ("kept", "stale", "leftover"):
+            try:
+                if self.keeper.clear(claim):
+                    claim = self._leases.claim(execution_id)
+            except errors.SandboxError as failed:
+                log.warning("%s waits for its sandbox: %s", execution_id, failed)
+        return claim
+
+    def _pass_on(self, execution_id: str) -> None:
+        """This node drains: to any other, if there is one; else it waits in the line."""
+        registry = self._core.store.registry
+        others = sorted(set(registry.nodes()) - set(registry.draining()))
+        if others:
+            self._core.hints.advance(execution_id, random.choice(others))  # noqa: S311
 
     def conclude(self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]) -> None:
         """The command has ended: finish the execution. Called by the watcher, from a thread.
 
         `farewell`: the adapter's last events.
         """
-        turn.followed = False
+        # A copy: the thread that handed it over may still be about to look whether it is followed.
+        turn = dataclasses.replace(turn, followed=False)
         self._go_on(turn, lambda turn: self._steps.begin_completing(turn, outcome, farewell))
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:
@@ -114,7 +142,7 @@ class Runner:
             ending.to,
             detail=ending.detail,
             level="info" if error is None else "error",
-            sandbox={"state": ending.sandbox} if ending.sandbox else None,
+            sandbox=self._rest(ending) if ending.sandbox else None,
             entries=[final],
             error=error,
         )
@@ -122,7 +150,14 @@ class Runner:
         self._leases.drop(turn.x.id)
         log.info("%s %s: %s", turn.x.id, ending.to, ending.detail)
         jobs.hint_all(self._core, moved.hints)
+        if ending.hot:
+            self.keeper.cooling.set()
         self._tidy(turn)
+
+    def _rest(self, ending: Ending) -> dict[str, Any]:
+        """How the turn leaves its sandbox."""
+        ms = int(self._core.settings.hot_seconds * 1000)
+        return {"state": ending.sandbox} | ({"hot_ms": ms} if ending.hot else {"hot_until": None})
 
     def _tidy(self, turn: Turn) -> None:
         try:
@@ -146,6 +181,10 @@ class Runner:
         """The host failed us: give the execution back for a moment, or fail it for good."""
         attempts = turn.x.attempts + 1
         log.warning("%s: attempt %d: %s", turn.x.id, attempts, failed.message)
+        if isinstance(failed, errors.NodeFull):  # not its fault: it waits until there is room
+            self.keeper.make_room()
+            self._give_back(turn, max(1, turn.x.attempts))
+            return
         late = turn.x.state is State.COMPLETING or turn.started
         if attempts >= (_ATTEMPTS_LATE if late else _ATTEMPTS):
             self._fail(turn, failed.message)

@@ -32,6 +32,10 @@ class Settings:
     lease_seconds: float
     sweep_seconds: float
     sandbox_days: float
+    archive_hours: float
+    paused: int
+    hot_seconds: float
+    hot: int
     default_tier: str
     master_key_file: Path
     oci_runtime: str | None
@@ -99,6 +103,10 @@ def _read(env: Env) -> Settings:
         lease_seconds=env.float("LEASE_SECONDS", 15.0, validate=Range(1, 3_600)),
         sweep_seconds=env.float("SWEEP_SECONDS", 5.0, validate=Range(0.2, 3_600)),
         sandbox_days=env.float("SANDBOX_DAYS", 30.0, validate=Range(0.0001, 3_650)),
+        archive_hours=env.float("ARCHIVE_HOURS", 24.0, validate=Range(0, 87_600)),
+        paused=env.int("PAUSED", 400, validate=Range(0, 100_000)),
+        hot_seconds=env.float("HOT_SECONDS", 0.0, validate=Range(0, 86_400)),
+        hot=env.int("HOT", 2 * cores, validate=Range(0, 10_000)),
         default_tier=env.str(
             "DEFAULT_TIER", "enterprise", validate=OneOf(["free", "pro", "enterprise"])
         ),

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from knify import clock, collect, errors, ids, model
+from knify import clock, collect, errors, ids, model, units
 from knify.agents import base as agents
 from knify.agents import registry
 from knify.core import Core
@@ -21,7 +21,7 @@ from knify.objects import base
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.store import executions, streams
-from knify.turn import Ending, Hands, Turn
+from knify.turn import Ending, Hands, Turn, request
 
 log = logging.getLogger(__name__)
 
@@ -60,33 +60,63 @@ class Steps:
         image = turn.x.spec.image or self._core.settings.base_image
         if self._hands.call(self._driver.image(image)) is None:
             raise errors.ImageMissing(f"this node has no image {image}")
+        here: dict[str, Any] = {"node": self._hands.node}
+        if turn.x.parent_id and self._hands.sandbox(turn).state is SandboxState.ARCHIVED:
+            here["state"] = SandboxState.CREATING
         turn.x = self._store.move(
             turn.x,
             State.PROVISIONING,
             detail="Preparing the sandbox",
-            sandbox={"node": self._hands.node},
+            sandbox=here,
         ).execution
 
     def provision(self, turn: Turn) -> None:
-        """Make or resume the sandbox; a new one gets its workspace."""
+        """Make, restore or resume the sandbox; a new one gets its workspace."""
         sandbox = self._hands.sandbox(turn)
-        self._hands.open(turn, sandbox)
         if sandbox.state is SandboxState.CREATING:
-            turn.x = self._store.note(
-                turn.x,
-                "sandbox_created",
-                "Sandbox provisioned",
-                sandbox={"container": turn.container},
-            )
-            self._mount(turn, sandbox)
+            self._create(turn, sandbox)
+        elif self._hands.thaw(turn, sandbox):
+            detail = "Sandbox resumed hot, files in place"
+            turn.x = self._store.note(turn.x, "sandbox_resumed", detail)
         else:
+            self._hands.open(turn, sandbox)
             turn.x = self._store.note(turn.x, "sandbox_resumed", "Sandbox resumed, files in place")
         turn.x = self._store.move(
             turn.x,
             State.READY,
             detail="Files are in",
-            sandbox={"state": SandboxState.ACTIVE, "container": turn.container},
+            sandbox={
+                "state": SandboxState.ACTIVE,
+                "container": turn.container,
+                "hot_until": None,
+            },
         ).execution
+
+    def _create(self, turn: Turn, sandbox: model.Sandbox) -> None:
+        """A new one, or one out of its archive."""
+        if sandbox.archive:
+            self._restore(turn, sandbox, sandbox.archive)
+            self._hands.open(turn, sandbox)
+            return
+        self._hands.open(turn, sandbox)
+        made = {"container": turn.container}
+        detail = "Sandbox provisioned"
+        turn.x = self._store.note(turn.x, "sandbox_created", detail, sandbox=made)
+        self._mount(turn, sandbox)
+
+    def _restore(self, turn: Turn, sandbox: model.Sandbox, archive: str) -> None:
+        """Once the container is on record, all files are in; whoever died before left nothing."""
+        if sandbox.container:
+            return
+        with self._core.sealed.open(archive) as reader:
+            unpack = self._driver.unpack(request(sandbox), _chunks(reader))
+            turn.container = self._hands.guarded(turn, unpack, _MOUNT_SECONDS)
+        turn.x = self._store.note(
+            turn.x,
+            "sandbox_restored",
+            f"Sandbox restored from {archive}, {units.show_size(sandbox.archive_size or 0)}",
+            sandbox={"container": turn.container},
+        )
 
     def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
         if sandbox.workspace_id is None:
@@ -198,14 +228,21 @@ class Steps:
         outcome = turn.x.outcome
         assert outcome is not None
         detail = outcome.error or "Job completed successfully"
-        if outcome.kind == "host_lost":
+        if not self._hands.has_files(turn):
             return Ending(_ending(outcome), detail, SandboxState.LOST)
         found = self._artifacts(turn)
-        state = self._hands.quiet(turn)
+        hot = self._rests_hot(turn, outcome)
+        state = SandboxState.PAUSED if hot else self._hands.quiet(turn)
         paused = "Sandbox paused (ready for continuation)"
         turn.x = self._store.note(turn.x, "sandbox_paused", paused)
         events = tuple({"type": "file_created", "path": a.path} for a in found)
-        return Ending(_ending(outcome), detail, state, events)
+        return Ending(_ending(outcome), detail, state, events, hot)
+
+    def _rests_hot(self, turn: Turn, outcome: model.Outcome) -> bool:
+        """Freeze the container, if we want that and all went its ordinary way."""
+        wanted = self._core.settings.hot_seconds and self._core.settings.hot
+        ordinary = outcome.kind == "exited" and turn.channel is not None and turn.container
+        return bool(wanted and ordinary) and self._hands.freeze(turn)
 
     def _artifacts(self, turn: Turn) -> list[model.Artifact]:
         limit = self._core.settings.artifact_bytes

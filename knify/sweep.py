@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from knify import clock
+from knify import clock, errors
 from knify.core import Core
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,19 @@ def sweep(core: Core) -> int:
         retired = core.store.sandboxes.retire(sandbox_id, expired=True)
         if retired.node:
             core.hints.remove(sandbox_id, retired.node)
+    _delete_objects(core)
     if due or expired:
         log.info("swept: %d due executions, %d expired sandboxes", len(due), len(expired))
     return len(due) + len(expired)
+
+
+def _delete_objects(core: Core) -> None:
+    """Archives that were replaced, given up, or belonged to deleted sandboxes."""
+    seconds, micros = core.store.client.time()
+    for key in core.store.sandboxes.old_objects(seconds * 1000 + micros // 1000):
+        try:
+            core.objects.delete(key)
+        except errors.ObjectStoreError as failed:
+            log.warning("%s stays for now: %s", key, failed)
+            return
+        core.store.sandboxes.forget_object(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from knify.agents import base as agents
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.sandbox import base as sandbox_base
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -33,6 +36,7 @@ class Ending:
     detail: str
     sandbox: SandboxState | None  # its sandbox's state from now on; None leaves it
     events: tuple[dict[str, Any], ...] = ()  # said last, before `completed`
+    hot: bool = False  # its container was left frozen
 
 
 class Bridge(Protocol):
@@ -61,14 +65,18 @@ class Hands:
         """A call that changes nothing outside the turn's own sandbox."""
         return self._bridge.call(coroutine, seconds or self._seconds)
 
-    def guarded(self, turn: Turn, coroutine: Any) -> Any:
-        """A call that changes Podman. LeaseLost, without a call, when the lease is too short."""
+    def guarded(self, turn: Turn, coroutine: Any, seconds: float | None = None) -> Any:
+        """A call that changes Podman. LeaseLost, without a call, when the lease is too short.
+
+        A call of more than some `seconds` may outlast the lease: only what makes the sandbox's
+        container itself, so that nobody else can have touched it, and is done anew if we die.
+        """
         try:
             self._leases.check(turn.x, self._seconds)
         except errors.LeaseLost:
             coroutine.close()
             raise
-        return self.call(coroutine)
+        return self.call(coroutine, seconds)
 
     def sandbox(self, turn: Turn) -> model.Sandbox:
         """The record of the turn's sandbox."""
@@ -84,25 +92,48 @@ class Hands:
 
     def open(self, turn: Turn, sandbox: model.Sandbox) -> sandbox_base.Channel:
         """Make or resume the container, nothing running in it, and attach."""
-        request = sandbox_base.SandboxRequest(
-            sandbox_id=sandbox.id,
-            image=sandbox.image,
-            resources=sandbox.resources,
-            tenant=sandbox.tenant,
-        )
-        if sandbox.state is SandboxState.CREATING:
-            turn.container = self.guarded(turn, self.driver.create(request))
-        else:
-            turn.container = sandbox.container or ""
+        turn.container = turn.container or sandbox.container or ""
+        if turn.container == "" and sandbox.state is SandboxState.CREATING:
+            turn.container = self.guarded(turn, self.driver.create(request(sandbox)))
         try:
-            channel = self._attach(turn)
+            turn.channel = self._start(turn)
+        except errors.SandboxGone:
+            turn.channel = self._rebuild(turn, sandbox)
+        return turn.channel
+
+    def thaw(self, turn: Turn, sandbox: model.Sandbox) -> bool:
+        """Go on in a container that was left frozen; False: it is to be opened like any other."""
+        if not sandbox.hot_until or not sandbox.container:
+            return False
+        try:
+            turn.channel = self.guarded(turn, self.driver.thaw(sandbox.container))
+        except errors.SandboxError as failed:
+            log.warning("%s cannot be thawed, it starts anew: %s", sandbox.id, failed)
+            return False
+        turn.container = sandbox.container
+        return True
+
+    def _start(self, turn: Turn) -> sandbox_base.Channel:
+        try:
+            return self._attach(turn)
         except errors.SandboxRuns:  # a step that died half-way left it so
             self.guarded(turn, self.driver.stop(turn.container))
-            channel = self._attach(turn)
+            return self._attach(turn)
+
+    def _rebuild(self, turn: Turn, sandbox: model.Sandbox) -> sandbox_base.Channel:
+        """The container is gone or beyond Podman's help: another one over the same volumes."""
+        try:
+            turn.container = self.guarded(turn, self.driver.rebuild(request(sandbox)))
         except errors.SandboxGone as gone:
-            raise errors.SandboxLost("the sandbox's container is gone") from gone
-        turn.channel = channel
-        return channel
+            raise errors.SandboxLost("the sandbox's files are gone") from gone
+        turn.x = self._core.store.executions.note(
+            turn.x,
+            "sandbox_rebuilt",
+            "Sandbox rebuilt over its files: its container was lost",
+            level="warning",
+            sandbox={"container": turn.container},
+        )
+        return self._start(turn)
 
     def _attach(self, turn: Turn) -> sandbox_base.Channel:
         channel: sandbox_base.Channel = self.guarded(turn, self.driver.attach(turn.container))
@@ -114,10 +145,27 @@ class Hands:
         container = turn.container or sandbox.container
         if not container:
             return None
-        there = self.guarded(turn, self.driver.stop(container))
+        there = self.guarded(turn, self.driver.stop(container)) or self.has_files(turn)
         if sandbox.state is SandboxState.CREATING:
             return None
         return SandboxState.PAUSED if there else SandboxState.LOST
+
+    def freeze(self, turn: Turn) -> bool:
+        """Leave the container frozen instead of stopped; False when that cannot be."""
+        try:
+            self.guarded(turn, self.driver.freeze(turn.container))
+        except errors.SandboxError as failed:
+            log.info("%s is not kept hot: %s", turn.x.sandbox_id, failed)
+            return False
+        return True
+
+    def has_files(self, turn: Turn) -> bool:
+        """Whether the sandbox's volumes are there, whatever became of its container."""
+        try:
+            self.root(turn)
+        except errors.SandboxGone:
+            return False
+        return True
 
     def hang_up(self, turn: Turn) -> None:
         """Close the line, whatever state it is in."""
@@ -127,3 +175,13 @@ class Hands:
                 self.call(channel.close())
             except errors.SandboxError:
                 return  # it was broken already
+
+
+def request(sandbox: model.Sandbox) -> sandbox_base.SandboxRequest:
+    """What the driver has to know of the sandbox."""
+    return sandbox_base.SandboxRequest(
+        sandbox_id=sandbox.id,
+        image=sandbox.image,
+        resources=sandbox.resources,
+        tenant=sandbox.tenant,
+    )

@@ -15,18 +15,20 @@ import redis
 
 from knify import __version__, clock, core, errors, install, leases, repair, settings
 from knify.host import busybox, probe
-from knify.lifecycle import SandboxState
 from knify.runner import Runner
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import podman
 from knify.store import keys
 from knify.store.redis import connect as connect_redis
 from knify.watch import Watcher
+from workers import duty
 
 log = logging.getLogger(__name__)
 
 _REPAIR_SECONDS = 60.0
 _MEASURE_SECONDS = 5.0
+_COOL_SECONDS = 3.0  # of a stop's time
+_START_SECONDS = 60.0
 _HEARTBEAT_SECONDS = 10.0  # the record outlives six of them
 _current: list[Node] = []
 
@@ -91,6 +93,7 @@ class Node:
             self.core, Bridge(self._loop, self.driver), self.leases, self.watcher.follow
         )
         self.watcher.conclude = self.runner.conclude
+        self.keeper = self.runner.keeper
 
     def start(self) -> None:
         """Begin to serve: takes over at once what a dead process of this node left behind."""
@@ -104,21 +107,19 @@ class Node:
         ):
             self._soon(self._forever(name, seconds, function))
         threading.Thread(target=self._listen, name="control", daemon=True).start()
+        duty.begin("hot sandboxes", self.keeper.cooling, self.keeper.cool_due)
+        duty.begin("archives", self.keeper.archiving, self.keeper.archive_due)
         self._threads.submit(self._take_over)
         _current[:] = [self]
 
     def stop(self) -> None:
         """Follow nothing any more; commands go on, and the next process picks them up."""
         self._loop.call(self.watcher.stop(), 5)
+        self.keeper.cool_all(_COOL_SECONDS)
 
     def remove(self, sandbox_id: str) -> None:
-        """Remove the container and volumes of a sandbox that is deleted in Redis."""
-        found = self.core.store.sandboxes.find(sandbox_id)
-        if found is not None and found.state is not SandboxState.DELETED:
-            return
-        self._loop.call(self.driver.remove(sandbox_id), 30)
-        self.core.store.sandboxes.removed(self._config.node, sandbox_id)
-        log.info("%s removed", sandbox_id)
+        """Remove what this node has of a sandbox that is deleted, or lives elsewhere."""
+        self.keeper.remove(sandbox_id)
 
     async def _prepare(self) -> None:
         """Wait for Podman, which may still be starting, then make what sandboxes share."""
@@ -135,6 +136,9 @@ class Node:
         """Look after what this node's dead processes left; the sweeper would, but later."""
         for x in self.core.store.executions.active(self._config.node):
             self._threads.submit(self.runner.advance, x.id)
+        self.keeper.cool_all(_START_SECONDS)
+        found = self._loop.call(self.driver.owned(), _START_SECONDS)
+        self.core.store.sandboxes.shelve({row.sandbox_id for row in found})
 
     async def _forever(
         self, name: str, seconds: float, function: Callable[[], Awaitable[None]]
@@ -207,6 +211,8 @@ class Node:
                     verb, _, execution_id = (message["data"] if message else "").partition(" ")
                     if verb == "cancel":
                         self.watcher.cancel(execution_id)
+                    elif verb == "tidy":
+                        self.keeper.archiving.set()
             except redis.RedisError as away:
                 log.warning("control channel: %s", away)
                 threading.Event().wait(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import knify
-from knify.cli import entry, host, jobs, keys, run, workspaces
+from knify.cli import entry, host, jobs, keys, nodes, run, workspaces
 
 
 @click.group(cls=entry.Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,6 +24,7 @@ for command in (
     jobs.jobs,
     workspaces.workspaces,
     keys.keys,
+    nodes.nodes,
     host.up,
     host.api,
     host.worker,

@@ -85,6 +85,21 @@ def cleanup(job_id: str, *, force: bool) -> Call:
     return Call("POST", job(job_id, "cleanup").path, {"force": "true"} if force else {})
 
 
+def nodes() -> Call:
+    """All nodes."""
+    return Call("GET", "/nodes")
+
+
+def drain_node(name: str, *, on: bool) -> Call:
+    """Send a node's sandboxes away, or let them come again."""
+    return Call("POST", _path("nodes", name, "drain" if on else "undrain"))
+
+
+def archive_sandbox(sandbox_id: str) -> Call:
+    """Move an idle sandbox to the object store."""
+    return Call("POST", _path("sandboxes", sandbox_id, "archive"))
+
+
 def workspaces() -> Call:
     """All workspaces."""
     return Call("GET", "/workspaces")

@@ -153,6 +153,20 @@ class Client:
         """All of the job's files into `folder`."""
         return [self.download(job_id, path, folder) for path in self.job(job_id).files]
 
+    # Nodes; these need the scope `admin`.
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """All nodes: state, jobs, idle sandboxes."""
+        return answers.rows(self._wire.send(calls.nodes()), "nodes")
+
+    def drain_node(self, name: str, *, on: bool = True) -> dict[str, Any]:
+        """Let no new sandbox come to a node and archive its idle ones; `on=False` undoes it."""
+        return answers.body_of(self._wire.send(calls.drain_node(name, on=on))) or {}
+
+    def archive_sandbox(self, sandbox_id: str) -> None:
+        """Move an idle sandbox to the object store soon; continuing it restores it anywhere."""
+        self._wire.send(calls.archive_sandbox(sandbox_id))
+
     # Workspaces.
 
     def upload_workspace(

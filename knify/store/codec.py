@@ -96,6 +96,12 @@ def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
         workspace_id=fields.get("workspace_id"),
         container=fields.get("container"),
         expires_at=number("expires_at"),
+        hot_until=number("hot_until"),
+        archive=fields.get("archive"),
+        archive_size=number("archive_size"),
+        archive_sha256=fields.get("archive_sha256"),
+        archived_at=number("archived_at"),
+        archiving=fields.get("archiving"),
     )
 
 

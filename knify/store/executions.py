@@ -29,10 +29,13 @@ _SIGNALS = {
 class Claim:
     """The answer to an attempt to take an execution's lease."""
 
-    verdict: str  # claimed | held | terminal | missing | turn | full | elsewhere
+    # claimed | held | terminal | missing | turn | full | elsewhere | draining
+    # | kept, stale or leftover: its container is being, or has to be, stopped or removed
+    verdict: str
     execution: model.Execution | None = None  # when claimed
-    other: str = ""  # previous owner (claimed), owner (held), node (elsewhere)
+    other: str = ""  # previous owner (claimed), owner (held, kept, stale), node (elsewhere)
     next: str = ""  # when claimed: one that waits for a slot, and there is another
+    sandbox: str = ""  # when kept, stale or leftover
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ class Executions:
         )
         if verdict == "claimed":
             return Claim(verdict, codec.execution(pairs(rest[2:])), rest[0], rest[1])
+        if verdict in ("kept", "stale", "leftover"):
+            return Claim(verdict, other=rest[0] if rest[1:] else "", sandbox=rest[-1])
         return Claim(verdict, other=rest[0] if rest else "")
 
     def renew(self, held: Sequence[tuple[str, int]], *, lease_ms: int) -> list[str]:

@@ -21,6 +21,11 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:node:{node}:beat` | string | a node's heartbeat (JSON) | 60 s after the last one |
 | `knify:node:{node}:active` | set | executions that occupy a slot there | member leaves at the end |
 | `knify:node:{node}:removals` | set | sandboxes whose container and volumes are to go | member leaves when gone |
+| `knify:node:{node}:paused` | zset | idle paused sandboxes there; score: since when, 0: to be archived now | member leaves with a new turn, by archiving or deletion |
+| `knify:node:{node}:hot` | zset | those among them that are frozen, not stopped; score: until when | as above, or when stopped |
+| `knify:node:{node}:hold:{sandbox}` | hash | which process stops or removes its container just now, and until when | ended by that process, or by one that proved it dead |
+| `knify:draining` | hash | nodes that take no new sandbox (JSON: since, paused) | until undrained |
+| `knify:objects:removals` | zset | objects to be deleted; score: when | member leaves when gone |
 | `knify:nodes` | zset | names of nodes; score: last heartbeat | member leaves after a day |
 | `knify:w:{id}` | hash | a workspace version | until deleted |
 | `knify:t:{tenant}:w` | zset | a tenant's workspace versions by time of creation | as the workspaces |
@@ -33,7 +38,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:outbox` | stream | lifecycle signals for webhooks | until delivered |
 
 Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}`
-carries "cancel {execution}" to the node's workers. Both are hints: losing one costs time only.
+carries "cancel {execution}" and "tidy" (look at the idle sandboxes) to the node's workers. Both are hints: losing one costs time only.
 """
 
 from __future__ import annotations
@@ -44,6 +49,8 @@ SCHEMA = PREFIX + "schema"
 DUE = PREFIX + "due"
 EXPIRY = PREFIX + "sandboxes:expiry"
 NODES = PREFIX + "nodes"
+DRAINING = PREFIX + "draining"
+OBJECT_REMOVALS = PREFIX + "objects:removals"
 
 
 def execution(execution_id: str) -> str:
@@ -92,6 +99,16 @@ def active(name: str) -> str:
 def removals(name: str) -> str:
     """Sandboxes that the node's workers have to remove."""
     return f"{PREFIX}node:{name}:removals"
+
+
+def paused(name: str) -> str:
+    """Idle paused sandboxes of the node, hot ones too."""
+    return f"{PREFIX}node:{name}:paused"
+
+
+def hot(name: str) -> str:
+    """Those of them whose container is frozen."""
+    return f"{PREFIX}node:{name}:hot"
 
 
 def waiting(name: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from knify import errors, ids, model
@@ -62,6 +63,32 @@ class Registry:
         names = self._client.zrange(keys.NODES, 0, -1)
         beats = self._client.mget([f"{keys.node(name)}:beat" for name in names]) if names else []
         return {name: json.loads(b) for name, b in zip(names, beats, strict=True) if b}
+
+    def node_names(self) -> list[str]:
+        """All that were heard of within a day, living or not."""
+        return list(self._client.zrange(keys.NODES, 0, -1))
+
+    def drain(self, node: str, on: bool) -> list[str]:
+        """Let no new sandbox come to the node, or again; executions worth a hint. Kept for ever."""
+        return list(self._scripts.call("drain", node, "1" if on else ""))
+
+    def draining(self) -> dict[str, dict[str, int]]:
+        """The draining nodes: since when (ms), and how many were paused there then."""
+        found = self._client.hgetall(keys.DRAINING)
+        return {node: json.loads(facts) for node, facts in found.items()}
+
+    def counts(self, nodes: Iterable[str]) -> dict[str, dict[str, int]]:
+        """How many executions and sandboxes each node has."""
+        names = list(nodes)
+        pipe = self._client.pipeline(transaction=False)
+        for name in names:
+            pipe.scard(keys.active(name))
+            pipe.zcard(keys.paused(name))
+            pipe.zcard(keys.hot(name))
+            pipe.scard(keys.removals(name))
+        found = iter(pipe.execute() if names else [])
+        words = ("active", "paused", "hot", "removals")
+        return {name: {word: int(next(found)) for word in words} for name in names}
 
     # API keys
 

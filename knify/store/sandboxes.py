@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from knify import model
+from knify import lifecycle, model
+from knify.lifecycle import SandboxState
 from knify.store import codec, keys
 from knify.store.redis import Client, Scripts
 
@@ -54,6 +57,85 @@ class Sandboxes:
         """Deleted sandboxes whose container and volumes the node still has to remove."""
         return sorted(self._client.smembers(keys.removals(node)))
 
-    def removed(self, node: str, sandbox_id: str) -> None:
-        """Container and volumes are gone."""
-        self._client.srem(keys.removals(node), sandbox_id)
+    # A container that is stopped or removed outside a turn: turns are kept away meanwhile.
+
+    def hold(
+        self, sandbox_id: str, *, node: str, owner: str, ms: int, purpose: str
+    ) -> tuple[str, str]:
+        """(held | kept | stale | refused, who holds it). `purpose` is stop or remove.
+
+        `stale`: the holder's time is over, but it may live. Refused to stop what has turns, and
+        to remove what lives on this node.
+        """
+        verdict, *rest = self._scripts.call("hold", sandbox_id, node, owner, ms, purpose)
+        return verdict, rest[0] if rest else ""
+
+    def unhold(self, sandbox_id: str, *, node: str, owner: str, done: str = "") -> str:
+        """End a hold; `done` is stopped, removed or nothing. Returns a turn to hint, or ''.
+
+        Who ends another process's hold has proved it dead.
+        """
+        return str(self._scripts.call("unhold", sandbox_id, node, owner, done))
+
+    # Idle sandboxes
+
+    def paused(self, node: str, *, most: int = 1000) -> list[tuple[str, int]]:
+        """The node's idle paused sandboxes, oldest first, and since when (ms; 0: archive now)."""
+        found = self._client.zrange(keys.paused(node), 0, most - 1, withscores=True)
+        return [(sandbox_id, int(since)) for sandbox_id, since in found]
+
+    def paused_count(self, node: str) -> int:
+        """How many there are."""
+        return int(self._client.zcard(keys.paused(node)))
+
+    def hot(self, node: str) -> list[tuple[str, int]]:
+        """Those whose container is frozen, and until when (ms); those that end first, first."""
+        found = self._client.zrange(keys.hot(node), 0, -1, withscores=True)
+        return [(sandbox_id, int(until)) for sandbox_id, until in found]
+
+    def shelve(self, sandbox_ids: Iterable[str]) -> None:
+        """Enter those that are idle and are in no list, such as an earlier version's."""
+        if ids := list(sandbox_ids):
+            self._scripts.call("shelve", *ids)
+
+    def want_archived(self, sandbox_id: str, node: str) -> bool:
+        """Let the node archive it at the next opportunity; False when it is not idle there."""
+        changed = self._client.zadd(keys.paused(node), {sandbox_id: 0}, xx=True, ch=True)
+        self._client.publish(keys.node(node), "tidy")
+        return bool(changed)
+
+    # Archives
+
+    def begin_archive(
+        self, sandbox_id: str, *, node: str, owner: str, limit_ms: int, dead: str = ""
+    ) -> tuple[str, str]:
+        """(begun, key for the object) | (held, owner) | (busy, '').
+
+        The sandbox stays usable. After `limit_ms` the archive is refused and its object deleted.
+        """
+        verdict, *rest = self._scripts.call(
+            "archive_begin", sandbox_id, node, owner, limit_ms, dead
+        )
+        return verdict, rest[0] if rest else ""
+
+    def commit_archive(
+        self, sandbox_id: str, *, node: str, key: str, size: int, sha256: str
+    ) -> bool:
+        """The sandbox is this object from now on; False when a turn came meanwhile, or its end."""
+        table = lifecycle.SANDBOX.items()
+        before = json.dumps([here for here, after in table if SandboxState.ARCHIVED in after])
+        answer = self._scripts.call("archive_commit", sandbox_id, node, key, size, sha256, before)
+        return bool(answer == "archived")
+
+    def abort_archive(self, sandbox_id: str, key: str) -> None:
+        """Forget an archive that was not committed; its object goes."""
+        self._scripts.call("archive_abort", sandbox_id, key)
+
+    def old_objects(self, now_ms: int, *, most: int = 200) -> list[str]:
+        """Objects that nobody needs any more."""
+        index = keys.OBJECT_REMOVALS
+        return list(self._client.zrangebyscore(index, "-inf", now_ms, start=0, num=most))
+
+    def forget_object(self, key: str) -> None:
+        """The object is gone."""
+        self._client.zrem(keys.OBJECT_REMOVALS, key)

@@ -95,12 +95,12 @@ class Stack:
         self._forget_log()
         return code
 
-    def extra_worker(self) -> subprocess.Popen[bytes]:
-        """Another worker process on this node, which nobody restarts."""
+    def extra_worker(self, **settings: str) -> subprocess.Popen[bytes]:
+        """Another worker process, which nobody restarts: on this node, unless `settings` differ."""
         argv = [sys.executable, "-m", "workers.main", "worker"]
         log = (self.home / "logs" / "extra-worker.log").open("ab")
         with log:
-            return subprocess.Popen(argv, env=self._env, stdout=log, stderr=log)
+            return subprocess.Popen(argv, env=self._env | settings, stdout=log, stderr=log)
 
     def _forget_log(self) -> None:
         (self.home.parent / f"{self.home.name}.log").unlink(missing_ok=True)

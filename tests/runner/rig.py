@@ -54,10 +54,11 @@ class Worker:
 
     _pids = iter(range(10**8, 10**9))
 
-    def __init__(self, rig: Rig) -> None:
-        owner = leases.Owner.this_process("n")
-        owner = leases.Owner("n", owner.boot, next(self._pids), 1)
-        self.driver: sandbox_base.Driver = fake.FakeDriver(rig.host)
+    def __init__(self, rig: Rig, *, node: str = "n", host: fakehost.FakeHost | None = None) -> None:
+        owner = leases.Owner.this_process(node)
+        owner = leases.Owner(node, owner.boot, next(self._pids), 1)
+        self.host = host or rig.host
+        self.driver: sandbox_base.Driver = fake.FakeDriver(self.host)
         self.call = rig.loop.call
         self.on_call: Callable[[str], None] = lambda when: None
         self._threads = ThreadPoolExecutor(8)

@@ -168,6 +168,7 @@ def test_a_sandbox_that_is_gone_loses_the_job_and_is_marked_lost(rig: Rig) -> No
     eventually(lambda: rig.lines(job))
     first.vanish()
     rig.host.containers.clear()
+    rig.host.volumes.clear()
 
     Worker(rig).advance(job)
 
@@ -177,6 +178,30 @@ def test_a_sandbox_that_is_gone_loses_the_job_and_is_marked_lost(rig: Rig) -> No
     sandbox = rig.core.store.sandboxes.find(x.sandbox_id or "")
     assert sandbox is not None
     assert sandbox.state is SandboxState.LOST
+
+
+def test_a_job_whose_container_is_gone_is_lost_but_not_its_sandbox(rig: Rig) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True, files={"f": b"f"})
+    job = rig.submit("wait")
+    first = Worker(rig)
+    first.advance(job)
+    eventually(lambda: rig.lines(job))
+    first.vanish()
+    rig.host.containers.clear()
+
+    worker = Worker(rig)
+    worker.advance(job)
+    x = rig.ended(job)
+    request = {"job_type": "command_task", "command": ["true"]}
+    second = jobs.continue_(rig.core, "default", job, jobs.Submission(request)).execution.id
+    worker.advance(second)
+
+    assert x.outcome is not None
+    assert x.outcome.kind == "host_lost"
+    assert rig.ended(second).state is State.COMPLETED
+    assert "sandbox_rebuilt" in rig.stages(second)
+    box = next(iter(rig.host.containers.values()))
+    assert (box.root / "f").read_bytes() == b"f"
 
 
 def test_more_output_than_is_kept_is_said_and_dropped(rig: Rig) -> None:

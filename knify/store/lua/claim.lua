@@ -2,6 +2,9 @@
 -- ARGV: id, owner, node, lease ms, slots of the node, dead owner ('' or one proved dead)
 -- Returns: {'claimed', previous owner or '', next one to hint or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
 --          | {'turn'} (another turn is first) | {'full'} | {'elsewhere', node}
+--          | {'draining'} (no sandbox comes here any more)
+--          | {'kept' or 'stale' (beyond its time), holder, sandbox} (its container is being stopped or removed)
+--          | {'leftover', sandbox} (what this node had of it is to be removed first)
 local id, owner, node, lease, slots, dead = unpack(ARGV)
 local x = record(xkey(id))
 if not x then
@@ -20,6 +23,14 @@ end
 
 local where = redis.call('HGET', skey(x.sandbox_id), 'node')
 if where and where ~= node then return {'elsewhere', where} end
+local hold = record(hkey(node, x.sandbox_id))
+if hold then
+  redis.call('ZADD', P .. 'due', 'XX', int(ts + 1000), id) -- its end wakes the first turn
+  return {tonumber(hold['until']) > ts and 'kept' or 'stale', hold.owner, x.sandbox_id}
+end
+if redis.call('SISMEMBER', P .. 'node:' .. node .. ':removals', x.sandbox_id) == 1 then
+  return {'leftover', x.sandbox_id}
+end
 if x.node and x.node ~= node then redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) end
 local active = P .. 'node:' .. node .. ':active'
 if redis.call('SISMEMBER', active, id) == 0 then
@@ -27,6 +38,10 @@ if redis.call('SISMEMBER', active, id) == 0 then
   redis.call('ZADD', P .. 'due', 'XX', int(ts + 60000), id)
   if redis.call('LINDEX', skey(x.sandbox_id) .. ':turns', 0) ~= id then return {'turn'} end
   local score = tonumber(x.created_at) - (tonumber(x.priority) or 0) * 1e13
+  if not where and drains(node) then
+    redis.call('ZADD', P .. 'waiting', int(score), id)
+    return {'draining'}
+  end
   local first, best = first_waiting(node)
   local behind = first and first ~= id and best < score
   if behind or redis.call('SCARD', active) >= tonumber(slots) then

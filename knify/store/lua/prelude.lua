@@ -14,6 +14,7 @@ local function int(number) return string.format('%d', number) end
 local function fail(code) return redis.error_reply(code) end
 local function xkey(id) return P .. 'x:' .. id end
 local function skey(id) return P .. 's:' .. id end
+local function hkey(node, id) return P .. 'node:' .. node .. ':hold:' .. id end
 
 -- A hash as a table of strings, or nil.
 local function record(key)
@@ -55,10 +56,13 @@ local function move(id, x, to, ts)
   redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts))
 end
 
+-- A draining node takes no sandbox that is not there yet.
+local function drains(node) return redis.call('HEXISTS', P .. 'draining', node) == 1 end
+
 -- The first of those who wait for a slot of this node: id and score, or nil.
 local function first_waiting(node)
   local own = redis.call('ZRANGE', P .. 'waiting:' .. node, 0, 0, 'WITHSCORES')
-  local common = redis.call('ZRANGE', P .. 'waiting', 0, 0, 'WITHSCORES')
+  local common = drains(node) and {} or redis.call('ZRANGE', P .. 'waiting', 0, 0, 'WITHSCORES')
   if #own == 0 or (#common > 0 and tonumber(common[2]) < tonumber(own[2])) then own = common end
   return own[1], tonumber(own[2])
 end
@@ -70,10 +74,40 @@ local function wake(ts, node)
   return first
 end
 
+-- Keep the node's lists of idle sandboxes (paused, and hot among them) in step with the record:
+-- to be called after whatever may change its state or its turns.
+local function shelve(id, ts)
+  local s = redis.call('HMGET', skey(id), 'state', 'node', 'hot_until')
+  if not s[2] then return end
+  local node = P .. 'node:' .. s[2]
+  if s[1] ~= 'paused' or redis.call('LLEN', skey(id) .. ':turns') > 0 then
+    redis.call('ZREM', node .. ':paused', id)
+    redis.call('ZREM', node .. ':hot', id)
+    return
+  end
+  redis.call('ZADD', node .. ':paused', 'NX', int(ts), id)
+  if s[3] then redis.call('ZADD', node .. ':hot', s[3], id)
+  else redis.call('ZREM', node .. ':hot', id) end
+end
+
+-- Objects that nobody needs any more; the sweep deletes them.
+local function discard(key, ts)
+  if key then redis.call('ZADD', P .. 'objects:removals', int(ts), key) end
+end
+
+-- What a node holds of a sandbox that lives there no more is removed by its workers.
+local function leave(id, node)
+  if not node then return end
+  redis.call('ZREM', P .. 'node:' .. node .. ':paused', id)
+  redis.call('ZREM', P .. 'node:' .. node .. ':hot', id)
+  redis.call('SADD', P .. 'node:' .. node .. ':removals', id)
+end
+
 -- The record says deleted at once; container and volumes go when the node's workers come to it.
 local function delete_sandbox(id, node, ts)
   redis.call('HSET', skey(id), 'state', 'deleted', 'state_changed_at', int(ts))
-  if node then redis.call('SADD', P .. 'node:' .. node .. ':removals', id) end
+  leave(id, node)
+  discard(redis.call('HGET', skey(id), 'archive'), ts)
 end
 
 -- What every end of an execution does: give back the slot, let the sandbox's next turn and a
@@ -99,6 +133,13 @@ local function finish(id, x, ts, sandbox_ttl)
     redis.call('HSET', skey(x.sandbox_id), 'expires_at', expires)
     redis.call('ZADD', P .. 'sandboxes:expiry', expires, x.sandbox_id)
   end
+  if s.state == 'creating' and s.archive and (next_turn or not s.doomed) then
+    -- Its restoring was given up, or died with the node: the archive is what there is.
+    redis.call('HSET', skey(x.sandbox_id), 'state', 'archived', 'state_changed_at', int(ts))
+    redis.call('HDEL', skey(x.sandbox_id), 'node', 'container')
+    leave(x.sandbox_id, s.node)
+  end
+  shelve(x.sandbox_id, ts)
   if x.node and redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) == 1 then
     hints[#hints + 1] = wake(ts, x.node)
   end

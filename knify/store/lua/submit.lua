@@ -26,11 +26,12 @@ if sandbox == '' then
   if s.state == 'deleted' or s.doomed then return fail(s.expired and 'SANDBOX_EXPIRED' or 'SANDBOX_DELETED') end
   if s.state == 'lost' then return fail('SANDBOX_LOST') end
   redis.call('ZREM', P .. 'sandboxes:expiry', sandbox_id)
-  redis.call('HDEL', skey(sandbox_id), 'expires_at')
+  redis.call('HDEL', skey(sandbox_id), 'expires_at', 'archiving') -- who archives it gives up
 else
   write(skey(sandbox_id), cjson.decode(sandbox))
 end
 redis.call('RPUSH', turns, id)
+shelve(sandbox_id, ts)
 
 fields.created_at, fields.state_changed_at = int(ts), int(ts)
 write(xkey(id), fields)

@@ -29,6 +29,9 @@ end
 write(xkey(id), changes)
 if next(sandbox) then
   if sandbox.state then sandbox.state_changed_at = int(ts) end
+  if sandbox.hot_ms then -- left frozen, for so long
+    sandbox.hot_until, sandbox.hot_ms = int(ts + tonumber(sandbox.hot_ms)), nil
+  end
   write(skey(x.sandbox_id), sandbox)
 end
 if #entries > 0 then append(id, first, entries) end

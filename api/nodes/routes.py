@@ -1,0 +1,45 @@
+"""Nodes, for administrators; and sending a sandbox off its node."""
+
+from __future__ import annotations
+
+import flask
+
+from api import context
+from api.nodes import schemas, view
+from api.smorest import Blueprint
+from knify.services import nodes
+
+blp = Blueprint("nodes", __name__, description="Podman hosts")
+
+
+@blp.route("/nodes")
+@blp.needs("admin")
+@blp.response(200, schemas.Node(many=True))
+def list_nodes() -> flask.Response:
+    """Every node: its state, its jobs, its idle sandboxes."""
+    return flask.jsonify([view.node(n) for n in nodes.listing(context.core())])
+
+
+@blp.route("/nodes/<name>/drain", methods=["POST"])
+@blp.needs("admin")
+@blp.response(200, schemas.Node)
+def drain_node(name: str) -> flask.Response:
+    """No new sandbox comes to the node; its idle ones are archived. Outlives restarts."""
+    return flask.jsonify(view.node(nodes.drain(context.core(), name, on=True)))
+
+
+@blp.route("/nodes/<name>/undrain", methods=["POST"])
+@blp.needs("admin")
+@blp.response(200, schemas.Node)
+def undrain_node(name: str) -> flask.Response:
+    """The node takes sandboxes again."""
+    return flask.jsonify(view.node(nodes.drain(context.core(), name, on=False)))
+
+
+@blp.route("/sandboxes/<sandbox_id>/archive", methods=["POST"])
+@blp.needs("write")
+@blp.response(200, schemas.Archiving)
+def archive_sandbox(sandbox_id: str) -> flask.Response:
+    """Move an idle sandbox to the object store soon; it can be continued as before, anywhere."""
+    nodes.archive(context.core(), context.tenant(), sandbox_id)
+    return flask.jsonify({"success": True})

@@ -1,0 +1,43 @@
+"""`knify nodes …`: the Podman hosts. Needs a key with the scope admin."""
+
+from __future__ import annotations
+
+import click
+
+from knify.cli import entry, jobs, show
+
+
+@click.group(cls=entry.Group)
+def nodes() -> None:
+    """List nodes, and drain one before it goes."""
+
+
+@nodes.command("list")
+@jobs.json_option
+def list_(json_: bool) -> None:
+    """List the nodes: state, jobs, idle sandboxes, and how far a draining one is."""
+    found = entry.client().nodes()
+    if json_:
+        return show.as_json(found)
+    names = ("name", "state", "slots", "active", "paused", "hot", "archived", "removals")
+    rows = [[row.get(name) for name in names] for row in found]
+    return show.table([name.upper() for name in names], rows)
+
+
+@nodes.command()
+@click.argument("name")
+def drain(name: str) -> None:
+    """Take no new sandbox there, let its jobs end, and archive its idle sandboxes.
+
+    It stays so until `undrain`, whatever is restarted. `knify nodes list` shows when it is drained.
+    """
+    found = entry.client().drain_node(name)
+    show.line(f"{name}: {found.get('active')} jobs to end, {found.get('paused')} sandboxes to move")
+
+
+@nodes.command()
+@click.argument("name")
+def undrain(name: str) -> None:
+    """Take sandboxes there again."""
+    entry.client().drain_node(name, on=False)
+    show.line(f"{name} takes sandboxes again")

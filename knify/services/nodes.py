@@ -1,0 +1,91 @@
+"""Nodes as operators see them: what each has, and draining one before it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knify import errors
+from knify.core import Core
+from knify.lifecycle import SandboxState
+from knify.services import jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One Podman host."""
+
+    name: str
+    state: str  # up | draining | drained | away (no heartbeat for a minute)
+    slots: int | None  # None while it is away
+    active: int  # executions that hold a slot
+    paused: int  # idle sandboxes that live there
+    hot: int  # those among them that are frozen in memory
+    removals: int  # sandboxes whose container and volumes are still to be removed
+    draining_since: int | None  # ms
+    archived: int | None  # while it drains: how many fewer are paused than at its begin
+
+
+def listing(core: Core) -> list[Node]:
+    """All nodes that were heard of within a day, and those that drain."""
+    registry = core.store.registry
+    living, draining = registry.nodes(), registry.draining()
+    names = sorted({*living, *draining, *registry.node_names()})
+    counts = registry.counts(names)
+    return [_node(name, living.get(name), draining.get(name), counts[name]) for name in names]
+
+
+def drain(core: Core, name: str, *, on: bool) -> Node:
+    """Let no new sandbox come to the node and archive those that are idle; or undo that.
+
+    Jobs that run there end there, and so do turns of its paused sandboxes. NotFound.
+    """
+    if all(node.name != name for node in listing(core)):
+        raise errors.NotFound(f"no node {name}")
+    jobs.hint_all(core, core.store.registry.drain(name, on))
+    return next(node for node in listing(core) if node.name == name)
+
+
+def archive(core: Core, tenant: str, sandbox_id: str) -> None:
+    """Let an idle sandbox's node archive it now; harmless when it is archived.
+
+    Raises NotFound, SandboxBusy, SandboxDeleted, SandboxLost.
+    """
+    found = core.store.sandboxes.find(sandbox_id)
+    if found is None or found.tenant != tenant:
+        raise errors.NotFound(f"no sandbox {sandbox_id}")
+    if found.state is SandboxState.ARCHIVED:
+        return
+    if found.state in (SandboxState.DELETED, SandboxState.LOST):
+        raise (
+            errors.SandboxDeleted() if found.state is SandboxState.DELETED else errors.SandboxLost()
+        )
+    if not core.store.sandboxes.want_archived(sandbox_id, found.node or ""):
+        raise errors.SandboxBusy()
+
+
+def _node(
+    name: str,
+    facts: dict[str, object] | None,
+    drain: dict[str, int] | None,
+    counts: dict[str, int],
+) -> Node:
+    slots = facts.get("slots") if facts else None
+    return Node(
+        name=name,
+        state=_state(facts is not None, drain is not None, counts),
+        slots=slots if isinstance(slots, int) else None,
+        active=counts["active"],
+        paused=counts["paused"],
+        hot=counts["hot"],
+        removals=counts["removals"],
+        draining_since=drain["since"] if drain else None,
+        archived=max(0, drain["paused"] - counts["paused"]) if drain else None,
+    )
+
+
+def _state(lives: bool, drains: bool, counts: dict[str, int]) -> str:
+    if drains and not any(counts.values()):
+        return "drained"
+    if not lives:
+        return "away"
+    return "draining" if drains else "up"
