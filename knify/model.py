@@ -44,6 +44,9 @@ class ExecutionSpec(Record):
     resources: Resources = field(default_factory=Resources)
     artifact_patterns: tuple[str, ...] = ()  # globs from /workspace; empty: all changed files
     network_mode: str = "isolated"
+    stage_timeout: float = 900.0  # seconds that staging may take, attempts included
+    provision_timeout: float = 600.0  # the same for provisioning
+    failure_action: str = "keep"  # what becomes of a failed one's sandbox: keep, preserve, destroy
     priority: int = 0  # -10 … 10, higher first
 
 
@@ -89,6 +92,7 @@ class Execution(Record):
     cancel_requested_at: int | None = None
     cancel_reason: str | None = None
     start_nonce: str | None = None  # marks this turn's output; set when it enters running
+    boot: str | None = None  # of the machine, when the command was started
     events: int = 0  # number of the newest event
     entries: int = 0  # number of the newest output entry
     lines: int = 0  # number of the newest raw line
@@ -114,6 +118,7 @@ class Sandbox(Record):
     workspace_id: str | None = None  # what is put into it when it is made
     container: str | None = None  # Podman's id
     expires_at: int | None = None  # ms; counted from the last terminal turn
+    reason: str | None = None  # why it is lost
 
 
 @dataclass(frozen=True, slots=True)

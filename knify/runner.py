@@ -56,7 +56,7 @@ class Runner:
         `farewell`: the adapter's last events.
         """
         turn.followed = False
-        self._go_on(turn, lambda turn: self._steps.begin_completing(turn, outcome, farewell))
+        self._go_on(turn, lambda turn: self._steps.conclude(turn, outcome, farewell))
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:
         """Take steps until the turn is followed or has ended, or the lease is lost."""

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from knify import clock, collect, errors, ids, model
+from knify import clock, collect, errors, model
 from knify.agents import base as agents
 from knify.agents import registry
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.objects import base
+from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.store import executions, streams
@@ -41,6 +42,7 @@ class Steps:
         self._hands = hands
         self._driver = hands.driver
         self._follow = follow
+        self._recovery = Recovery(core, hands)
         self.table: dict[State, Step] = {
             State.PENDING: self.stage,
             State.STAGING: self.begin_provisioning,
@@ -70,6 +72,9 @@ class Steps:
     def provision(self, turn: Turn) -> None:
         """Make or resume the sandbox; a new one gets its workspace."""
         sandbox = self._hands.sandbox(turn)
+        if self._recovery.has_run(turn, sandbox):
+            self._catch_up(turn)
+            return
         self._hands.open(turn, sandbox)
         if sandbox.state is SandboxState.CREATING:
             turn.x = self._store.note(
@@ -88,6 +93,28 @@ class Steps:
             sandbox={"state": SandboxState.ACTIVE, "container": turn.container},
         ).execution
 
+    def _catch_up(self, turn: Turn) -> None:
+        """Its command was started, which Redis forgot: straight on to where that is followed."""
+        turn.forgotten = True
+        known = "Redis was put back to an older state; this job had been started before"
+        turn.x = self._store.note(turn.x, "store_rolled_back", known, level="warning")
+        here: dict[str, Any] = {"state": SandboxState.ACTIVE, "container": turn.container}
+        if turn.x.state is State.PROVISIONING:
+            turn.x = self._store.move(
+                turn.x,
+                State.READY,
+                detail="Files were in",
+                sandbox=here if turn.container else None,
+            ).execution
+        turn.x = self._store.move(
+            turn.x,
+            State.RUNNING,
+            stage="agent_started",
+            detail=f"{turn.x.spec.job_type} was executing",
+            start_nonce=self._core.start_nonce(turn.x.id),
+            started_at=executions.NOW,
+        ).execution
+
     def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
         if sandbox.workspace_id is None:
             return
@@ -104,8 +131,12 @@ class Steps:
     def launch(self, turn: Turn) -> None:
         """Start the command. The state is committed first: from then on the marker decides."""
         if turn.channel is None:
-            self._hands.open(turn, self._hands.sandbox(turn))
-        nonce = ids.nonce()
+            sandbox = self._hands.sandbox(turn)
+            if self._recovery.has_run(turn, sandbox):
+                self._catch_up(turn)
+                return
+            self._hands.open(turn, sandbox)
+        nonce = self._core.start_nonce(turn.x.id)
         plan = self._plan(turn, nonce)
         collect.save_baseline(self._core.objects, turn.x.id, self._hands.root(turn))
         turn.x = self._store.move(
@@ -116,7 +147,9 @@ class Steps:
             entries=said(list(plan.events)),
             start_nonce=nonce,
             started_at=executions.NOW,
+            boot=self._hands.boot,
         ).execution
+        turn.launched = True
         self._start(turn, plan)
 
     def _plan(self, turn: Turn, nonce: str) -> agents.Plan:
@@ -150,8 +183,7 @@ class Steps:
         turn.container = sandbox.container or ""
         status = self._hands.call(self._driver.inspect(turn.container)) if turn.container else None
         if status is None:
-            gone = model.Outcome("host_lost", error="the sandbox is gone")
-            self.begin_completing(turn, gone, [])
+            self.conclude(turn, model.Outcome("host_lost", error="the sandbox is gone"), [])
             return
         assert x.start_nonce is not None
         if not self._hands.call(self._driver.started(turn.container, x.id, x.start_nonce)):
@@ -168,6 +200,9 @@ class Steps:
             late = model.Outcome("timeout", error=f"timed out after {x.spec.timeout:g} s")
             self.begin_completing(turn, late, [])
             return
+        if status.running and self._recovery.is_overtaken(turn):
+            self._hands.guarded(turn, self._driver.stop(turn.container))
+            turn.forgotten = True
         turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce)
         turn.channel = self._hands.guarded(
             turn, self._driver.reattach(turn.container, x.start_nonce, x.out_bytes, x.err_bytes)
@@ -178,6 +213,16 @@ class Steps:
     def _is_overdue(self, x: model.Execution) -> bool:
         seconds, _ = self._core.store.client.time()
         return x.started_at is not None and seconds > x.started_at / 1000 + x.spec.timeout
+
+    def conclude(
+        self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]
+    ) -> None:
+        """The command has ended, as far as its sandbox can tell; its stored result knows better."""
+        outcome, is_kept = self._recovery.settled(turn, outcome)
+        if is_kept:
+            lost = "how it ended is known from its stored result; output may be missing here"
+            turn.x = self._store.note(turn.x, "output_lost", lost, level="warning")
+        self.begin_completing(turn, outcome, farewell)
 
     def begin_completing(
         self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]
@@ -198,14 +243,20 @@ class Steps:
         outcome = turn.x.outcome
         assert outcome is not None
         detail = outcome.error or "Job completed successfully"
-        if outcome.kind == "host_lost":
+        kept = self._recovery.result(turn)
+        if kept is None and outcome.kind == "host_lost" and self._is_gone(turn):
             return Ending(_ending(outcome), detail, SandboxState.LOST)
-        found = self._artifacts(turn)
+        # What was stored completely is not collected again: later turns may have come since.
+        found = self._artifacts(turn) if kept is None else kept.artifacts
         state = self._hands.quiet(turn)
         paused = "Sandbox paused (ready for continuation)"
         turn.x = self._store.note(turn.x, "sandbox_paused", paused)
         events = tuple({"type": "file_created", "path": a.path} for a in found)
         return Ending(_ending(outcome), detail, state, events)
+
+    def _is_gone(self, turn: Turn) -> bool:
+        container = turn.container or self._hands.sandbox(turn).container
+        return not container or self._hands.call(self._driver.inspect(container)) is None
 
     def _artifacts(self, turn: Turn) -> list[model.Artifact]:
         limit = self._core.settings.artifact_bytes

@@ -70,6 +70,7 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         cancel_requested_at=number("cancel_requested_at"),
         cancel_reason=fields.get("cancel_reason"),
         start_nonce=fields.get("start_nonce"),
+        boot=fields.get("boot"),
         events=number("events") or 0,
         entries=number("entries") or 0,
         lines=number("lines") or 0,
@@ -96,6 +97,7 @@ def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
         workspace_id=fields.get("workspace_id"),
         container=fields.get("container"),
         expires_at=number("expires_at"),
+        reason=fields.get("reason"),
     )
 
 

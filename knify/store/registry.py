@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from knify import errors, ids, model
@@ -10,7 +11,16 @@ from knify.store import codec, keys
 from knify.store.redis import Client, Scripts, changes, pairs
 
 _HEARTBEAT_SECONDS = 60
-_NODE_DAYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How far the store has counted."""
+
+    epoch: int
+    clock: int
+    noticed: bool  # this call found that the store was put back, and raised the epoch
+    found: int  # the clock before that
 
 
 class Registry:
@@ -49,13 +59,42 @@ class Registry:
 
     # Nodes
 
-    def heartbeat(self, node: str, facts: dict[str, Any], now_ms: int) -> None:
-        """Say that a node lives, and what it offers (JSON-able, see `workers/node.py`)."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.set(f"{keys.node(node)}:beat", json.dumps(facts), ex=_HEARTBEAT_SECONDS)
-        pipe.zadd(keys.NODES, {node: now_ms})
-        pipe.zremrangebyscore(keys.NODES, "-inf", now_ms - _NODE_DAYS * 86_400_000)
-        pipe.execute()
+    def heartbeat(
+        self, node: str, facts: dict[str, Any], now_ms: int | None = None, *, machine: str = ""
+    ) -> dict[str, Any] | None:
+        """Say that a node lives, and what it offers (JSON-able, see `workers/node.py`).
+
+        `machine` says which machine it is. Nothing is written while another one holds the name:
+        its facts are returned. `now_ms`: by Redis's clock, None for now.
+        """
+        moment = "" if now_ms is None else now_ms
+        held = self._scripts.call(
+            "beat", node, json.dumps(facts), machine, moment, _HEARTBEAT_SECONDS
+        )
+        return dict(json.loads(held)) if held else None
+
+    def pulse(self, epoch: int, clock: int) -> Pulse:
+        """Count on. `epoch` and `clock`: the highest that the caller has seen."""
+        found_epoch, found_clock, noticed, before = self._scripts.call("pulse", epoch, clock)
+        return Pulse(int(found_epoch), int(found_clock), bool(noticed), int(before))
+
+    def rolled_back_at(self) -> int:
+        """When the store was last found put back, ms by Redis's clock; 0 for never."""
+        return int(self._client.get(keys.ROLLED_AT) or 0)
+
+    def watch(self, pause_ms: int) -> int:
+        """For how long (ms) sweepers have seen this Redis, no pause longer than `pause_ms`."""
+        return int(self._scripts.call("watch", pause_ms))
+
+    def watched_since(self) -> int | None:
+        """Since when (ms by Redis's clock) a sweeper has seen it without a break."""
+        since = self._client.hget(keys.WATCH, "since")
+        return int(since) if since else None
+
+    def now_ms(self) -> int:
+        """Redis's own time."""
+        seconds, micros = self._client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The living nodes by name."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
-from knify import model
+from knify import errors, model
 from knify.store import codec, keys
 from knify.store.redis import Client, Scripts
 
@@ -18,6 +20,17 @@ class Retired:
     node: str = ""  # whose workers have to remove the container
 
 
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """What a node's Podman has of a sandbox that no record knows."""
+
+    id: str
+    node: str
+    kinds: tuple[str, ...]  # of container, volume
+    created_at: int  # ms, by Podman
+    found_at: int  # ms by Redis's clock
+
+
 class Sandboxes:
     """All that can be done to sandboxes as a whole."""
 
@@ -29,6 +42,61 @@ class Sandboxes:
         """The record, or None."""
         fields = self._client.hgetall(keys.sandbox(sandbox_id))
         return codec.sandbox(fields) if fields else None
+
+    def get(self, sandbox_id: str, *, tenant: str) -> model.Sandbox:
+        """The record; NotFound also when another tenant owns it."""
+        found = self.find(sandbox_id)
+        if found is None or found.tenant != tenant:
+            raise errors.NotFound(f"no sandbox {sandbox_id}")
+        return found
+
+    def page(self, tenant: str, *, offset: int, limit: int) -> tuple[list[model.Sandbox], int]:
+        """Some of a tenant's sandboxes, newest first, and how many there are."""
+        index = keys.sandboxes(tenant)
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zcard(index)
+        pipe.zrevrange(index, offset, offset + limit - 1)
+        total, ids = pipe.execute()
+        return self.get_many(ids), total
+
+    def get_many(self, ids: Iterable[str]) -> list[model.Sandbox]:
+        """The records that exist, in the order of `ids`, in one round trip."""
+        pipe = self._client.pipeline(transaction=False)
+        for sandbox_id in ids:
+            pipe.hgetall(keys.sandbox(sandbox_id))
+        return [codec.sandbox(fields) for fields in pipe.execute() if fields]
+
+    def on_node(
+        self, node: str, cursor: int, *, about: int = 500
+    ) -> tuple[int, list[model.Sandbox]]:
+        """A part of those that live on the node, and the cursor of the next (0: from the start)."""
+        cursor, ids = self._client.sscan(keys.located(node), cursor, count=about)
+        return int(cursor), self.get_many(ids)
+
+    def lose(self, sandbox: model.Sandbox, reason: str) -> bool:
+        """Mark an idle one as lost, unless it has changed since `sandbox` was read."""
+        changed = sandbox.state_changed_at
+        words = sandbox.id, sandbox.node or "", changed, reason
+        return bool(self._scripts.call("lose_sandbox", *words))
+
+    def adopt(self, node: str, ids: Iterable[str]) -> list[str]:
+        """Give records that lost their node to a rollback the node that holds the sandbox."""
+        return list(self._scripts.call("adopt", node, *ids))
+
+    def note_orphan(self, orphan: Orphan) -> None:
+        """Remember since when it is here; the first note counts."""
+        text = json.dumps(asdict(orphan))
+        self._client.hsetnx(keys.orphans(orphan.node), orphan.id, text)
+
+    def forget_orphan(self, orphan: Orphan) -> None:
+        """It is gone, or known again."""
+        self._client.hdel(keys.orphans(orphan.node), orphan.id)
+
+    def orphans(self, node: str) -> list[Orphan]:
+        """The node's, oldest finding first."""
+        rows = [json.loads(text) for text in self._client.hvals(keys.orphans(node))]
+        found = [Orphan(**row | {"kinds": tuple(row["kinds"])}) for row in rows]
+        return sorted(found, key=lambda orphan: (orphan.found_at, orphan.id))
 
     def turns(self, sandbox_id: str) -> list[str]:
         """Its executions that are not terminal, in order."""

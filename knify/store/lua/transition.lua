@@ -29,7 +29,7 @@ end
 write(xkey(id), changes)
 if next(sandbox) then
   if sandbox.state then sandbox.state_changed_at = int(ts) end
-  write(skey(x.sandbox_id), sandbox)
+  write_sandbox(x.sandbox_id, sandbox)
 end
 if #entries > 0 then append(id, first, entries) end
 if to ~= '' then move(id, x, to, ts) end
