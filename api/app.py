@@ -14,6 +14,7 @@ from api.health import routes as health
 from api.jobs import routes as jobs
 from api.keys import routes as keys
 from api.output import routes as output
+from api.sandboxes import routes as sandboxes
 from api.workspaces import routes as workspaces
 from knify import __version__, ids
 from knify import errors as tree
@@ -77,7 +78,7 @@ def _config(core: Core) -> dict[str, Any]:
 
 def _register(api: smorest.Api) -> None:
     api.spec.components.security_scheme("key", _SECURITY)
-    for module in (health, jobs, output, artifacts, workspaces, keys):
+    for module in (health, jobs, output, artifacts, sandboxes, workspaces, keys):
         api.register_blueprint(module.blp)
     flask_app = api._app
     flask_app.extensions["knify.openapi"] = api.spec

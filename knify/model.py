@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from knify.lifecycle import SandboxState, State
 
-SCHEMA = 1  # raised when a stored record changes its meaning; a newer store refuses to start
+SCHEMA = 2  # raised when a stored record changes its meaning; a newer store refuses to start
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ import time
 
 from knify import model
 from knify.core import Core
+from knify.lifecycle import SandboxState, State
 from knify.sandbox import template
 from knify.services import artifacts as stored
+from knify.store import executions
 from knify.turn import EPOCH, Hands, Turn
 
 _START_SECONDS = 10.0  # between the marker of a start and its line in the log: milliseconds
@@ -40,6 +42,27 @@ class Recovery:
                 turn.container = status.id
                 return True
         return turn.x.fence >= EPOCH and self.result(turn) is not None
+
+    def catch_up(self, turn: Turn) -> None:
+        """Its command was started, which Redis forgot: straight on to where that is followed."""
+        turn.forgotten = True
+        store = self._core.store.executions
+        known = "Redis was put back to an older state; this job had been started before"
+        turn.x = store.note(turn.x, "store_rolled_back", known, level="warning")
+        if turn.x.state is State.PROVISIONING:
+            here = {"state": SandboxState.ACTIVE, "container": turn.container}
+            sandbox = here if turn.container else None
+            turn.x = store.move(
+                turn.x, State.READY, detail="Files were in", sandbox=sandbox
+            ).execution
+        turn.x = store.move(
+            turn.x,
+            State.RUNNING,
+            stage="agent_started",
+            detail=f"{turn.x.spec.job_type} was executing",
+            start_nonce=self._core.start_nonce(turn.x.id),
+            started_at=executions.NOW,
+        ).execution
 
     def result(self, turn: Turn) -> stored.Result | None:
         """What was stored when its command had ended; None for what has just been started."""

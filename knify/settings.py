@@ -32,6 +32,8 @@ class Settings:
     lease_seconds: float
     sweep_seconds: float
     sandbox_days: float
+    node_lost_seconds: float
+    orphan_hours: float
     default_tier: str
     master_key_file: Path
     oci_runtime: str | None
@@ -99,6 +101,8 @@ def _read(env: Env) -> Settings:
         lease_seconds=env.float("LEASE_SECONDS", 15.0, validate=Range(1, 3_600)),
         sweep_seconds=env.float("SWEEP_SECONDS", 5.0, validate=Range(0.2, 3_600)),
         sandbox_days=env.float("SANDBOX_DAYS", 30.0, validate=Range(0.0001, 3_650)),
+        node_lost_seconds=env.float("NODE_LOST_SECONDS", 300.0, validate=Range(1, 86_400)),
+        orphan_hours=env.float("ORPHAN_HOURS", 24.0, validate=Range(0, 8_760)),
         default_tier=env.str(
             "DEFAULT_TIER", "enterprise", validate=OneOf(["free", "pro", "enterprise"])
         ),

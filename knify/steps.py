@@ -73,7 +73,7 @@ class Steps:
         """Make or resume the sandbox; a new one gets its workspace."""
         sandbox = self._hands.sandbox(turn)
         if self._recovery.has_run(turn, sandbox):
-            self._catch_up(turn)
+            self._recovery.catch_up(turn)
             return
         self._hands.open(turn, sandbox)
         if sandbox.state is SandboxState.CREATING:
@@ -91,28 +91,6 @@ class Steps:
             State.READY,
             detail="Files are in",
             sandbox={"state": SandboxState.ACTIVE, "container": turn.container},
-        ).execution
-
-    def _catch_up(self, turn: Turn) -> None:
-        """Its command was started, which Redis forgot: straight on to where that is followed."""
-        turn.forgotten = True
-        known = "Redis was put back to an older state; this job had been started before"
-        turn.x = self._store.note(turn.x, "store_rolled_back", known, level="warning")
-        here: dict[str, Any] = {"state": SandboxState.ACTIVE, "container": turn.container}
-        if turn.x.state is State.PROVISIONING:
-            turn.x = self._store.move(
-                turn.x,
-                State.READY,
-                detail="Files were in",
-                sandbox=here if turn.container else None,
-            ).execution
-        turn.x = self._store.move(
-            turn.x,
-            State.RUNNING,
-            stage="agent_started",
-            detail=f"{turn.x.spec.job_type} was executing",
-            start_nonce=self._core.start_nonce(turn.x.id),
-            started_at=executions.NOW,
         ).execution
 
     def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
@@ -133,7 +111,7 @@ class Steps:
         if turn.channel is None:
             sandbox = self._hands.sandbox(turn)
             if self._recovery.has_run(turn, sandbox):
-                self._catch_up(turn)
+                self._recovery.catch_up(turn)
                 return
             self._hands.open(turn, sandbox)
         nonce = self._core.start_nonce(turn.x.id)
@@ -214,9 +192,7 @@ class Steps:
         seconds, _ = self._core.store.client.time()
         return x.started_at is not None and seconds > x.started_at / 1000 + x.spec.timeout
 
-    def conclude(
-        self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]
-    ) -> None:
+    def conclude(self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]) -> None:
         """The command has ended, as far as its sandbox can tell; its stored result knows better."""
         outcome, is_kept = self._recovery.settled(turn, outcome)
         if is_kept:

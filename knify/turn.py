@@ -12,7 +12,6 @@ from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.sandbox import base as sandbox_base
 
-
 EPOCH = 2**32  # fences of a store that was never put back to an older state are smaller
 
 

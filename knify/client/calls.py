@@ -85,6 +85,17 @@ def cleanup(job_id: str, *, force: bool) -> Call:
     return Call("POST", job(job_id, "cleanup").path, {"force": "true"} if force else {})
 
 
+def sandboxes(*, orphans: bool, page: int | None, limit: int | None) -> Call:
+    """A list of sandboxes, newest first."""
+    given = {"orphans": "true" if orphans else None, "page": page, "limit": limit}
+    return Call("GET", "/sandboxes", {k: str(v) for k, v in given.items() if v is not None})
+
+
+def sandbox(sandbox_id: str) -> Call:
+    """One sandbox."""
+    return Call("GET", _path("sandboxes", sandbox_id))
+
+
 def workspaces() -> Call:
     """All workspaces."""
     return Call("GET", "/workspaces")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from knify import errors, ids, model
-from knify.store import codec, keys
+from knify.lifecycle import SandboxState
+from knify.store import codec, keys, upgrade
 from knify.store.redis import Client, Scripts, changes, pairs
+
+T = TypeVar("T")
 
 _HEARTBEAT_SECONDS = 60
 
@@ -46,12 +50,45 @@ class Registry:
             raise errors.ConfigError(
                 f"KNIFY_REDIS_URL holds installation {known}, but KNIFY_HOME belongs to {wanted}"
             )
-        schema = int(self._client.get(keys.SCHEMA) or model.SCHEMA)
-        if schema > model.SCHEMA:
-            raise errors.ConfigError(
-                f"the store is of schema {schema}, this version knows {model.SCHEMA}: upgrade Knify"
-            )
+        upgrade.check(self.schema())
         return str(known)
+
+    def schema(self) -> int:
+        """The number of the form that the store's records have."""
+        return int(self._client.get(keys.SCHEMA) or model.SCHEMA)
+
+    def upgrade(self) -> int:
+        """Bring a store of the version before to this one's form; how many records it holds.
+
+        ConfigError, and nothing is raised, while a record cannot be read. Safe to repeat and to
+        race: all that it does is done twice with the same result.
+        """
+        if self.schema() >= model.SCHEMA:
+            return 0
+        read = 0
+        for key in self._client.scan_iter(f"{keys.PREFIX}x:*", count=1000, _type="hash"):
+            self._readable(key, codec.execution)
+            read += 1
+        for key in self._client.scan_iter(f"{keys.PREFIX}s:*", count=1000, _type="hash"):
+            sandbox = self._readable(key, codec.sandbox)
+            read += 1
+            if sandbox is not None:
+                self._index(sandbox)
+        self._client.set(keys.SCHEMA, model.SCHEMA)
+        return read
+
+    def _readable(self, key: str, read: Callable[[dict[str, str]], T]) -> T | None:
+        fields = self._client.hgetall(key)
+        try:
+            return read(fields) if fields else None
+        except (KeyError, ValueError, TypeError) as failed:
+            raise errors.ConfigError(f"{key} cannot be read ({failed!r}): not upgraded") from failed
+
+    def _index(self, sandbox: model.Sandbox) -> None:
+        """Schema 2 lists sandboxes by tenant, and by node while they live there."""
+        self._client.zadd(keys.sandboxes(sandbox.tenant), {sandbox.id: sandbox.created_at})
+        if sandbox.node and sandbox.state in (SandboxState.ACTIVE, SandboxState.PAUSED):
+            self._client.sadd(keys.located(sandbox.node), sandbox.id)
 
     def ping(self) -> None:
         """Raise unless Redis answers."""
@@ -71,6 +108,11 @@ class Registry:
         held = self._scripts.call(
             "beat", node, json.dumps(facts), machine, moment, _HEARTBEAT_SECONDS
         )
+        return dict(json.loads(held)) if held else None
+
+    def take_name(self, node: str, machine: str) -> dict[str, Any] | None:
+        """Reserve a node's name for this machine; the facts of the living one that has it."""
+        held = self._scripts.call("beat", node, "", machine, "", _HEARTBEAT_SECONDS)
         return dict(json.loads(held)) if held else None
 
     def pulse(self, epoch: int, clock: int) -> Pulse:
@@ -101,6 +143,10 @@ class Registry:
         names = self._client.zrange(keys.NODES, 0, -1)
         beats = self._client.mget([f"{keys.node(name)}:beat" for name in names]) if names else []
         return {name: json.loads(b) for name, b in zip(names, beats, strict=True) if b}
+
+    def node_names(self) -> list[str]:
+        """All nodes that were heard of within a day, living or not."""
+        return list(self._client.zrange(keys.NODES, 0, -1))
 
     # API keys
 
