@@ -51,10 +51,11 @@ class Repair:
     def lose(self, expected: Iterable[model.Sandbox], found: list[base.Listed]) -> list[str]:
         """Mark as lost what was expected and is not there."""
         here = {row.sandbox_id for row in found}
-        missed = [s for s in expected if s.id not in here and self._store.sandboxes.lose(s, _GONE)]
-        for sandbox in missed:
-            log.error("%s is lost: %s", sandbox.id, _GONE)
-        return [sandbox.id for sandbox in missed]
+        missed = [sandbox for sandbox in expected if sandbox.id not in here]
+        lost = [s.id for s in missed if self._store.sandboxes.lose(self._node, s, _GONE)]
+        for sandbox_id in lost:
+            log.error("%s is lost: %s", sandbox_id, _GONE)
+        return lost
 
     def adopt(self, found: list[base.Listed]) -> list[str]:
         """Records that lost their node to a rollback of Redis get it back."""

@@ -73,11 +73,10 @@ class Sandboxes:
         cursor, ids = self._client.sscan(keys.located(node), cursor, count=about)
         return int(cursor), self.get_many(ids)
 
-    def lose(self, sandbox: model.Sandbox, reason: str) -> bool:
-        """Mark an idle one as lost, unless it has changed since `sandbox` was read."""
+    def lose(self, node: str, sandbox: model.Sandbox, reason: str) -> bool:
+        """Mark an idle one of the node as lost, unless it has changed since `sandbox` was read."""
         changed = sandbox.state_changed_at
-        words = sandbox.id, sandbox.node or "", changed, reason
-        return bool(self._scripts.call("lose_sandbox", *words))
+        return bool(self._scripts.call("lose_sandbox", sandbox.id, node, changed, reason))
 
     def adopt(self, node: str, ids: Iterable[str]) -> list[str]:
         """Give records that lost their node to a rollback the node that holds the sandbox."""

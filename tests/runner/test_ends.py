@@ -26,7 +26,7 @@ def started(rig: Rig, **spec: Any) -> tuple[str, Worker]:
 
 
 def silence(rig: Rig, minutes: float, *, watched: float, other: bool = True) -> None:
-    """The node `n` said nothing for so long; a sweeper has looked at Redis for `watched` minutes."""
+    """The node `n` said nothing for so long, and sweepers saw Redis for `watched` minutes."""
     registry, client = rig.core.store.registry, rig.core.store.client
     now = registry.now_ms()
     registry.heartbeat("n", {}, now - int(minutes * MINUTES))

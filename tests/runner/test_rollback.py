@@ -208,4 +208,3 @@ def test_a_manifest_of_the_first_form_is_still_read(rig: Rig) -> None:
     kept = artifacts.result(rig.core.objects, "job_1")
     assert kept is not None
     assert kept.outcome.succeeded
-
