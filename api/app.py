@@ -15,6 +15,7 @@ from api.jobs import routes as jobs
 from api.keys import routes as keys
 from api.nodes import routes as nodes
 from api.output import routes as output
+from api.sandboxes import routes as sandboxes
 from api.workspaces import routes as workspaces
 from knify import __version__, ids
 from knify import errors as tree
@@ -78,7 +79,7 @@ def _config(core: Core) -> dict[str, Any]:
 
 def _register(api: smorest.Api) -> None:
     api.spec.components.security_scheme("key", _SECURITY)
-    for module in (health, jobs, output, artifacts, workspaces, keys, nodes):
+    for module in (health, jobs, output, artifacts, sandboxes, workspaces, keys, nodes):
         api.register_blueprint(module.blp)
     flask_app = api._app
     flask_app.extensions["knify.openapi"] = api.spec

@@ -60,7 +60,7 @@ def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit:
             continue
         left -= artifact.size
         found.append(artifact)
-    stored.save_manifest(store, x.id, found)
+    stored.save_manifest(store, x.id, found, x.outcome)
     if len(problems) > _MOST_PROBLEMS:
         more = len(problems) - _MOST_PROBLEMS
         problems = [*problems[:_MOST_PROBLEMS], f"and {more} more files left out"]

@@ -21,7 +21,16 @@ class Core:
     objects: base.ObjectStore
     sealed: sealed.Sealed  # the same store, encrypted: for archives of workspaces and sandboxes
     hints: hints_module.Hints
-    pepper: bytes  # keys the hashes of API keys
+    pepper: bytes  # keys the hashes of API keys, and the secrets of starts
+
+    def start_nonce(self, execution_id: str) -> str:
+        """The secret of an execution's start, as `ids.nonce`: 128 bits in hex.
+
+        It follows from the id, so that it is known even when Redis forgot the start.
+        """
+        return hmac.new(self.pepper, f"start {execution_id}".encode(), hashlib.sha256).hexdigest()[
+            :32
+        ]
 
 
 def connect(settings: settings_module.Settings, hints: hints_module.Hints | None = None) -> Core:

@@ -6,6 +6,7 @@ Any number of processes may come here at once, on any number of machines.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from pathlib import Path
 from knify import core, errors, hints
 from knify import settings as settings_module
 from knify.services import keys
+
+log = logging.getLogger(__name__)
 
 
 def install(settings: settings_module.Settings) -> str | None:
@@ -28,6 +31,9 @@ def install(settings: settings_module.Settings) -> str | None:
         found = own.store.registry.installation(wanted)
         if wanted is None:
             _write_private(_marker(settings), found)
+        upgraded = own.store.registry.upgrade()
+        if upgraded:
+            log.info("the store's %d records are of this version's form now", upgraded)
         first = _first_key(own, key_file(settings))
     own.store.client.close()  # the caller may fork
     return first

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from knify.lifecycle import SandboxState, State
 
-SCHEMA = 1  # raised when a stored record changes its meaning; a newer store refuses to start
+SCHEMA = 2  # raised when a stored record changes its meaning; a newer store refuses to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class ExecutionSpec(Record):
     resources: Resources = field(default_factory=Resources)
     artifact_patterns: tuple[str, ...] = ()  # globs from /workspace; empty: all changed files
     network_mode: str = "isolated"
+    stage_timeout: float = 900.0  # seconds that staging may take, attempts included
+    provision_timeout: float = 600.0  # the same for provisioning
+    failure_action: str = "keep"  # what becomes of a failed one's sandbox: keep, preserve, destroy
     priority: int = 0  # -10 … 10, higher first
 
 
@@ -89,6 +92,7 @@ class Execution(Record):
     cancel_requested_at: int | None = None
     cancel_reason: str | None = None
     start_nonce: str | None = None  # marks this turn's output; set when it enters running
+    boot: str | None = None  # of the machine, when the command was started
     events: int = 0  # number of the newest event
     entries: int = 0  # number of the newest output entry
     lines: int = 0  # number of the newest raw line
@@ -120,6 +124,7 @@ class Sandbox(Record):
     archive_sha256: str | None = None  # of the sealed object
     archived_at: int | None = None
     archiving: str | None = None  # key of an archive that is being made; a new turn removes it
+    reason: str | None = None  # why it is lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Runner:
         """
         # A copy: the thread that handed it over may still be about to look whether it is followed.
         turn = dataclasses.replace(turn, followed=False)
-        self._go_on(turn, lambda turn: self._steps.begin_completing(turn, outcome, farewell))
+        self._go_on(turn, lambda turn: self._steps.conclude(turn, outcome, farewell))
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:
         """Take steps until the turn is followed or has ended, or the lease is lost."""
@@ -121,7 +121,26 @@ class Runner:
             State.READY,
         ):
             return self._cancel_early
+        late = self._late(x)
+        if late is not None:
+            return lambda turn: Ending(State.FAILED, late, self._hands.quiet(turn))
         return self._steps.table.get(x.state)
+
+    def _late(self, x: model.Execution) -> str | None:
+        """Why it has had its time in this state; time in which no worker lived does not count."""
+        limits = {
+            State.STAGING: ("staged", x.spec.stage_timeout),
+            State.PROVISIONING: ("provisioned", x.spec.provision_timeout),
+        }
+        what, seconds = limits.get(x.state, ("", 0.0))
+        if not what or clock.now_ms() - x.state_changed_at < seconds * 500:  # not even half of it
+            return None
+        registry = self._core.store.registry
+        since = registry.watched_since()
+        if since is None:
+            return None
+        passed = registry.now_ms() - max(x.state_changed_at, since)
+        return f"could not be {what} within {seconds:g} s" if passed > seconds * 1000 else None
 
     def _cancel_early(self, turn: Turn) -> Ending:
         """Nothing of the job has run yet."""
@@ -133,22 +152,23 @@ class Runner:
         self._hands.hang_up(turn)
         now, outcome = clock.now_ms(), turn.x.outcome
         error = None if ending.to is State.COMPLETED else ending.detail
-        view = State.FAILED if ending.to is State.FAILED_PRESERVED else ending.to
+        to, sandbox = _after_failure(turn.x, ending, self._rest(ending))
+        view = State.FAILED if to is State.FAILED_PRESERVED else to
         code = outcome.exit_code if outcome else None
         final = jobs.final_entry(view, now, error=error, exit_code=code)
         final["e"] = stamped(list(ending.events), now) + final["e"]
         moved = self._store.move(
             turn.x,
-            ending.to,
+            to,
             detail=ending.detail,
             level="info" if error is None else "error",
-            sandbox=self._rest(ending) if ending.sandbox else None,
+            sandbox=sandbox,
             entries=[final],
             error=error,
         )
         turn.x = moved.execution
         self._leases.drop(turn.x.id)
-        log.info("%s %s: %s", turn.x.id, ending.to, ending.detail)
+        log.info("%s %s: %s", turn.x.id, to, ending.detail)
         jobs.hint_all(self._core, moved.hints)
         if ending.hot:
             self.keeper.cooling.set()
@@ -156,6 +176,8 @@ class Runner:
 
     def _rest(self, ending: Ending) -> dict[str, Any]:
         """How the turn leaves its sandbox."""
+        if not ending.sandbox:
+            return {}
         ms = int(self._core.settings.hot_seconds * 1000)
         return {"state": ending.sandbox} | ({"hot_ms": ms} if ending.hot else {"hot_until": None})
 
@@ -204,3 +226,15 @@ class Runner:
     def _let_go(self, turn: Turn) -> None:
         self._hands.hang_up(turn)
         self._leases.drop(turn.x.id)
+
+
+def _after_failure(
+    x: model.Execution, ending: Ending, sandbox: dict[str, Any]
+) -> tuple[State, dict[str, Any]]:
+    """The state that it ends in, and its sandbox's changes, as its `failure_action` wants it."""
+    if ending.to is not State.FAILED:
+        return ending.to, sandbox
+    if x.spec.failure_action == "destroy":
+        return ending.to, sandbox | {"doomed": "1"}  # goes with its last turn, as a rule this one
+    preserved = x.spec.failure_action == "preserve"
+    return State.FAILED_PRESERVED if preserved else ending.to, sandbox

@@ -36,6 +36,8 @@ class Settings:
     paused: int
     hot_seconds: float
     hot: int
+    node_lost_seconds: float
+    orphan_hours: float
     default_tier: str
     master_key_file: Path
     oci_runtime: str | None
@@ -107,6 +109,8 @@ def _read(env: Env) -> Settings:
         paused=env.int("PAUSED", 400, validate=Range(0, 100_000)),
         hot_seconds=env.float("HOT_SECONDS", 0.0, validate=Range(0, 86_400)),
         hot=env.int("HOT", 2 * cores, validate=Range(0, 10_000)),
+        node_lost_seconds=env.float("NODE_LOST_SECONDS", 300.0, validate=Range(1, 86_400)),
+        orphan_hours=env.float("ORPHAN_HOURS", 24.0, validate=Range(0, 8_760)),
         default_tier=env.str(
             "DEFAULT_TIER", "enterprise", validate=OneOf(["free", "pro", "enterprise"])
         ),

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from knify import clock, collect, errors, ids, model, units
+from knify import clock, collect, errors, model, units
 from knify.agents import base as agents
 from knify.agents import registry
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.objects import base
+from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.store import executions, streams
@@ -41,6 +42,7 @@ class Steps:
         self._hands = hands
         self._driver = hands.driver
         self._follow = follow
+        self._recovery = Recovery(core, hands)
         self.table: dict[State, Step] = {
             State.PENDING: self.stage,
             State.STAGING: self.begin_provisioning,
@@ -73,6 +75,9 @@ class Steps:
     def provision(self, turn: Turn) -> None:
         """Make, restore or resume the sandbox; a new one gets its workspace."""
         sandbox = self._hands.sandbox(turn)
+        if self._recovery.has_run(turn, sandbox):
+            self._recovery.catch_up(turn)
+            return
         if sandbox.state is SandboxState.CREATING:
             self._create(turn, sandbox)
         elif self._hands.thaw(turn, sandbox):
@@ -134,8 +139,12 @@ class Steps:
     def launch(self, turn: Turn) -> None:
         """Start the command. The state is committed first: from then on the marker decides."""
         if turn.channel is None:
-            self._hands.open(turn, self._hands.sandbox(turn))
-        nonce = ids.nonce()
+            sandbox = self._hands.sandbox(turn)
+            if self._recovery.has_run(turn, sandbox):
+                self._recovery.catch_up(turn)
+                return
+            self._hands.open(turn, sandbox)
+        nonce = self._core.start_nonce(turn.x.id)
         plan = self._plan(turn, nonce)
         collect.save_baseline(self._core.objects, turn.x.id, self._hands.root(turn))
         turn.x = self._store.move(
@@ -146,7 +155,9 @@ class Steps:
             entries=said(list(plan.events)),
             start_nonce=nonce,
             started_at=executions.NOW,
+            boot=self._hands.boot,
         ).execution
+        turn.launched = True
         self._start(turn, plan)
 
     def _plan(self, turn: Turn, nonce: str) -> agents.Plan:
@@ -180,8 +191,7 @@ class Steps:
         turn.container = sandbox.container or ""
         status = self._hands.call(self._driver.inspect(turn.container)) if turn.container else None
         if status is None:
-            gone = model.Outcome("host_lost", error="the sandbox is gone")
-            self.begin_completing(turn, gone, [])
+            self.conclude(turn, model.Outcome("host_lost", error="the sandbox is gone"), [])
             return
         assert x.start_nonce is not None
         if not self._hands.call(self._driver.started(turn.container, x.id, x.start_nonce)):
@@ -198,6 +208,9 @@ class Steps:
             late = model.Outcome("timeout", error=f"timed out after {x.spec.timeout:g} s")
             self.begin_completing(turn, late, [])
             return
+        if status.running and self._recovery.is_overtaken(turn):
+            self._hands.guarded(turn, self._driver.stop(turn.container))
+            turn.forgotten = True
         turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce)
         turn.channel = self._hands.guarded(
             turn, self._driver.reattach(turn.container, x.start_nonce, x.out_bytes, x.err_bytes)
@@ -208,6 +221,14 @@ class Steps:
     def _is_overdue(self, x: model.Execution) -> bool:
         seconds, _ = self._core.store.client.time()
         return x.started_at is not None and seconds > x.started_at / 1000 + x.spec.timeout
+
+    def conclude(self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]) -> None:
+        """The command has ended, as far as its sandbox can tell; its stored result knows better."""
+        outcome, is_kept = self._recovery.settled(turn, outcome)
+        if is_kept:
+            lost = "how it ended is known from its stored result; output may be missing here"
+            turn.x = self._store.note(turn.x, "output_lost", lost, level="warning")
+        self.begin_completing(turn, outcome, farewell)
 
     def begin_completing(
         self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]
@@ -228,9 +249,11 @@ class Steps:
         outcome = turn.x.outcome
         assert outcome is not None
         detail = outcome.error or "Job completed successfully"
-        if not self._hands.has_files(turn):
+        kept = self._recovery.result(turn)
+        if kept is None and not self._hands.has_files(turn):
             return Ending(_ending(outcome), detail, SandboxState.LOST)
-        found = self._artifacts(turn)
+        # What was stored completely is not collected again: later turns may have come since.
+        found = self._artifacts(turn) if kept is None else kept.artifacts
         hot = self._rests_hot(turn, outcome)
         state = SandboxState.PAUSED if hot else self._hands.quiet(turn)
         paused = "Sandbox paused (ready for continuation)"
@@ -243,6 +266,10 @@ class Steps:
         wanted = self._core.settings.hot_seconds and self._core.settings.hot
         ordinary = outcome.kind == "exited" and turn.channel is not None and turn.container
         return bool(wanted and ordinary) and self._hands.freeze(turn)
+
+    def _is_gone(self, turn: Turn) -> bool:
+        container = turn.container or self._hands.sandbox(turn).container
+        return not container or self._hands.call(self._driver.inspect(container)) is None
 
     def _artifacts(self, turn: Turn) -> list[model.Artifact]:
         limit = self._core.settings.artifact_bytes

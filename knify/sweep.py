@@ -6,19 +6,24 @@ import logging
 
 from knify import clock, errors
 from knify.core import Core
+from knify.services import jobs
 
 log = logging.getLogger(__name__)
 
 _AGAIN_MS = 10_000  # a hint that nobody took is repeated after this
+_PAUSE_MS = 30_000  # without a sweep for longer than this, nobody knows what happened meanwhile
 
 
 def sweep(core: Core) -> int:
     """Hint what is due and unclaimed, and expire idle sandboxes. Returns how many there were."""
+    watched = core.store.registry.watch(max(_PAUSE_MS, int(core.settings.sweep_seconds * 3000)))
     due = core.store.executions.due(again_ms=_AGAIN_MS)
     living = core.store.registry.nodes() if due else {}
     for execution_id, node in due:
         if node in living or (living and not node):  # else its queue would only grow
             core.hints.advance(execution_id, node)
+        elif living and watched >= core.settings.node_lost_seconds * 1000:
+            _lose(core, execution_id, node)
     expired = core.store.sandboxes.expired(clock.now_ms())
     for sandbox_id in expired:
         retired = core.store.sandboxes.retire(sandbox_id, expired=True)
@@ -40,3 +45,19 @@ def _delete_objects(core: Core) -> None:
             log.warning("%s stays for now: %s", key, failed)
             return
         core.store.sandboxes.forget_object(key)
+
+
+def _lose(core: Core, execution_id: str, node: str) -> None:
+    """Its sandbox lives on a node that says nothing: end it, if that has lasted long enough.
+
+    Only while another node lives and Redis itself was there all that time.
+    """
+    seconds = core.settings.node_lost_seconds
+    reason = f"node {node} has not been heard of for {seconds / 60:g} minutes"
+    final = jobs.final_entry("failed", clock.now_ms(), error=reason)
+    verdict, hints = core.store.executions.lose(
+        execution_id, node, int(seconds * 1000), reason, final
+    )
+    if verdict == "lost":
+        log.error("%s: %s", execution_id, reason)
+        jobs.hint_all(core, hints)

@@ -16,6 +16,9 @@ from knify.sandbox import base as sandbox_base
 log = logging.getLogger(__name__)
 
 
+EPOCH = 2**32  # fences of a store that was never put back to an older state are smaller
+
+
 @dataclass(slots=True)
 class Turn:
     """An execution on its way, and the open line to its sandbox once there is one."""
@@ -26,6 +29,8 @@ class Turn:
     container: str = ""
     followed: bool = False  # the watcher has it now
     started: bool = False  # its command is known to have been started
+    launched: bool = False  # by this very process, so nothing of it can have been stored before
+    forgotten: bool = False  # Redis, put back to an older state, did not know of its start or end
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Hands:
     def __init__(self, core: Core, bridge: Bridge, held: leases.Leases) -> None:
         self.driver = bridge.driver
         self.node = held.owner.node
+        self.boot = held.owner.boot.partition(".")[0]
         self._core = core
         self._bridge = bridge
         self._leases = held

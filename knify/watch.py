@@ -130,7 +130,10 @@ class Watcher:
             await follow.measure()
 
     async def stop(self) -> None:
-        """Follow nothing any more: the commands go on, their leases are given back at once."""
+        """Follow nothing any more: the commands go on, their leases are given back at once.
+
+        What is given to `follow` afterwards is followed again.
+        """
         follows = list(self._following.values())
         for follow in follows:
             if follow.task is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import signals
 
-from knify import hints, logs
+from knify import errors, hints, logs
 from knify.store import ready
 from workers.app import app, config
 
@@ -24,6 +24,9 @@ def _serve_node(**_: Any) -> None:
 
     try:
         node.Node(config).start()
+    except errors.ConfigError as wrong:
+        log.error("%s", wrong.message)
+        os._exit(2)
     except Exception:
         # Celery goes on after what a receiver raises, and makes exit code 0 of a SystemExit.
         log.exception("this worker cannot serve its node")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -13,7 +14,7 @@ from typing import Any
 
 import redis
 
-from knify import __version__, clock, core, errors, install, leases, repair, settings
+from knify import __version__, clock, core, epoch, errors, install, leases, repair, settings
 from knify.host import busybox, probe
 from knify.runner import Runner
 from knify.sandbox import base as sandbox_base
@@ -30,6 +31,9 @@ _MEASURE_SECONDS = 5.0
 _COOL_SECONDS = 3.0  # of a stop's time
 _START_SECONDS = 60.0
 _HEARTBEAT_SECONDS = 10.0  # the record outlives six of them
+_NAME_SECONDS = (
+    75.0  # within which a dead machine's heartbeat has run out, and a living one's moved
+)
 _current: list[Node] = []
 
 
@@ -76,11 +80,14 @@ class Node:
         self.core = core.connect(config)
         self._config = config
         self._installation = self.core.store.registry.installation(install.marked(config))
+        self.core.store.registry.upgrade()
         self._loop = Loop()
         facts = probe.facts_or_probe(config)
         self.driver: sandbox_base.Driver = podman.PodmanDriver(
             config.podman, self._installation, facts, busybox.require()
         )
+        self._epoch = epoch.Epoch(self.core.store.registry, config)
+        self._mend = repair.Repair(self.core.store, config.node, config.orphan_hours)
         self._threads = ThreadPoolExecutor(config.slots + 8, thread_name_prefix="steps")
         self.leases = leases.Leases(
             self.core.store.executions,
@@ -97,7 +104,10 @@ class Node:
 
     def start(self) -> None:
         """Begin to serve: takes over at once what a dead process of this node left behind."""
+        self.take_name()
         self._loop.call(self._prepare(), 60)
+        if self._epoch.look():
+            self._loop.call(self._adopt(), 60)
         for name, seconds, function in (
             ("renew leases", self._config.lease_seconds / 5, self._renew),
             ("heartbeat", _HEARTBEAT_SECONDS, self._beat),
@@ -116,6 +126,25 @@ class Node:
         """Follow nothing any more; commands go on, and the next process picks them up."""
         self._loop.call(self.watcher.stop(), 5)
         self.keeper.cool_all(_COOL_SECONDS)
+        try:
+            self._epoch.look()
+            self._epoch.save()
+        except (redis.RedisError, OSError) as failed:
+            log.warning("what was seen of the store is not saved: %s", failed)
+
+    def take_name(self, seconds: float = _NAME_SECONDS) -> None:
+        """Make sure that no other machine lives under this node's name. ConfigError.
+
+        Machines are told apart by their boot; a heartbeat of this machine's last boot runs out.
+        """
+        first: Any = None
+        deadline = time.monotonic() + seconds
+        take = self.core.store.registry.take_name
+        while (held := take(self._config.node, self._machine)) is not None:
+            first = first or held
+            if held.get("time") != first.get("time") or time.monotonic() > deadline:
+                raise errors.ConfigError(_taken(self._config.node))
+            time.sleep(0.2)
 
     def remove(self, sandbox_id: str) -> None:
         """Remove what this node has of a sandbox that is deleted, or lives elsewhere."""
@@ -151,11 +180,25 @@ class Node:
             await asyncio.sleep(seconds)
 
     async def _renew(self) -> None:
+        if await self.watcher.thread(self._epoch.look):
+            await self._begin_anew()
         lost, cancelled = await self.watcher.thread(self.leases.renew)
         for execution_id in lost:
             self.watcher.abandon(execution_id)
         for execution_id in cancelled:
             self.watcher.cancel(execution_id)
+
+    async def _begin_anew(self) -> None:
+        """Redis was put back: what is followed here is let go, and claimed as Redis knows it."""
+        await self.watcher.stop()
+        try:
+            await self._adopt()
+        except errors.SandboxError as failed:  # the next repair does it
+            log.warning("what lives here is not told yet: %s", failed)
+        self._threads.submit(self._take_over)
+
+    async def _adopt(self) -> None:
+        await self.watcher.thread(self._mend.adopt, await self.driver.owned())
 
     async def _beat(self) -> None:
         """Say what this node offers; also the moment for removals that a lost hint left."""
@@ -173,10 +216,18 @@ class Node:
             facts["images"] = [image.name for image in await self.driver.images()]
         except errors.SandboxError as failed:
             facts["podman"] = failed.message
-        await self.watcher.thread(self._say, facts)
+        if await self.watcher.thread(self._say, facts) is not None:
+            log.error(_taken(self._config.node))
+            os._exit(1)
+        await self.watcher.thread(self._epoch.save)
 
-    def _say(self, facts: dict[str, Any]) -> None:
-        self.core.store.registry.heartbeat(self._config.node, facts, clock.now_ms())
+    def _say(self, facts: dict[str, Any]) -> dict[str, Any] | None:
+        beat = self.core.store.registry.heartbeat
+        return beat(self._config.node, facts, machine=self._machine)
+
+    @property
+    def _machine(self) -> str:
+        return self.leases.owner.boot.partition(".")[0]
 
     async def _remove_deleted(self) -> None:
         """What a lost hint left."""
@@ -185,13 +236,20 @@ class Node:
             await self._quietly(self.remove, sandbox_id)
 
     async def _repair(self) -> None:
-        """Podman held against Redis."""
+        """Podman held against Redis, and Redis against Podman."""
+        mend, thread = self._mend, self.watcher.thread
+        expected = await thread(mend.expected)
         found = await self.driver.owned()
-        stop, remove = await self.watcher.thread(repair.wrong, self.core.store, found)
-        for sandbox_id in stop:
+        await thread(mend.adopt, found)
+        wrong = await thread(mend.wrong, found)
+        for sandbox_id in wrong.stop:
             await self.driver.stop(f"knify-{sandbox_id}")
-        for sandbox_id in remove:
+        for sandbox_id in wrong.remove:
             await self._quietly(self.remove, sandbox_id)
+        for orphan in await thread(mend.orphans, wrong.unknown):
+            log.warning("%s was not known for too long: removed", orphan.id)
+            await self.driver.remove(orphan.id)
+        await thread(mend.lose, expected, found)
 
     async def _quietly(self, function: Callable[[str], None], sandbox_id: str) -> None:
         try:
@@ -219,3 +277,10 @@ class Node:
 
     def _soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop.loop)
+
+
+def _taken(node: str) -> str:
+    return (
+        f"another machine works under the name {node}: give each machine its own KNIFY_NODE "
+        "(workers of one machine share one)"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import knify
-from knify.cli import entry, host, jobs, keys, nodes, run, workspaces
+from knify.cli import entry, host, jobs, keys, nodes, run, sandboxes, workspaces
 
 
 @click.group(cls=entry.Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,6 +22,7 @@ jobs.jobs.add_command(run.continue_)
 for command in (
     run.run,
     jobs.jobs,
+    sandboxes.sandboxes,
     workspaces.workspaces,
     keys.keys,
     nodes.nodes,

@@ -100,6 +100,17 @@ def archive_sandbox(sandbox_id: str) -> Call:
     return Call("POST", _path("sandboxes", sandbox_id, "archive"))
 
 
+def sandboxes(*, orphans: bool, page: int | None, limit: int | None) -> Call:
+    """A list of sandboxes, newest first."""
+    given = {"orphans": "true" if orphans else None, "page": page, "limit": limit}
+    return Call("GET", "/sandboxes", {k: str(v) for k, v in given.items() if v is not None})
+
+
+def sandbox(sandbox_id: str) -> Call:
+    """One sandbox."""
+    return Call("GET", _path("sandboxes", sandbox_id))
+
+
 def workspaces() -> Call:
     """All workspaces."""
     return Call("GET", "/workspaces")

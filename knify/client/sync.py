@@ -167,6 +167,19 @@ class Client:
         """Move an idle sandbox to the object store soon; continuing it restores it anywhere."""
         self._wire.send(calls.archive_sandbox(sandbox_id))
 
+    # Sandboxes.
+
+    def sandboxes(
+        self, *, orphans: bool = False, page: int | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Sandboxes, newest first. `orphans`: what Podman has and Redis does not know (admin)."""
+        call = calls.sandboxes(orphans=orphans, page=page, limit=limit)
+        return answers.rows(self._wire.send(call))
+
+    def sandbox(self, sandbox_id: str) -> dict[str, Any]:
+        """A sandbox, and the jobs that run or wait in it."""
+        return answers.body_of(self._wire.send(calls.sandbox(sandbox_id))) or {}
+
     # Workspaces.
 
     def upload_workspace(

@@ -186,6 +186,9 @@ class Driver(Protocol):
     async def started(self, container: str, execution: str, nonce: str) -> bool:
         """Whether this execution was ever started in this sandbox, with this turn's nonce."""
 
+    async def logged(self, container: str, nonce: str) -> bool:
+        """Whether its log holds this turn's start: it goes with the next turn's attach."""
+
     async def inspect(self, container: str) -> ContainerStatus | None:
         """What the container is doing; None when there is none."""
 

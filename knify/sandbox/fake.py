@@ -97,10 +97,15 @@ class FakeDriver:
         self._call("started")
         return turn.check_execution(execution) in self._get(container).started
 
+    async def logged(self, container: str, nonce: str) -> bool:
+        """See `base.Driver`."""
+        self._call("logged")
+        return any(one.nonce == nonce for one in self._get(container).turns)
+
     async def inspect(self, container: str) -> base.ContainerStatus | None:
         """See `base.Driver`."""
         self._call("inspect")
-        box = self._host.containers.get(container)
+        box = self._by_name(container)
         if box is None:
             return None
         image = self._host.found[box.request.image]
@@ -122,7 +127,7 @@ class FakeDriver:
     async def stop(self, container: str, grace: float = 0) -> bool:
         """See `base.Driver`."""
         self._call("stop")
-        box = self._host.containers.get(container)
+        box = self._by_name(container)
         if box is not None and box.running:
             box.halt()
         return box is not None
@@ -224,9 +229,15 @@ class FakeDriver:
             del self._host.containers[box.id]
 
     def _get(self, container: str) -> fakehost.FakeContainer:
-        if container not in self._host.containers:
+        box = self._by_name(container)
+        if box is None:
             raise errors.SandboxGone
-        return self._host.containers[container]
+        return box
+
+    def _by_name(self, container: str) -> fakehost.FakeContainer | None:
+        """By id, or by name as Podman has it."""
+        box = self._host.containers.get(container)
+        return box or self._find(container.removeprefix("knify-"))
 
     def _find(self, sandbox_id: str) -> fakehost.FakeContainer | None:
         name = sandbox_id

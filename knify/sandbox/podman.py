@@ -167,6 +167,11 @@ class PodmanDriver:
             return True
         return await asyncio.to_thread(logfile.has_start, self._backing(seen).log, nonce)
 
+    async def logged(self, container: str, nonce: str) -> bool:
+        """See `base.Driver`."""
+        log = self._backing(await self._containers.look(container)).log
+        return await asyncio.to_thread(logfile.has_start, log, nonce)
+
     async def inspect(self, container: str) -> base.ContainerStatus | None:
         """See `base.Driver`."""
         try:

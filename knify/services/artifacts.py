@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from knify import errors, model
 from knify.core import Core
 from knify.objects import base
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that is left of an execution whose command has ended."""
+
+    artifacts: list[model.Artifact]
+    outcome: model.Outcome
 
 
 def folder(execution_id: str) -> str:
@@ -22,21 +31,43 @@ def content_key(execution_id: str, n: int) -> str:
 
 
 def save_manifest(
-    store: base.ObjectStore, execution_id: str, found: Sequence[model.Artifact]
+    store: base.ObjectStore,
+    execution_id: str,
+    found: Sequence[model.Artifact],
+    outcome: model.Outcome | None = None,
 ) -> None:
-    """Publish the list: only what it names exists for readers."""
-    text = json.dumps([asdict(artifact) for artifact in found])
-    store.put(f"{folder(execution_id)}/artifacts.json", [text.encode("utf-8", "surrogateescape")])
+    """Publish the list: only what it names exists for readers. `outcome`: how the turn ended."""
+    rows = [asdict(artifact) for artifact in found]
+    text = json.dumps({"artifacts": rows, "outcome": asdict(outcome) if outcome else None})
+    store.put(_manifest_key(execution_id), [text.encode("utf-8", "surrogateescape")])
 
 
 def listing(core: Core, execution_id: str) -> list[model.Artifact]:
     """An execution's artifacts by path; empty while it has none."""
+    return [model.Artifact(**row) for row in _manifest(core.objects, execution_id)["artifacts"]]
+
+
+def result(store: base.ObjectStore, execution_id: str) -> Result | None:
+    """What was published when its command had ended; None before that."""
+    read = _manifest(store, execution_id)
+    if read["outcome"] is None:
+        return None
+    found = [model.Artifact(**row) for row in read["artifacts"]]
+    return Result(found, model.Outcome(**read["outcome"]))
+
+
+def _manifest(store: base.ObjectStore, execution_id: str) -> dict[str, Any]:
     try:
-        with core.objects.open(f"{folder(execution_id)}/artifacts.json") as reader:
-            rows = json.loads(reader.read())
+        with store.open(_manifest_key(execution_id)) as reader:
+            read = json.loads(reader.read())
     except errors.ObjectMissing:
-        return []
-    return [model.Artifact(**row) for row in rows]
+        read = []
+    # A bare list was the first form.
+    return {"artifacts": read, "outcome": None} if isinstance(read, list) else read
+
+
+def _manifest_key(execution_id: str) -> str:
+    return f"{folder(execution_id)}/artifacts.json"
 
 
 def find(core: Core, execution_id: str, path: str) -> model.Artifact:

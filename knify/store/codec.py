@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
-from typing import Any
+from typing import Any, TypeVar
 
 from knify import model
 from knify.lifecycle import SandboxState, State
+from knify.store import upgrade
+
+T = TypeVar("T")
 
 
 def dump(value: Any) -> str | None:
@@ -27,7 +30,7 @@ def execution_fields(x: model.Execution) -> dict[str, str]:
 
 def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
     """All fields of a new sandbox."""
-    return _present(_shallow(s))
+    return _present(_shallow(s) | {"schema": model.SCHEMA})
 
 
 def _shallow(record: Any) -> dict[str, Any]:
@@ -41,26 +44,28 @@ def _present(fields: Mapping[str, Any]) -> dict[str, str]:
 
 def execution(fields: Mapping[str, str]) -> model.Execution:
     """The record that a hash holds."""
+    fields = upgrade.record("execution", fields)
     number = _numbers(fields)
     spec = json.loads(fields["spec"])
-    spec["resources"] = model.Resources(**spec["resources"])
+    spec["resources"] = _made(model.Resources, spec.get("resources"))
     for name in ("command", "artifact_patterns"):
-        spec[name] = tuple(spec[name]) if spec[name] is not None else None
+        if spec.get(name) is not None:
+            spec[name] = tuple(spec[name])
     outcome = fields.get("outcome")
     return model.Execution(
         id=fields["id"],
         tenant=fields["tenant"],
         state=State(fields["state"]),
-        spec=model.ExecutionSpec(**spec),
-        request=json.loads(fields["request"]),
+        spec=_made(model.ExecutionSpec, spec),
+        request=json.loads(fields.get("request", "{}")),
         created_at=int(fields["created_at"]),
         name=fields.get("name"),
         metadata=json.loads(fields.get("metadata", "{}")),
-        state_changed_at=int(fields["state_changed_at"]),
+        state_changed_at=number("state_changed_at") or 0,
         started_at=number("started_at"),
         completed_at=number("completed_at"),
         parent_id=fields.get("parent_id"),
-        sandbox_id=fields["sandbox_id"],
+        sandbox_id=fields.get("sandbox_id"),
         node=fields.get("node"),
         session_id=fields.get("session_id"),
         fence=number("fence") or 0,
@@ -70,6 +75,7 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         cancel_requested_at=number("cancel_requested_at"),
         cancel_reason=fields.get("cancel_reason"),
         start_nonce=fields.get("start_nonce"),
+        boot=fields.get("boot"),
         events=number("events") or 0,
         entries=number("entries") or 0,
         lines=number("lines") or 0,
@@ -77,21 +83,22 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         err_bytes=number("err_bytes") or 0,
         exit_code=number("exit_code"),
         error=fields.get("error"),
-        outcome=model.Outcome(**json.loads(outcome)) if outcome else None,
+        outcome=_made(model.Outcome, json.loads(outcome)) if outcome else None,
     )
 
 
 def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
     """The record that a hash holds."""
+    fields = upgrade.record("sandbox", fields)
     number = _numbers(fields)
     return model.Sandbox(
         id=fields["id"],
         tenant=fields["tenant"],
         state=SandboxState(fields["state"]),
         image=fields["image"],
-        resources=model.Resources(**json.loads(fields["resources"])),
+        resources=_made(model.Resources, json.loads(fields.get("resources", "{}"))),
         created_at=int(fields["created_at"]),
-        state_changed_at=int(fields["state_changed_at"]),
+        state_changed_at=number("state_changed_at") or 0,
         node=fields.get("node"),
         workspace_id=fields.get("workspace_id"),
         container=fields.get("container"),
@@ -102,6 +109,7 @@ def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
         archive_sha256=fields.get("archive_sha256"),
         archived_at=number("archived_at"),
         archiving=fields.get("archiving"),
+        reason=fields.get("reason"),
     )
 
 
@@ -116,7 +124,7 @@ def workspace(fields: Mapping[str, str]) -> model.Workspace:
         sha256=fields["sha256"],
         key=fields["key"],
         created_at=int(fields["created_at"]),
-        files=int(fields["files"]),
+        files=int(fields.get("files", "0")),
     )
 
 
@@ -138,6 +146,12 @@ def api_key(fields: Mapping[str, str]) -> model.ApiKey:
 def record_fields(record: model.Workspace | model.ApiKey) -> dict[str, str]:
     """All fields of a new workspace version or key."""
     return _present(_shallow(record))
+
+
+def _made(cls: type[T], values: Mapping[str, Any] | None) -> T:
+    """A part of a record: what it lacks has its default, what is not known any more is left out."""
+    names = {field.name for field in fields_of(cls)}  # type: ignore[arg-type]
+    return cls(**{name: value for name, value in (values or {}).items() if name in names})
 
 
 class _numbers:

@@ -215,6 +215,20 @@ class Executions:
             raise errors.NotFound()
         return verdict, rest
 
+    def lose(
+        self, execution_id: str, node: str, limit_ms: int, reason: str, final: dict[str, Any]
+    ) -> tuple[str, list[str]]:
+        """End it as `host_lost`, if its sandbox's node was silent for that long.
+
+        ('lost', hints), or why it was left alone: ended, alive, held (a living lease), early.
+        """
+        outcome = codec.dump(asdict(model.Outcome("host_lost", error=reason))) or ""
+        entry = json.dumps(final, separators=(",", ":"))
+        verdict, *hints = self._scripts.call(
+            "lose", execution_id, node, limit_ms, reason, outcome, self._sandbox_ttl_ms, entry
+        )
+        return verdict, hints
+
     def due(self, *, again_ms: int, most: int = 500) -> list[tuple[str, str]]:
         """(id, node or '') of what nobody works on though its time has come."""
         flat = self._scripts.call("due", again_ms, most)

@@ -7,6 +7,10 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 |---|---|---|---|
 | `knify:installation` | string | the installation's id | for ever |
 | `knify:schema` | string | the number of the records' form | for ever |
+| `knify:clock` | string | counts claims, heartbeats and pulses; a smaller one than before is a rollback | for ever |
+| `knify:epoch` | string | how many rollbacks were noticed; the upper bits of new fences | for ever |
+| `knify:rolled_at` | string | when the last one was noticed | for ever |
+| `knify:watch` | hash | `since`, `last`: how long sweepers have seen this Redis without a break | for ever |
 | `knify:x:{id}` | hash | an execution, see `codec.py` | until the job is deleted |
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | as the execution |
 | `knify:x:{id}:output` | stream | its output entries; ids `n-0`, n = 1…N | as the execution |
@@ -17,8 +21,12 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:x:type:{type}` | zset | the same, of one job type | as the executions |
 | `knify:s:{id}` | hash | a sandbox | until its last job is deleted |
 | `knify:s:{id}:turns` | list | its executions that are not terminal, in their order | member leaves at the end |
+| `knify:t:{tenant}:s` | zset | a tenant's sandboxes by time of creation | as the sandboxes |
 | `knify:sandboxes:expiry` | zset | idle sandboxes; score: when they expire | member leaves with a new turn |
 | `knify:node:{node}:beat` | string | a node's heartbeat (JSON) | 60 s after the last one |
+| `knify:node:{node}:machine` | string | which machine beats under this name | as the heartbeat |
+| `knify:node:{node}:sandboxes` | set | sandboxes that live there | member leaves when deleted or lost |
+| `knify:node:{node}:orphans` | hash | sandbox id → JSON: what Podman has of it there, though no record does | until removed or known again |
 | `knify:node:{node}:active` | set | executions that occupy a slot there | member leaves at the end |
 | `knify:node:{node}:removals` | set | sandboxes whose container and volumes are to go | member leaves when gone |
 | `knify:node:{node}:paused` | zset | idle paused sandboxes there; score: since when, 0: to be archived now | member leaves with a new turn, by archiving or deletion |
@@ -46,6 +54,10 @@ from __future__ import annotations
 PREFIX = "knify:"
 INSTALLATION = PREFIX + "installation"
 SCHEMA = PREFIX + "schema"
+CLOCK = PREFIX + "clock"
+EPOCH = PREFIX + "epoch"
+ROLLED_AT = PREFIX + "rolled_at"
+WATCH = PREFIX + "watch"
 DUE = PREFIX + "due"
 EXPIRY = PREFIX + "sandboxes:expiry"
 NODES = PREFIX + "nodes"
@@ -109,6 +121,21 @@ def paused(name: str) -> str:
 def hot(name: str) -> str:
     """Those of them whose container is frozen."""
     return f"{PREFIX}node:{name}:hot"
+
+
+def located(name: str) -> str:
+    """Sandboxes that live on the node."""
+    return f"{PREFIX}node:{name}:sandboxes"
+
+
+def orphans(name: str) -> str:
+    """What the node's Podman has of sandboxes that no record knows."""
+    return f"{PREFIX}node:{name}:orphans"
+
+
+def sandboxes(tenant: str) -> str:
+    """The index of a tenant's sandboxes."""
+    return f"{PREFIX}t:{tenant}:s"
 
 
 def waiting(name: str | None = None) -> str:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from knify import errors, ids, model
-from knify.store import codec, keys
+from knify.lifecycle import SandboxState
+from knify.store import codec, keys, upgrade
 from knify.store.redis import Client, Scripts, changes, pairs
 
+T = TypeVar("T")
+
 _HEARTBEAT_SECONDS = 60
-_NODE_DAYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How far the store has counted."""
+
+    epoch: int
+    clock: int
+    noticed: bool  # this call found that the store was put back, and raised the epoch
+    found: int  # the clock before that
 
 
 class Registry:
@@ -37,12 +50,45 @@ class Registry:
             raise errors.ConfigError(
                 f"KNIFY_REDIS_URL holds installation {known}, but KNIFY_HOME belongs to {wanted}"
             )
-        schema = int(self._client.get(keys.SCHEMA) or model.SCHEMA)
-        if schema > model.SCHEMA:
-            raise errors.ConfigError(
-                f"the store is of schema {schema}, this version knows {model.SCHEMA}: upgrade Knify"
-            )
+        upgrade.check(self.schema())
         return str(known)
+
+    def schema(self) -> int:
+        """The number of the form that the store's records have."""
+        return int(self._client.get(keys.SCHEMA) or model.SCHEMA)
+
+    def upgrade(self) -> int:
+        """Bring a store of the version before to this one's form; how many records it holds.
+
+        ConfigError, and nothing is raised, while a record cannot be read. Safe to repeat and to
+        race: all that it does is done twice with the same result.
+        """
+        if self.schema() >= model.SCHEMA:
+            return 0
+        read = 0
+        for key in self._client.scan_iter(f"{keys.PREFIX}x:*", count=1000, _type="hash"):
+            self._readable(key, codec.execution)
+            read += 1
+        for key in self._client.scan_iter(f"{keys.PREFIX}s:*", count=1000, _type="hash"):
+            sandbox = self._readable(key, codec.sandbox)
+            read += 1
+            if sandbox is not None:
+                self._index(sandbox)
+        self._client.set(keys.SCHEMA, model.SCHEMA)
+        return read
+
+    def _readable(self, key: str, read: Callable[[dict[str, str]], T]) -> T | None:
+        fields = self._client.hgetall(key)
+        try:
+            return read(fields) if fields else None
+        except (KeyError, ValueError, TypeError) as failed:
+            raise errors.ConfigError(f"{key} cannot be read ({failed!r}): not upgraded") from failed
+
+    def _index(self, sandbox: model.Sandbox) -> None:
+        """Schema 2 lists sandboxes by tenant, and by node while they live there."""
+        self._client.zadd(keys.sandboxes(sandbox.tenant), {sandbox.id: sandbox.created_at})
+        if sandbox.node and sandbox.state in (SandboxState.ACTIVE, SandboxState.PAUSED):
+            self._client.sadd(keys.located(sandbox.node), sandbox.id)
 
     def ping(self) -> None:
         """Raise unless Redis answers."""
@@ -50,13 +96,47 @@ class Registry:
 
     # Nodes
 
-    def heartbeat(self, node: str, facts: dict[str, Any], now_ms: int) -> None:
-        """Say that a node lives, and what it offers (JSON-able, see `workers/node.py`)."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.set(f"{keys.node(node)}:beat", json.dumps(facts), ex=_HEARTBEAT_SECONDS)
-        pipe.zadd(keys.NODES, {node: now_ms})
-        pipe.zremrangebyscore(keys.NODES, "-inf", now_ms - _NODE_DAYS * 86_400_000)
-        pipe.execute()
+    def heartbeat(
+        self, node: str, facts: dict[str, Any], now_ms: int | None = None, *, machine: str = ""
+    ) -> dict[str, Any] | None:
+        """Say that a node lives, and what it offers (JSON-able, see `workers/node.py`).
+
+        `machine` says which machine it is. Nothing is written while another one holds the name:
+        its facts are returned. `now_ms`: by Redis's clock, None for now.
+        """
+        moment = "" if now_ms is None else now_ms
+        held = self._scripts.call(
+            "beat", node, json.dumps(facts), machine, moment, _HEARTBEAT_SECONDS
+        )
+        return dict(json.loads(held)) if held else None
+
+    def take_name(self, node: str, machine: str) -> dict[str, Any] | None:
+        """Reserve a node's name for this machine; the facts of the living one that has it."""
+        held = self._scripts.call("beat", node, "", machine, "", _HEARTBEAT_SECONDS)
+        return dict(json.loads(held)) if held else None
+
+    def pulse(self, epoch: int, clock: int) -> Pulse:
+        """Count on. `epoch` and `clock`: the highest that the caller has seen."""
+        found_epoch, found_clock, noticed, before = self._scripts.call("pulse", epoch, clock)
+        return Pulse(int(found_epoch), int(found_clock), bool(noticed), int(before))
+
+    def rolled_back_at(self) -> int:
+        """When the store was last found put back, ms by Redis's clock; 0 for never."""
+        return int(self._client.get(keys.ROLLED_AT) or 0)
+
+    def watch(self, pause_ms: int) -> int:
+        """For how long (ms) sweepers have seen this Redis, no pause longer than `pause_ms`."""
+        return int(self._scripts.call("watch", pause_ms))
+
+    def watched_since(self) -> int | None:
+        """Since when (ms by Redis's clock) a sweeper has seen it without a break."""
+        since = self._client.hget(keys.WATCH, "since")
+        return int(since) if since else None
+
+    def now_ms(self) -> int:
+        """Redis's own time."""
+        seconds, micros = self._client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The living nodes by name."""

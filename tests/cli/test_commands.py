@@ -189,3 +189,23 @@ def test_the_version_is_told(knify: Run) -> None:
 )
 def test_text_is_made_safe_for_a_terminal(text: str, shown: str) -> None:
     assert show.clean(text) == shown
+
+
+def test_sandboxes_are_listed_and_shown(server: scripted.Server, knify: Run) -> None:
+    row = {"id": "sandbox_1", "state": "paused", "node": "n", "image": "i", "jobs": []}
+    server.on("GET", "/sandboxes", [row])
+    server.on("GET", "/sandboxes/sandbox_1", row)
+
+    assert knify("sandboxes", "list").stdout.splitlines()[1].split()[:3] == [
+        "sandbox_1", "paused", "n",
+    ]  # fmt: skip
+    assert "paused" in knify("sandboxes", "show", "sandbox_1").stdout
+
+
+def test_orphans_are_listed_with_what_is_left_of_them(server: scripted.Server, knify: Run) -> None:
+    orphan = {"id": EVIL, "node": "n", "kinds": ["container", "volume"], "found_at": "t"}
+    server.on("GET", "/sandboxes", [orphan])
+    result = knify("sandboxes", "list", "--orphans")
+    assert "container, volume" in result.stdout
+    assert SAFE.partition("\t")[2] in result.output
+    assert server.requests[-1].query == {"orphans": "true", "limit": "100"}

@@ -149,3 +149,15 @@ def test_errors_say_which_field_is_wrong(real: Client) -> None:
     assert caught.value.request_id
     with pytest.raises(client_errors.WaitTimeout):
         real.wait(real.create_job(COMMAND).job_id, timeout=0.1)
+
+
+def test_sandboxes_are_listed_and_shown(real: Client, worker: Any) -> None:
+    job_id = real.create_job(COMMAND).job_id
+    worker.finish(worker.run(job_id))
+
+    (row,) = real.sandboxes()
+
+    assert (row["id"], row["state"]) == (real.job(job_id).sandbox_id, "paused")
+    assert real.sandbox(row["id"]) == row
+    assert real.sandboxes(limit=1) == [row]
+    assert real.sandboxes(orphans=True) == []

@@ -1,4 +1,4 @@
-"""The sweeper and the repair, without a server: the scripts run in an emulated Redis."""
+"""The sweeper, without a server: the scripts run in an emulated Redis."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 import fakeredis
 import pytest
 
-from knify import clock, core, hints, repair, settings, sweep
+from knify import clock, core, hints, settings, sweep
 from knify.lifecycle import SandboxState
-from knify.sandbox import base
 from knify.store import keys
 from knify.store import open as store_open
 from tests import factories
@@ -66,30 +65,3 @@ def test_an_idle_sandbox_goes_when_its_time_is_over_and_not_before(found: core.C
         sweep.sweep(found)
 
         assert ((hints.REMOVE, sandbox.id, "n") in sent(found)) is gone
-
-
-def listed(sandbox_id: str, *, running: bool = True, created_at: int = 1) -> base.Listed:
-    return base.Listed("container", f"knify-{sandbox_id}", sandbox_id, created_at, running)
-
-
-def test_repair_stops_what_runs_without_a_job_and_keeps_what_it_does_not_know(
-    found: core.Core,
-) -> None:
-    idle, busy, gone = (factories.sandbox() for _ in range(3))
-    for sandbox, state in ((idle, "active"), (busy, "active"), (gone, "deleted")):
-        record = {
-            "id": sandbox.id, "tenant": "t", "state": state, "image": "i", "resources": "{}",
-            "created_at": "1", "state_changed_at": "1",
-        }  # fmt: skip
-        found.store.client.hset(keys.sandbox(sandbox.id), mapping=record)
-    found.store.client.rpush(keys.turns(busy.id), "job")
-    rows = [listed(s.id) for s in (idle, busy, gone)] + [
-        listed("sandbox_unknown"),
-        listed("sandbox_stopped", running=False),
-        listed("sandbox_young", created_at=clock.now_ms()),
-    ]
-
-    stop, remove = repair.wrong(found.store, rows)
-
-    assert stop == [idle.id, "sandbox_unknown"]
-    assert remove == [gone.id]

@@ -15,7 +15,7 @@ if x.state ~= 'pending' or leased then
   if x.node then redis.call('PUBLISH', P .. 'node:' .. x.node, 'cancel ' .. id) end
   return {'asked', x.node or ''}
 end
-redis.call('HINCRBY', xkey(id), 'fence', 1)
+raise_fence(id, x, ts)
 append(id, tonumber(x.entries) + 1, {entry})
 redis.call('HSET', xkey(id), 'error', reason)
 move(id, x, 'cancelled', ts)

@@ -31,6 +31,10 @@ end
 if redis.call('SISMEMBER', P .. 'node:' .. node .. ':removals', x.sandbox_id) == 1 then
   return {'leftover', x.sandbox_id}
 end
+if not where and is_unsettled(x, ts) then
+  redis.call('ZADD', P .. 'due', 'XX', int(ts + 1000), id)
+  return {'turn'}
+end
 if x.node and x.node ~= node then redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) end
 local active = P .. 'node:' .. node .. ':active'
 if redis.call('SISMEMBER', active, id) == 0 then
@@ -54,7 +58,7 @@ end
 redis.call('ZREM', P .. 'waiting', id)
 redis.call('ZREM', P .. 'waiting:' .. node, id)
 local until_ms = int(ts + tonumber(lease))
-redis.call('HINCRBY', xkey(id), 'fence', 1)
+raise_fence(id, x, ts)
 redis.call('HSET', xkey(id), 'owner', owner, 'lease_until', until_ms, 'node', node)
 redis.call('ZADD', P .. 'due', until_ms, id)
 local more = redis.call('SCARD', active) < tonumber(slots) and wake(ts, node) or ''

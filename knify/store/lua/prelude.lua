@@ -59,6 +59,38 @@ end
 -- A draining node takes no sandbox that is not there yet.
 local function drains(node) return redis.call('HEXISTS', P .. 'draining', node) == 1 end
 
+
+-- A fence beyond all that were given before, also beyond those that a rollback of Redis forgot:
+-- the epoch stands above its lower 32 bits. The clock counts on, so that a rollback is noticed.
+local function raise_fence(id, x, ts)
+  local least = tonumber(redis.call('GET', P .. 'epoch') or '0') * 4294967296
+  local fence = tonumber(x.fence)
+  if fence > 0 and fence < least then
+    event(id, ts, 'store_rolled_back', 'warning',
+      'Redis was put back to an older state; this job is followed anew from what that knew')
+  end
+  redis.call('INCR', P .. 'clock')
+  redis.call('HSET', xkey(id), 'fence', int(math.max(fence, least) + 1))
+end
+
+-- Accepted before the last rollback, and no node has said yet that it holds the sandbox.
+local function is_unsettled(x, ts)
+  local rolled = tonumber(redis.call('GET', P .. 'rolled_at') or '0')
+  return tonumber(x.created_at) <= rolled and ts < rolled + 15000
+end
+
+-- Change a sandbox's record, and the index of those that live on a node.
+local function write_sandbox(id, changes)
+  if changes.node ~= nil then
+    local here = redis.call('HGET', skey(id), 'node')
+    if here then redis.call('SREM', P .. 'node:' .. here .. ':sandboxes', id) end
+    if changes.node ~= cjson.null then
+      redis.call('SADD', P .. 'node:' .. changes.node .. ':sandboxes', id)
+    end
+  end
+  write(skey(id), changes)
+end
+
 -- The first of those who wait for a slot of this node: id and score, or nil.
 local function first_waiting(node)
   local own = redis.call('ZRANGE', P .. 'waiting:' .. node, 0, 0, 'WITHSCORES')
@@ -100,6 +132,7 @@ local function leave(id, node)
   if not node then return end
   redis.call('ZREM', P .. 'node:' .. node .. ':paused', id)
   redis.call('ZREM', P .. 'node:' .. node .. ':hot', id)
+  redis.call('SREM', P .. 'node:' .. node .. ':sandboxes', id)
   redis.call('SADD', P .. 'node:' .. node .. ':removals', id)
 end
 

@@ -29,6 +29,7 @@ if sandbox == '' then
   redis.call('HDEL', skey(sandbox_id), 'expires_at', 'archiving') -- who archives it gives up
 else
   write(skey(sandbox_id), cjson.decode(sandbox))
+  redis.call('ZADD', P .. 't:' .. fields.tenant .. ':s', int(ts), sandbox_id)
 end
 redis.call('RPUSH', turns, id)
 shelve(sandbox_id, ts)

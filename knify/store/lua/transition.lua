@@ -32,7 +32,7 @@ if next(sandbox) then
   if sandbox.hot_ms then -- left frozen, for so long
     sandbox.hot_until, sandbox.hot_ms = int(ts + tonumber(sandbox.hot_ms)), nil
   end
-  write(skey(x.sandbox_id), sandbox)
+  write_sandbox(x.sandbox_id, sandbox)
 end
 if #entries > 0 then append(id, first, entries) end
 if to ~= '' then move(id, x, to, ts) end

@@ -1,0 +1,45 @@
+"""Sandboxes: what there is, where it lives, and what nobody knows any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from api import context, paging
+from api.sandboxes import schemas, view
+from api.smorest import Blueprint
+from knify import errors
+from knify.services import keys
+
+blp = Blueprint("sandboxes", __name__, description="Containers and files that outlive their jobs")
+
+
+@blp.route("/sandboxes")
+@blp.needs("read")
+@blp.arguments(schemas.Filters, location="query")
+@blp.response(200, schemas.Sandbox(many=True))
+def list_sandboxes(query: dict[str, Any]) -> flask.Response:
+    """List sandboxes, newest first; with `orphans`, what Podman has and Redis does not know."""
+    asked = paging.window(query.get("page"), query.get("limit"))
+    store = context.core().store
+    if query["orphans"]:
+        if not keys.may(context.key(), "admin"):
+            raise errors.Forbidden("orphans belong to no tenant: this needs the scope admin")
+        orphans = [o for node in store.registry.node_names() for o in store.sandboxes.orphans(node)]
+        rows = [view.orphan(o) for o in orphans[asked.offset : asked.offset + asked.limit]]
+        return paging.respond(rows, len(orphans), asked)
+    page, total = store.sandboxes.page(context.tenant(), offset=asked.offset, limit=asked.limit)
+    turns = store.sandboxes.turns_of([s.id for s in page])
+    rows = [view.sandbox(s, turns[s.id]) for s in page]
+    return paging.respond(rows, total, asked)
+
+
+@blp.route("/sandboxes/<sandbox_id>")
+@blp.needs("read")
+@blp.response(200, schemas.Sandbox)
+def get_sandbox(sandbox_id: str) -> flask.Response:
+    """Show a sandbox."""
+    store = context.core().store.sandboxes
+    found = store.get(sandbox_id, tenant=context.tenant())
+    return flask.jsonify(view.sandbox(found, store.turns(found.id)))

@@ -1,0 +1,46 @@
+"""`knify sandboxes …`: what lives where, and what nobody knows any more."""
+
+from __future__ import annotations
+
+import click
+
+from knify.cli import entry, jobs, show
+
+
+@click.group(cls=entry.Group)
+def sandboxes() -> None:
+    """List and show sandboxes."""
+
+
+@sandboxes.command("list")
+@click.option("--orphans", is_flag=True, help="What Podman has and Redis does not know (admin).")
+@click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True)
+@jobs.json_option
+def list_(orphans: bool, limit: int, json_: bool) -> None:
+    """List the newest sandboxes.
+
+    An orphan is stopped and kept for KNIFY_ORPHAN_HOURS after it was found, counted anew when
+    Redis was put back to an older state.
+    """
+    found = entry.client().sandboxes(orphans=orphans, limit=limit)
+    if json_:
+        return show.as_json(found)
+    if orphans:
+        names = ("id", "node", "kinds", "created_at", "found_at")
+        heads = ("SANDBOX", "NODE", "HAS", "CREATED", "FOUND")
+        found = [row | {"kinds": ", ".join(row.get("kinds") or ())} for row in found]
+    else:
+        names = ("id", "state", "node", "image", "created_at")
+        heads = ("SANDBOX", "STATE", "NODE", "IMAGE", "CREATED")
+    return show.table(heads, [[row.get(name) for name in names] for row in found])
+
+
+@sandboxes.command("show")
+@click.argument("sandbox_id")
+@jobs.json_option
+def show_(sandbox_id: str, json_: bool) -> None:
+    """Show a sandbox and the jobs that run or wait in it."""
+    found = entry.client().sandbox(sandbox_id)
+    if json_:
+        return show.as_json(found)
+    return show.facts(found)

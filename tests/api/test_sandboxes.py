@@ -1,0 +1,51 @@
+"""Sandboxes over HTTP."""
+
+from __future__ import annotations
+
+from knify.core import Core
+from knify.services import keys
+from knify.store.sandboxes import Orphan
+from tests.api.parts import Api, Worker
+
+
+def test_a_tenants_sandboxes_are_listed_newest_first_with_their_jobs(
+    api: Api, worker: Worker
+) -> None:
+    jobs = [api.submit() for _ in range(3)]
+    worker.finish(worker.run(jobs[0]))
+
+    rows = api.get("/sandboxes").get_json()
+
+    assert [row["jobs"] for row in rows] == [[jobs[2]], [jobs[1]], []]
+    assert (rows[2]["state"], rows[2]["node"]) == ("paused", "n1")
+    assert rows[2]["expires_at"] is not None
+    page = api.get("/sandboxes?page=2&limit=1").get_json()
+    assert page["data"] == [rows[1]]
+    assert page["pagination"]["total"] == 3
+    assert api.get(f"/sandboxes/{rows[1]['id']}").get_json() == rows[1]
+
+
+def test_foreign_sandboxes_answer_like_ones_that_do_not_exist(api: Api, stranger: Api) -> None:
+    api.submit()
+    (row,) = api.get("/sandboxes").get_json()
+    missing = row["id"][:-4] + "zzzz"
+
+    assert stranger.get("/sandboxes").get_json() == []
+    foreign, none = (stranger.get(f"/sandboxes/{name}") for name in (row["id"], missing))
+    assert foreign.status_code == none.status_code == 404
+    assert foreign.get_json()["error"] == none.get_json()["error"].replace(missing, row["id"])
+
+
+def test_orphans_are_for_administrators(api: Api, core: Core) -> None:
+    core.store.registry.heartbeat("n1", {})
+    core.store.sandboxes.note_orphan(Orphan("sandbox_x", "n1", ("container", "volume"), 1, 2))
+    reader = Api(api.client, keys.create(core, "default", scopes=("read",)).text)
+
+    assert api.get("/sandboxes?orphans=true").get_json() == [
+        {
+            "id": "sandbox_x", "state": "orphan", "node": "n1", "kinds": ["container", "volume"],
+            "created_at": "1970-01-01T00:00:00.001Z", "found_at": "1970-01-01T00:00:00.002Z",
+        }
+    ]  # fmt: skip
+    assert reader.get("/sandboxes?orphans=true").status_code == 403
+    assert reader.get("/sandboxes").status_code == 200

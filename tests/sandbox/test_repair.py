@@ -1,0 +1,77 @@
+"""Two installations on one Podman: the one with an empty Redis touches nothing of the other."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from knify import repair
+from knify.sandbox import base, podman
+from knify.store import open as store_open
+from tests.sandbox import engine
+
+pytestmark = pytest.mark.podman
+
+
+def test_an_emptied_installation_quarantines_its_own_and_leaves_the_neighbours(
+    podman_url: str, installation: str, store: store_open.Store
+) -> None:
+    async def scenario() -> None:
+        own, neighbour = (
+            podman.PodmanDriver(podman_url, name, engine.FACTS)
+            for name in (installation, f"{installation}x")
+        )
+        running = {}
+        for driver in (own, neighbour):
+            request = base.SandboxRequest(f"sandbox_{driver._installation}", engine.IMAGE)
+            container = await driver.create(request)
+            running[driver] = (container, await driver.attach(container))
+        mend = repair.Repair(store, "n", orphan_hours=0)
+
+        found = await own.owned()
+        wrong = mend.wrong(found)
+        for sandbox_id in wrong.stop:
+            await own.stop(f"knify-{sandbox_id}")
+        assert wrong.stop == [f"sandbox_{installation}"]
+        assert mend.orphans(wrong.unknown) == []
+        stopped = await own.inspect(running[own][0])
+        assert stopped is not None
+        assert not stopped.running
+        while not (over := mend.orphans(wrong.unknown)):
+            await asyncio.sleep(0.01)
+        for orphan in over:
+            await own.remove(orphan.id)
+
+        assert await own.owned() == []
+        assert {row.kind for row in await neighbour.owned()} == {"container", "volume"}
+        untouched = await neighbour.inspect(running[neighbour][0])
+        assert untouched is not None
+        assert untouched.running
+        for _, channel in running.values():
+            await channel.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_turns_start_is_in_the_log_until_the_next_turn(
+    podman_url: str, installation: str
+) -> None:
+    from knify import ids
+
+    async def scenario() -> None:
+        driver = podman.PodmanDriver(podman_url, installation, engine.FACTS)
+        container = await driver.create(base.SandboxRequest("sandbox_1", engine.IMAGE))
+        first, second = ids.nonce(), ids.nonce()
+        for nonce in (first, second):
+            channel = await driver.attach(container)
+            await channel.run(base.Turn(f"job_{nonce}", nonce, ("true",)))
+            async for _ in channel.frames():
+                pass
+            await channel.close()
+            assert await driver.logged(container, nonce)
+            await driver.stop(container)
+        assert not await driver.logged(container, first)
+        assert await driver.started("knify-sandbox_1", f"job_{first}", first)
+
+    asyncio.run(scenario())

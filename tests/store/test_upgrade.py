@@ -1,0 +1,134 @@
+"""A store that the version before wrote is read, upgraded once, and worked on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knify import errors, model
+from knify.lifecycle import SandboxState, State
+from knify.services import jobs
+from knify.store import keys, open, upgrade
+from tests.runner.conftest import rig
+from tests.runner.rig import OUT, Rig, Worker
+
+__all__ = ["rig"]
+FIXTURE = Path(__file__).parent / "schema-1.json"
+
+
+def load(client: Any) -> dict[str, str]:
+    """Write the old store; its jobs by what became of them."""
+    old = json.loads(FIXTURE.read_text())
+    for key, row in old["keys"].items():
+        value = row["value"]
+        match row["type"]:
+            case "string":
+                client.set(key, value)
+            case "hash":
+                client.hset(key, mapping=value)
+            case "set":
+                client.sadd(key, *value)
+            case "zset":
+                client.zadd(key, dict(value))
+            case "list":
+                client.rpush(key, *value)
+            case "stream":
+                for entry_id, fields in value:
+                    client.xadd(key, fields, id=entry_id)
+    return dict(old["jobs"])
+
+
+def test_an_old_store_is_read_as_it_is(store: open.Store) -> None:
+    found = {
+        what: store.executions.get(job, tenant="default")
+        for what, job in load(store.client).items()
+    }
+
+    assert {what: x.state.value for what, x in found.items()} == {
+        "done": "completed", "failed": "failed", "cancelled": "cancelled",
+        "running": "running", "pending": "pending", "turn": "pending",
+    }  # fmt: skip
+    assert found["done"].spec.failure_action == "keep"
+    assert store.listing.page("default").total == len(found)
+    sandbox = store.sandboxes.find(found["done"].sandbox_id or "")
+    assert sandbox is not None
+    assert sandbox.state is SandboxState.PAUSED
+
+
+def test_an_upgrade_is_made_once_and_says_how_much_it_read(store: open.Store) -> None:
+    jobs_ = load(store.client)
+    assert store.registry.schema() == 1
+
+    read = store.registry.upgrade()
+
+    assert read == 11  # six jobs, five sandboxes
+    assert store.registry.schema() == model.SCHEMA
+    assert store.registry.upgrade() == 0
+    assert store.sandboxes.page("default", offset=0, limit=10)[1] == 5
+    here = {sandbox.id for sandbox in store.sandboxes.on_node("n", 0)[1]}
+    assert store.executions.get(jobs_["done"], tenant="default").sandbox_id in here
+
+
+def test_a_store_with_a_record_that_cannot_be_read_keeps_its_number(store: open.Store) -> None:
+    job = load(store.client)["done"]
+    store.client.hdel(keys.execution(job), "spec")
+
+    with pytest.raises(errors.ConfigError, match=job):
+        store.registry.upgrade()
+
+    assert store.registry.schema() == 1
+
+
+def test_only_the_version_before_is_read() -> None:
+    upgrade.check(model.SCHEMA)
+    upgrade.check(model.SCHEMA - 1)
+    with pytest.raises(errors.ConfigError, match="upgrade Knify"):
+        upgrade.check(model.SCHEMA + 1)
+    with pytest.raises(errors.ConfigError, match="between"):
+        upgrade.check(model.SCHEMA - 2)
+
+
+def test_records_are_upgraded_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "SCHEMA", 4)
+    steps = {n: lambda fields, n=n: dict(fields) | {f"from{n}": "yes"} for n in (1, 2, 3)}
+    monkeypatch.setattr(upgrade, "_UPGRADES", {"sandbox": steps})
+
+    assert upgrade.record("sandbox", {}) == {"from1": "yes", "from2": "yes", "from3": "yes"}
+    assert upgrade.record("sandbox", {"schema": "3"}) == {"schema": "3", "from3": "yes"}
+    assert upgrade.record("sandbox", {"schema": "4"}) == {"schema": "4"}
+
+
+def test_work_goes_on_in_an_upgraded_store(rig: Rig) -> None:
+    store = rig.core.store
+    old = load(store.client)
+    rig.script("hello", steps=[(0, OUT, b"one\n")])
+    first = rig.job(old["done"])
+    sandbox = store.sandboxes.find(first.sandbox_id or "")
+    assert sandbox is not None
+    box = rig.host.make("test", _request(sandbox))
+    rig.host.containers = {sandbox.container or "": box}
+    box.id = sandbox.container or ""
+
+    store.registry.upgrade()
+    worker = Worker(rig)
+    for what in ("pending", "turn", "running"):
+        worker.advance(old[what])
+    request = {"job_type": "command_task", "command": ["hello"]}
+    more = jobs.continue_(rig.core, "default", old["turn"], jobs.Submission(request)).execution.id
+    rig.ended(old["turn"])
+    worker.advance(more)
+
+    assert rig.ended(old["pending"]).state is State.COMPLETED
+    assert rig.ended(old["turn"]).state is State.COMPLETED
+    assert rig.ended(more).state is State.COMPLETED
+    assert rig.ended(old["running"]).error == "the sandbox is gone"
+    assert rig.lines(old["done"]) == ["one", "two"]
+
+
+def _request(sandbox: model.Sandbox) -> Any:
+    from knify.sandbox import base
+
+    return base.SandboxRequest(sandbox.id, sandbox.image, sandbox.resources, sandbox.tenant)
