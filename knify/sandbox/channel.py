@@ -6,9 +6,10 @@ import asyncio
 import itertools
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from knify import errors
 from knify.sandbox import api, base, hostfs, line, logfile, markers, turn
@@ -104,7 +105,7 @@ class PodmanChannel:
             raise errors.SandboxError(f"not a signal for jobs: {name}")
         if self.job_pid is None:
             raise errors.SandboxError("no job has started here")
-        await self._ask("signal", [name, str(self.job_pid)])
+        await self._or_end(self._ask("signal", [name, str(self.job_pid)]))
 
     async def mark(self) -> None:
         """See `base.Channel`."""
@@ -162,7 +163,7 @@ class PodmanChannel:
         self._count = dict(skip)
         if self._line is not None:
             self._mark = line.fresh()
-            await self._echo(self._line, self._mark)
+            await self._or_end(self._line.ask("mark", number=self._mark))
         self._in_step = True
         self._cut = logfile.Cut(self._nonce, self._mark, self._count)
         pid = await asyncio.to_thread(logfile.job_pid, self._backing.log, self._nonce)
@@ -189,19 +190,18 @@ class PodmanChannel:
             async for frame in self._remainder():
                 yield frame
 
-    async def _echo(self, wire: line.Line, mark: str) -> None:
-        """Wait for the mark's echo, or for the turn's end: it may swallow the request."""
-        asked = asyncio.create_task(wire.ask("mark", number=mark))
+    async def _or_end(self, request: Coroutine[Any, Any, str]) -> None:
+        """Wait for the answer, or for the turn's end: it may swallow the request."""
+        asked = asyncio.create_task(request)
         ended = asyncio.create_task(self._over.wait())
-        await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
-        over = ended.done()
-        for task in (asked, ended):
-            task.cancel()
+        try:
+            await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over = ended.done()
+            asked.cancel()
+            ended.cancel()
         failed = (await asyncio.gather(asked, ended, return_exceptions=True))[0]
-        if over:
-            return
-        if isinstance(failed, BaseException):
-            await self.close()
+        if isinstance(failed, BaseException) and not over:
             raise failed
 
     async def _remainder(self) -> AsyncIterator[tuple[base.Stream, bytes]]:

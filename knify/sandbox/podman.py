@@ -273,8 +273,6 @@ class PodmanDriver:
         """See `base.Driver`."""
         return (await self._roots(sandbox_id))["workspace"]
 
-    # -- parts ------------------------------------------------------------------------------
-
     async def _roots(self, sandbox_id: str) -> volumes.Roots:
         return await volumes.find(self._api, self._installation, sandbox_id)
 
