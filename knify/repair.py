@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from knify import clock
+from knify import clock, model
 from knify.lifecycle import SandboxState
 from knify.sandbox import base
 from knify.store.open import Store
@@ -29,10 +29,15 @@ def wrong(store: Store, found: list[base.Listed]) -> tuple[list[str], list[str]]
             if sandbox is None:
                 log.warning("%s is not known here: stopped and kept", row.sandbox_id)
                 stop.append(row.sandbox_id)
-            elif not sandbox.hot_until and not store.sandboxes.turns(row.sandbox_id):
+            elif not _is_hot(sandbox) and not store.sandboxes.turns(row.sandbox_id):
                 log.warning("%s runs without a job: stopped", row.sandbox_id)
                 stop.append(row.sandbox_id)
     return stop, sorted(remove)
+
+
+def _is_hot(sandbox: model.Sandbox) -> bool:
+    """Left frozen for its next turn; when its time is over the keeper stops it, else we do."""
+    return (sandbox.hot_until or 0) > clock.now_ms() - _YOUNG_MS
 
 
 def _is_old(row: base.Listed) -> bool:
