@@ -81,7 +81,7 @@ class Repair:
             elif (
                 running
                 and _is_old(row)
-                and not sandbox.hot_until
+                and not _is_hot(sandbox)
                 and not self._store.sandboxes.turns(row.sandbox_id)
             ):
                 log.warning("%s runs without a job: stopped", row.sandbox_id)
@@ -112,6 +112,11 @@ class Repair:
 def _orphan(sandbox_id: str, node: str, rows: list[base.Listed], now: int) -> Orphan:
     kinds = tuple(sorted({row.kind for row in rows}))
     return Orphan(sandbox_id, node, kinds, min(row.created_at for row in rows), now)
+
+
+def _is_hot(sandbox: model.Sandbox) -> bool:
+    """Left frozen for its next turn; when its time is over the keeper stops it, else we do."""
+    return (sandbox.hot_until or 0) > clock.now_ms() - _YOUNG_MS
 
 
 def _is_old(row: base.Listed) -> bool:

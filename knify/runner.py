@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 _ATTEMPTS_LATE = 300  # once the command ran: hours, since its result is worth waiting for
 _LONGEST_DELAY = 60_000  # ms
+_ROOM_DELAY = 3_000  # ms, while Podman has no room
 
 
 class Runner:
@@ -205,7 +206,7 @@ class Runner:
         log.warning("%s: attempt %d: %s", turn.x.id, attempts, failed.message)
         if isinstance(failed, errors.NodeFull):  # not its fault: it waits until there is room
             self.keeper.make_room()
-            self._give_back(turn, max(1, turn.x.attempts))
+            self._give_back(turn, turn.x.attempts, _ROOM_DELAY)
             return
         late = turn.x.state is State.COMPLETING or turn.started
         if attempts >= (_ATTEMPTS_LATE if late else _ATTEMPTS):
@@ -213,9 +214,10 @@ class Runner:
             return
         self._give_back(turn, attempts)
 
-    def _give_back(self, turn: Turn, attempts: int) -> None:
-        """Let the execution be taken again in a moment."""
-        delay = min(_LONGEST_DELAY, 250 * 4 ** min(attempts, 10))
+    def _give_back(self, turn: Turn, attempts: int, delay: int | None = None) -> None:
+        """Let the execution be taken again in a moment (`delay` in ms; None: by the attempts)."""
+        if delay is None:
+            delay = min(_LONGEST_DELAY, 250 * 4 ** min(attempts, 10))
         self._leases.drop(turn.x.id)
         try:
             self._store.release(turn.x, delay_ms=delay, attempts=attempts)

@@ -22,12 +22,11 @@ from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.store import executions, streams
-from knify.turn import Ending, Hands, Turn, request
+from knify.turn import FILES_SECONDS, Ending, Hands, Turn, request
 
 log = logging.getLogger(__name__)
 
 TURN_FOLDER = f"{sandbox_base.RUN}/turn"
-_MOUNT_SECONDS = 600.0
 _MAX_FILE = 1024**2  # bytes of a workspace's file that an adapter may read
 Step = Callable[[Turn], Ending | None]
 
@@ -115,7 +114,7 @@ class Steps:
             return
         with self._core.sealed.open(archive) as reader:
             unpack = self._driver.unpack(request(sandbox), _chunks(reader))
-            turn.container = self._hands.guarded(turn, unpack, _MOUNT_SECONDS)
+            turn.container = self._hands.guarded(turn, unpack, FILES_SECONDS)
         turn.x = self._store.note(
             turn.x,
             "sandbox_restored",
@@ -132,7 +131,7 @@ class Steps:
         assert turn.channel is not None
         with self._core.sealed.open(workspace.key) as reader:
             unpack = turn.channel.put_tar(sandbox_base.WORKSPACE, _chunks(reader), reader.size)
-            self._hands.call(unpack, _MOUNT_SECONDS)
+            self._hands.call(unpack, FILES_SECONDS)
         detail = f"{workspace.name}@{workspace.version}: {workspace.files} files"
         turn.x = self._store.note(turn.x, "workspace_mounted", detail)
 
@@ -194,6 +193,10 @@ class Steps:
             self.conclude(turn, model.Outcome("host_lost", error="the sandbox is gone"), [])
             return
         assert x.start_nonce is not None
+        if (
+            status.running and status.stuck
+        ):  # nobody hears it any more: what it said stays in the log
+            self._hands.guarded(turn, self._driver.stop(turn.container))
         if not self._hands.call(self._driver.started(turn.container, x.id, x.start_nonce)):
             if x.cancel_requested_at:
                 reason = x.cancel_reason or "cancelled"

@@ -15,6 +15,8 @@ from knify.sandbox import base as sandbox_base
 
 log = logging.getLogger(__name__)
 
+FILES_SECONDS = 600.0  # for calls that move all files of a sandbox
+
 
 EPOCH = 2**32  # fences of a store that was never put back to an older state are smaller
 
@@ -129,7 +131,8 @@ class Hands:
     def _rebuild(self, turn: Turn, sandbox: model.Sandbox) -> sandbox_base.Channel:
         """The container is gone or beyond Podman's help: another one over the same volumes."""
         try:
-            turn.container = self.guarded(turn, self.driver.rebuild(request(sandbox)))
+            rebuild = self.driver.rebuild(request(sandbox))
+            turn.container = self.guarded(turn, rebuild, FILES_SECONDS)
         except errors.SandboxGone as gone:
             raise errors.SandboxLost("the sandbox's files are gone") from gone
         turn.x = self._core.store.executions.note(

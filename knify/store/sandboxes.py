@@ -152,7 +152,7 @@ class Sandboxes:
 
     # Idle sandboxes
 
-    def paused(self, node: str, *, most: int = 1000) -> list[tuple[str, int]]:
+    def paused(self, node: str, *, most: int = 100) -> list[tuple[str, int]]:
         """The node's idle paused sandboxes, oldest first, and since when (ms; 0: archive now)."""
         found = self._client.zrange(keys.paused(node), 0, most - 1, withscores=True)
         return [(sandbox_id, int(since)) for sandbox_id, since in found]

@@ -45,6 +45,9 @@ def main(arguments: list[str]) -> int:
     """Measure and print. 1 when a target is missed and `--strict` was given."""
     with stack.running() as running:
         rows = [*_idle(running), *_waiting(running)]
+    with stack.running(KNIFY_HOT_SECONDS="60") as running, running.client() as client:
+        hot = fresh.started(client)
+        rows.append(Row("continue → process started, hot", _ms(hot), " ms", most=100))
     rows += [*_following(), *_requests()]
     print(f"\n{'':34} {'measured':10} {'target':9}")
     print("\n".join(map(str, rows)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from knify import model
+from knify import leases, model
 from knify.lifecycle import SandboxState, State
 from knify.sandbox import fakehost
 from knify.services import jobs
@@ -348,3 +349,52 @@ def test_a_lost_archive_fails_the_turn_in_words_and_keeps_the_record(rig: Rig) -
 
     assert x.state is State.FAILED
     assert sandbox(rig, job).state is SandboxState.ARCHIVED
+
+
+@pytest.mark.parametrize("n", range(4))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_worker_that_dies_while_it_stops_a_hot_sandbox_keeps_no_turn_away(
+    rig: Rig, n: int, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(rig, hot_seconds=60.0)
+    victim, heir = Worker(rig), Worker(rig)
+    job = rig.submit("true")
+    ran(rig, victim, job)
+    die(rig, victim, n, when, monkeypatch)
+
+    with contextlib.suppress(Killed):
+        victim.runner.keeper.cool(sandbox(rig, job).id)
+    monkeypatch.undo()
+
+    assert ran(rig, heir, continued(rig, job)).state is State.COMPLETED
+
+
+def test_a_turn_waits_while_a_living_worker_stops_its_sandbox(rig: Rig) -> None:
+    configure(rig, hot_seconds=60.0)
+    worker = Worker(rig)
+    job = rig.submit("true")
+    ran(rig, worker, job)
+    name, alive = sandbox(rig, job).id, str(leases.Owner.this_process("n"))
+    rig.core.store.sandboxes.hold(name, node="n", owner=alive, ms=60_000, purpose="stop")
+
+    second = continued(rig, job)
+    worker.advance(second)
+    assert rig.job(second).state is State.PENDING
+
+    rig.core.store.sandboxes.unhold(name, node="n", owner=alive, done="stopped")
+    assert ran(rig, worker, second).state is State.COMPLETED
+
+
+def test_a_container_that_podman_lost_track_of_is_rebuilt_over_its_files(rig: Rig) -> None:
+    working(rig)
+    worker = Worker(rig)
+    job = rig.submit("work")
+    ran(rig, worker, job)
+    before = tree(rig, rig.host, job)
+    next(iter(rig.host.containers.values())).stuck = True
+
+    second = continued(rig, job)
+
+    assert ran(rig, worker, second).state is State.COMPLETED
+    assert "sandbox_rebuilt" in rig.stages(second)
+    assert tree(rig, rig.host, job) == before

@@ -88,7 +88,10 @@ def test_a_sandbox_is_the_same_through_twenty_cycles_with_kills_between(
         assert digest(client, first.id) == before, f"cycle {n}"
 
 
-def test_a_sandbox_whose_conmon_was_killed_goes_on_with_its_files(client: Client) -> None:
+@pytest.mark.parametrize("init_too", [True, False])
+def test_a_sandbox_whose_conmon_was_killed_goes_on_with_its_files(
+    client: Client, init_too: bool
+) -> None:
     first = parts.ran(client, MAKE)
     before = digest(client, first.id)
     running = client.continue_job(
@@ -101,10 +104,12 @@ def test_a_sandbox_whose_conmon_was_killed_goes_on_with_its_files(client: Client
     )
     conmon, init = (int(word) for word in seen.out.split())
     os.kill(conmon, signal.SIGKILL)
-    os.kill(init, signal.SIGKILL)
+    if init_too:
+        os.kill(init, signal.SIGKILL)
 
     ended = client.wait(running, timeout=90)
-    assert ended.status == "failed"
+    assert (ended.status, ended.error) == ("failed", "the sandbox ended under the command")
+    assert parts.lines(client, running) == ["started"]
     assert digest(client, first.id) == before
 
 
@@ -146,3 +151,28 @@ def test_a_sandbox_is_archived_on_request_and_deleted_with_its_object(
 
     client.cleanup(first.id)
     stack_part.eventually(lambda: not any(folder.glob("*")), seconds=60)
+
+
+def test_a_hot_sandbox_is_thawed_stopped_in_time_and_survives_its_worker() -> None:
+    settings = {"KNIFY_HOT_SECONDS": "5", "KNIFY_LEASE_SECONDS": "3"}
+    with stack_part.running(**settings) as stack, stack.client() as client:
+        first = parts.ran(client, MAKE + "echo kept > /tmp/kept")
+        assert frozen(first.sandbox_id) == "paused"
+
+        again = turn(client, first.id, "cat /tmp/kept")
+        assert parts.lines(client, again.id) == ["kept"]
+        details = [event["detail"] for event in client.events(again.id)]
+        assert "Sandbox resumed hot, files in place" in details
+
+        before = digest(client, first.id)
+        stack.kill("worker")
+        stack_part.eventually(lambda: frozen(first.sandbox_id) == "exited", seconds=60)
+        assert digest(client, first.id) == before
+        stack_part.eventually(lambda: frozen(first.sandbox_id) == "exited", seconds=60)
+
+
+def frozen(sandbox_id: str | None) -> str:
+    """What Podman says of its container."""
+    return host_podman.call(
+        "inspect", "--format", "{{.State.Status}}", f"knify-{sandbox_id}"
+    ).out.strip()
