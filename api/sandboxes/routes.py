@@ -27,7 +27,10 @@ def list_sandboxes(query: dict[str, Any]) -> flask.Response:
         if not keys.may(context.key(), "admin"):
             raise errors.Forbidden("orphans belong to no tenant: this needs the scope admin")
         orphans = [o for node in store.registry.node_names() for o in store.sandboxes.orphans(node)]
-        rows = [view.orphan(o) for o in orphans[asked.offset : asked.offset + asked.limit]]
+        kept = int(context.core().settings.orphan_hours * 3_600_000)
+        rolled = store.registry.rolled_back_at()
+        shown = orphans[asked.offset : asked.offset + asked.limit]
+        rows = [view.orphan(o, max(o.found_at, rolled) + kept) for o in shown]
         return paging.respond(rows, len(orphans), asked)
     page, total = store.sandboxes.page(context.tenant(), offset=asked.offset, limit=asked.limit)
     turns = store.sandboxes.turns_of([s.id for s in page])

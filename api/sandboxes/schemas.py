@@ -18,7 +18,7 @@ class Filters(ma.Schema):
 
 
 class Sandbox(ma.Schema):
-    """One sandbox; an orphan has `state` orphan, `node`, `kinds`, `created_at` and `found_at`."""
+    """One sandbox; an orphan has `state` orphan, `node`, `kinds` and its times."""
 
     id = fields.String(required=True)
     state = fields.String(validate=validate.OneOf([*SandboxState, "orphan"]))
@@ -30,3 +30,6 @@ class Sandbox(ma.Schema):
     jobs = fields.List(fields.String(), metadata={"description": "those that run or wait in it"})
     kinds = fields.List(fields.String(), metadata={"description": "of container, volume"})
     found_at = fields.DateTime()
+    kept_until = fields.DateTime(
+        metadata={"description": "an orphan's removal; later when Redis was put back meanwhile"}
+    )

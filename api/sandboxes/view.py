@@ -23,8 +23,8 @@ def sandbox(s: model.Sandbox, turns: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def orphan(o: Orphan) -> dict[str, Any]:
-    """What a node's Podman has of a sandbox that no record knows."""
+def orphan(o: Orphan, kept_until: int) -> dict[str, Any]:
+    """What a node's Podman has of a sandbox that no record knows; removed after `kept_until`."""
     return {
         "id": o.id,
         "state": "orphan",
@@ -32,4 +32,5 @@ def orphan(o: Orphan) -> dict[str, Any]:
         "kinds": list(o.kinds),
         "created_at": clock.rfc3339(o.created_at),
         "found_at": clock.rfc3339(o.found_at),
+        "kept_until": clock.rfc3339(kept_until),
     }

@@ -26,8 +26,8 @@ def list_(orphans: bool, limit: int, json_: bool) -> None:
     if json_:
         return show.as_json(found)
     if orphans:
-        names = ("id", "node", "kinds", "created_at", "found_at")
-        heads = ("SANDBOX", "NODE", "HAS", "CREATED", "FOUND")
+        names = ("id", "node", "kinds", "found_at", "kept_until")
+        heads = ("SANDBOX", "NODE", "HAS", "FOUND", "KEPT UNTIL")
         found = [row | {"kinds": ", ".join(row.get("kinds") or ())} for row in found]
     else:
         names = ("id", "state", "node", "image", "created_at")

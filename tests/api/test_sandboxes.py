@@ -45,6 +45,7 @@ def test_orphans_are_for_administrators(api: Api, core: Core) -> None:
         {
             "id": "sandbox_x", "state": "orphan", "node": "n1", "kinds": ["container", "volume"],
             "created_at": "1970-01-01T00:00:00.001Z", "found_at": "1970-01-01T00:00:00.002Z",
+            "kept_until": "1970-01-02T00:00:00.002Z",
         }
     ]  # fmt: skip
     assert reader.get("/sandboxes?orphans=true").status_code == 403

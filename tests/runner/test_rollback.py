@@ -113,6 +113,33 @@ def test_a_running_job_is_followed_on_with_all_its_output(
     assert rolled(rig, job)
 
 
+def test_a_worker_that_lives_on_lets_its_job_go_and_claims_it_anew(
+    rig: Rig, redis_url: str
+) -> None:
+    rig.script("work", steps=[(0.02, OUT, b"%d\n" % n) for n in range(20)])
+    job, worker = rig.submit("work"), Worker(rig)
+    steps = worker.runner._steps.table
+    launch, met = steps[State.READY], []
+
+    def watched(turn: Turn) -> Ending | None:
+        met.append(Past(rig, redis_url))
+        return launch(turn)
+
+    steps[State.READY] = watched
+    worker.advance(job)
+    eventually(lambda: len(rig.lines(job)) > 3)
+
+    met[0].comes_back()
+    rig.loop.call(worker.watcher.stop(), 5)
+    steps[State.READY] = launch
+    eventually(lambda: not worker.leases.held())
+    worker.advance(job)
+
+    assert rig.ended(job).state is State.COMPLETED
+    assert rig.lines(job) == [str(n) for n in range(20)]
+    assert rig.starts(job) == 1
+
+
 def test_a_job_whose_output_a_later_turn_replaced_ends_with_its_stored_result(
     rig: Rig, redis_url: str
 ) -> None:

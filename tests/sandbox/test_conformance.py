@@ -104,6 +104,29 @@ def test_an_execution_starts_once_even_after_a_stop(make: Make) -> None:
     asyncio.run(scenario())
 
 
+def test_a_turns_start_is_in_the_log_until_the_next_turn(make: Make) -> None:
+    async def scenario() -> None:
+        driver, container, channel = await fresh(make)
+        status = await driver.inspect(container)
+        assert status is not None
+        name, first, second = f"knify-{status.sandbox_id}", ids.nonce(), ids.nonce()
+        for nonce in (first, second):
+            assert not await driver.logged(container, nonce)
+            await channel.run(base.Turn(f"job_{nonce}", nonce, GREET))
+            await collect(channel.frames())
+            await channel.close()
+            await driver.stop(container)
+            assert await driver.logged(name, nonce)
+            if nonce == first:
+                channel = await driver.attach(container)
+
+        assert not await driver.logged(container, first)
+        assert await driver.started(name, f"job_{first}", first)
+        assert await driver.inspect(name) == await driver.inspect(container)
+
+    asyncio.run(scenario())
+
+
 def test_another_process_takes_over_and_signals(make: Make) -> None:
     async def scenario() -> None:
         _, container, channel = await fresh(make)

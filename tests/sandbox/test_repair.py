@@ -52,26 +52,3 @@ def test_an_emptied_installation_quarantines_its_own_and_leaves_the_neighbours(
             await channel.close()
 
     asyncio.run(scenario())
-
-
-def test_a_turns_start_is_in_the_log_until_the_next_turn(
-    podman_url: str, installation: str
-) -> None:
-    from knify import ids
-
-    async def scenario() -> None:
-        driver = podman.PodmanDriver(podman_url, installation, engine.FACTS)
-        container = await driver.create(base.SandboxRequest("sandbox_1", engine.IMAGE))
-        first, second = ids.nonce(), ids.nonce()
-        for nonce in (first, second):
-            channel = await driver.attach(container)
-            await channel.run(base.Turn(f"job_{nonce}", nonce, ("true",)))
-            async for _ in channel.frames():
-                pass
-            await channel.close()
-            assert await driver.logged(container, nonce)
-            await driver.stop(container)
-        assert not await driver.logged(container, first)
-        assert await driver.started("knify-sandbox_1", f"job_{first}", first)
-
-    asyncio.run(scenario())

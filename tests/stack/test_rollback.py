@@ -7,10 +7,12 @@ import shutil
 import signal
 
 import pytest
+import redis
 
 from knify.client import ApiError
 from knify.host import podman
 from tests.parts import stack as stack_part
+from tests.parts.rollback import Snapshot
 from tests.stack import parts
 
 pytestmark = [pytest.mark.stack, pytest.mark.podman]
@@ -60,9 +62,32 @@ def test_after_redis_was_put_back_nothing_runs_twice_and_nothing_is_lost() -> No
         client.close()
 
 
-def test_a_second_machine_of_the_same_name_is_refused_with_the_cure() -> None:
-    import redis
+def test_a_worker_that_lives_through_a_rollback_follows_its_job_anew() -> None:
+    with (
+        stack_part.running(KNIFY_LEASE_SECONDS="3", KNIFY_SWEEP_SECONDS="1") as stack,
+        stack.client() as client,
+    ):
+        job_id = parts.submit(client, parts.COUNTING.format(n=150))
+        live = client.stream_output(job_id, raw=True)
+        for _ in range(20):
+            next(live)
+        before = Snapshot(f"unix://{stack.home}/run/redis.sock")
+        for _ in range(60):
+            next(live)
+        live.close()
+        worker = stack.pid("worker")
 
+        before.put_back()
+
+        store = redis.Redis.from_url(f"unix://{stack.home}/run/redis.sock", decode_responses=True)
+        stack_part.eventually(lambda: store.get("knify:epoch") == "1")
+        client.wait(job_id, timeout=90)
+        parts.assert_counted(client, job_id, 150)
+        assert stack.pid("worker") == worker
+        assert "all jobs are claimed anew" in (stack.home / "logs" / "worker.log").read_text()
+
+
+def test_a_second_machine_of_the_same_name_is_refused_with_the_cure() -> None:
     with stack_part.running(KNIFY_NODE="twin") as stack:
         store = redis.Redis.from_url(f"unix://{stack.home}/run/redis.sock", decode_responses=True)
         # As if the living heartbeat were another machine's: ours finds its name taken and leaves.

@@ -17,7 +17,9 @@ if x.completed_at then
 end
 local ts = now()
 local previous = x.owner or ''
-if previous ~= '' and previous ~= dead and tonumber(x.lease_until) > ts then
+-- Who asks has let go of all that it held before a rollback, though the record may not know.
+local anew = previous == owner and tonumber(x.fence) < least_fence()
+if previous ~= '' and previous ~= dead and not anew and tonumber(x.lease_until) > ts then
   return {'held', previous}
 end
 

@@ -59,11 +59,15 @@ end
 -- A draining node takes no sandbox that is not there yet.
 local function drains(node) return redis.call('HEXISTS', P .. 'draining', node) == 1 end
 
+-- No fence of before the last rollback reaches this: the epoch stands above its lower 32 bits.
+local function least_fence()
+  return tonumber(redis.call('GET', P .. 'epoch') or '0') * 4294967296
+end
 
--- A fence beyond all that were given before, also beyond those that a rollback of Redis forgot:
--- the epoch stands above its lower 32 bits. The clock counts on, so that a rollback is noticed.
+-- A fence beyond all that were given before, also beyond those that a rollback of Redis forgot.
+-- The clock counts on, so that a rollback is noticed.
 local function raise_fence(id, x, ts)
-  local least = tonumber(redis.call('GET', P .. 'epoch') or '0') * 4294967296
+  local least = least_fence()
   local fence = tonumber(x.fence)
   if fence > 0 and fence < least then
     event(id, ts, 'store_rolled_back', 'warning',
