@@ -43,10 +43,10 @@ class Runner:
     def advance(self, execution_id: str) -> None:
         """Do what is to be done next for this execution, if it is free and its time has come."""
         claim = self._leases.claim(execution_id)
-        if claim.verdict == "elsewhere":
+        if claim.verdict in ("elsewhere", "full") and claim.other:
             self._core.hints.advance(execution_id, claim.other)
         if claim.next:
-            jobs.hint_all(self._core, [claim.next])
+            jobs.hint_all(self._core, [claim.next], self._hands.node)
         if claim.execution is not None:
             self._go_on(Turn(claim.execution))
 
@@ -121,7 +121,7 @@ class Runner:
         turn.x = moved.execution
         self._leases.drop(turn.x.id)
         log.info("%s %s: %s", turn.x.id, ending.to, ending.detail)
-        jobs.hint_all(self._core, moved.hints)
+        jobs.hint_all(self._core, moved.hints, self._hands.node)
         self._tidy(turn)
 
     def _tidy(self, turn: Turn) -> None:

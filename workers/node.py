@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
 from typing import Any
 
 import redis
 
-from knify import __version__, clock, core, errors, install, leases, repair, settings
-from knify.host import busybox, probe
+from knify import __version__, capacity, clock, core, errors, install, leases, repair, settings
+from knify.host import busybox, probe, size
 from knify.lifecycle import SandboxState
 from knify.runner import Runner
 from knify.sandbox import base as sandbox_base
-from knify.sandbox import podman
+from knify.sandbox import inventory, podman
+from knify.services import jobs
 from knify.store import keys
 from knify.store.redis import connect as connect_redis
 from knify.watch import Watcher
@@ -91,10 +92,12 @@ class Node:
             self.core, Bridge(self._loop, self.driver), self.leases, self.watcher.follow
         )
         self.watcher.conclude = self.runner.conclude
+        self._storage: tuple[Path, ...] = ()  # Podman's folders, known once it answers
 
     def start(self) -> None:
         """Begin to serve: takes over at once what a dead process of this node left behind."""
         self._loop.call(self._prepare(), 60)
+        self._loop.call(self._beat(), 60)  # the first claim must find what this node can hold
         for name, seconds, function in (
             ("renew leases", self._config.lease_seconds / 5, self._renew),
             ("heartbeat", _HEARTBEAT_SECONDS, self._beat),
@@ -126,6 +129,7 @@ class Node:
             try:
                 await self.driver.ping()
                 await self.driver.prepare()
+                self._storage = await asyncio.to_thread(inventory.storage, self._config.podman)
                 return
             except errors.SandboxError as failed:
                 log.warning("waiting for Podman: %s", failed)
@@ -158,9 +162,6 @@ class Node:
         facts: dict[str, Any] = {
             "version": __version__,
             "time": clock.now_ms(),
-            "slots": self._config.slots,
-            "cpus": os.cpu_count(),
-            "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "podman": "ok",
             "images": [],
         }
@@ -172,7 +173,26 @@ class Node:
         await self.watcher.thread(self._say, facts)
 
     def _say(self, facts: dict[str, Any]) -> None:
-        self.core.store.registry.heartbeat(self._config.node, facts, clock.now_ms())
+        name, store = self._config.node, self.core.store
+        facts |= self._capacity()
+        used = store.admission.rooms({name: facts})[0]
+        facts["used"] = {kind: getattr(used, kind) for kind in ("slots", *capacity.KINDS)}
+        woken = store.registry.heartbeat(name, facts, clock.now_ms())
+        if woken:
+            jobs.hint_all(self.core, [woken], name)
+
+    def _capacity(self) -> dict[str, Any]:
+        """What this node can hold, as the settings say or as it is measured now."""
+        config = self._config
+        places = (*self._storage, config.home)
+        return {
+            "slots": config.slots,
+            "cpus": config.node_cpus,
+            "cpu_overcommit": config.cpu_overcommit,
+            "memory": config.node_memory or size.memory(),
+            "disk": config.node_disk or size.disk(self._storage[0]),
+            "low_disk": size.low_disk(places, config.disk_reserve, config.node),
+        }
 
     async def _remove_deleted(self) -> None:
         """What a lost hint left."""
@@ -181,7 +201,10 @@ class Node:
             await self._quietly(self.remove, sandbox_id)
 
     async def _repair(self) -> None:
-        """Podman held against Redis."""
+        """Podman held against Redis, and what counts as used against what is active."""
+        drift = await self.watcher.thread(self.core.store.admission.recount, self._config.node)
+        if drift is not None:
+            log.warning("the counters of what is used were wrong: %s", drift)
         found = await self.driver.owned()
         stop, remove = await self.watcher.thread(repair.wrong, self.core.store, found)
         for sandbox_id in stop:

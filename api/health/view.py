@@ -54,4 +54,5 @@ def _nodes(core: Core) -> str:
         return "no worker has said that it lives"
     if not any(facts.get("podman") == "ok" for facts in found.values()):
         return "podman does not answer on any node"
-    return "ok"
+    low = [facts.get("low_disk") for facts in found.values()]
+    return "; ".join(map(str, low)) if all(low) else "ok"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from typing import Any
 
-from knify import errors, ids, model
+from knify import capacity, errors, ids, model
 from knify.store import codec, keys
 from knify.store.redis import Client, Scripts, changes, pairs
 
@@ -19,6 +21,7 @@ class Registry:
     def __init__(self, client: Client, scripts: Scripts) -> None:
         self._client = client
         self._scripts = scripts
+        self._recent: tuple[float, dict[str, dict[str, Any]]] = (-math.inf, {})
 
     # The installation
 
@@ -49,19 +52,44 @@ class Registry:
 
     # Nodes
 
-    def heartbeat(self, node: str, facts: dict[str, Any], now_ms: int) -> None:
-        """Say that a node lives, and what it offers (JSON-able, see `workers/node.py`)."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.set(f"{keys.node(node)}:beat", json.dumps(facts), ex=_HEARTBEAT_SECONDS)
-        pipe.zadd(keys.NODES, {node: now_ms})
-        pipe.zremrangebyscore(keys.NODES, "-inf", now_ms - _NODE_DAYS * 86_400_000)
-        pipe.execute()
+    def heartbeat(
+        self,
+        node: str,
+        facts: dict[str, Any],
+        now_ms: int,
+        *,
+        patience_ms: int = capacity.PATIENCE_MS,
+    ) -> str:
+        """Say that a node lives, and what it offers (JSON-able, see `workers/node.py`).
+
+        Returns the next execution that waits for this node and fits now, or ''.
+        """
+        size = capacity.of_facts(facts)
+        declared = {
+            "slots": size.slots,
+            "cpus": None if size.cpus is None else int(size.cpus * 1000),
+            "memory": size.memory,
+            "disk": size.disk,
+            "low": size.low,
+        }
+        said = [word for name, n in declared.items() if n is not None for word in (name, n)]
+        days = _NODE_DAYS * 86_400_000
+        words = (node, json.dumps(facts), now_ms, _HEARTBEAT_SECONDS, days, patience_ms)
+        return str(self._scripts.call("heartbeat", *words, *said))
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The living nodes by name."""
         names = self._client.zrange(keys.NODES, 0, -1)
         beats = self._client.mget([f"{keys.node(name)}:beat" for name in names]) if names else []
         return {name: json.loads(b) for name, b in zip(names, beats, strict=True) if b}
+
+    def recent_nodes(self, *, seconds: float = 2.0) -> dict[str, dict[str, Any]]:
+        """The same as this process saw it at most `seconds` ago: for what every submission asks."""
+        asked, found = self._recent
+        if time.monotonic() - asked > seconds:
+            found = self.nodes()
+            self._recent = (time.monotonic(), found)
+        return found
 
     # API keys
 

@@ -1,7 +1,9 @@
--- Take the lease of an execution, if it is free and its turn has come and the node has a slot.
+-- Take the lease of an execution, if it is free, its turn has come, the node has room for it and
+-- nobody is before it. What is active on the node needs no room: with 0 slots only that goes on.
 -- ARGV: id, owner, node, lease ms, slots of the node, dead owner ('' or one proved dead)
 -- Returns: {'claimed', previous owner or '', next one to hint or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
---          | {'turn'} (another turn is first) | {'full'} | {'elsewhere', node}
+--          | {'turn'} (another turn is first) | {'full', node where it is next or ''}
+--          | {'elsewhere', node}
 local id, owner, node, lease, slots, dead = unpack(ARGV)
 local x = record(xkey(id))
 if not x then
@@ -20,31 +22,35 @@ end
 
 local where = redis.call('HGET', skey(x.sandbox_id), 'node')
 if where and where ~= node then return {'elsewhere', where} end
-if x.node and x.node ~= node then redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) end
+local place = where or ''
 local active = P .. 'node:' .. node .. ':active'
+local waited = x.line
 if redis.call('SISMEMBER', active, id) == 0 then
   -- Both refusals end by an event (a turn or a slot becomes free); the minute is a safety net.
   redis.call('ZADD', P .. 'due', 'XX', int(ts + 60000), id)
   if redis.call('LINDEX', skey(x.sandbox_id) .. ':turns', 0) ~= id then return {'turn'} end
-  local score = tonumber(x.created_at) - (tonumber(x.priority) or 0) * 1e13
-  local first, best = first_waiting(node)
-  local behind = first and first ~= id and best < score
-  if behind or redis.call('SCARD', active) >= tonumber(slots) then
-    redis.call('ZADD', P .. 'waiting' .. (where and ':' .. where or ''), int(score), id)
-    return {'full'}
+  admission.enqueue(id, x, place, ts)
+  local free, first, held = admission.room(node, slots), nil, false
+  if free then first, held = admission.next(node, ts, free) end
+  -- One too far behind to be seen passes nobody who would fit.
+  local unseen = free and not first and not held and admission.fits(x, free)
+  if first ~= id and not unseen then
+    return {'full', place == '' and admission.elsewhere(ts, id, node) or ''}
   end
-  redis.call('SADD', active, id)
+  admission.occupy(node, id, x)
+  admission.served(x.tenant, node)
 end
+if x.node and x.node ~= node and admission.vacate(x.node, id, x) then admission.wake(ts, x.node) end
+admission.dequeue(id, x)
 
-redis.call('ZREM', P .. 'waiting', id)
-redis.call('ZREM', P .. 'waiting:' .. node, id)
 local until_ms = int(ts + tonumber(lease))
 redis.call('HINCRBY', xkey(id), 'fence', 1)
 redis.call('HSET', xkey(id), 'owner', owner, 'lease_until', until_ms, 'node', node)
 redis.call('ZADD', P .. 'due', until_ms, id)
-local more = redis.call('SCARD', active) < tonumber(slots) and wake(ts, node) or ''
+local more = admission.wake(ts, node, slots)
+if not more and waited == '' then more = admission.moved_up(ts, '') end
 local answer = redis.call('HGETALL', xkey(id))
 table.insert(answer, 1, 'claimed')
 table.insert(answer, 2, previous)
-table.insert(answer, 3, more)
+table.insert(answer, 3, more or '')
 return answer

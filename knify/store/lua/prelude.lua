@@ -4,6 +4,7 @@
 -- Times are milliseconds by Redis's own clock.
 
 local P = 'knify:'
+local admission = {} -- slots, capacity and waiting lines: filled by admission.lua
 
 local function now()
   local t = redis.call('TIME')
@@ -55,21 +56,6 @@ local function move(id, x, to, ts)
   redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts))
 end
 
--- The first of those who wait for a slot of this node: id and score, or nil.
-local function first_waiting(node)
-  local own = redis.call('ZRANGE', P .. 'waiting:' .. node, 0, 0, 'WITHSCORES')
-  local common = redis.call('ZRANGE', P .. 'waiting', 0, 0, 'WITHSCORES')
-  if #own == 0 or (#common > 0 and tonumber(common[2]) < tonumber(own[2])) then own = common end
-  return own[1], tonumber(own[2])
-end
-
--- Let it try again. It leaves its line only by a claim, so nobody can slip in before it.
-local function wake(ts, node)
-  local first = first_waiting(node)
-  if first then redis.call('ZADD', P .. 'due', 'XX', int(ts), first) end
-  return first
-end
-
 -- The record says deleted at once; container and volumes go when the node's workers come to it.
 local function delete_sandbox(id, node, ts)
   redis.call('HSET', skey(id), 'state', 'deleted', 'state_changed_at', int(ts))
@@ -83,9 +69,8 @@ local function finish(id, x, ts, sandbox_ttl)
   redis.call('ZREM', P .. 'due', id)
   redis.call('HDEL', xkey(id), 'owner', 'lease_until')
   redis.call('HSET', xkey(id), 'completed_at', int(ts))
-  redis.call('ZREM', P .. 'waiting', id)
+  local place = admission.dequeue(id, x)
   local s = record(skey(x.sandbox_id))
-  if s.node then redis.call('ZREM', P .. 'waiting:' .. s.node, id) end
   local turns = skey(x.sandbox_id) .. ':turns'
   redis.call('LREM', turns, 0, id)
   local next_turn = redis.call('LINDEX', turns, 0)
@@ -99,8 +84,10 @@ local function finish(id, x, ts, sandbox_ttl)
     redis.call('HSET', skey(x.sandbox_id), 'expires_at', expires)
     redis.call('ZADD', P .. 'sandboxes:expiry', expires, x.sandbox_id)
   end
-  if x.node and redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) == 1 then
-    hints[#hints + 1] = wake(ts, x.node)
+  if x.node and admission.vacate(x.node, id, x) then
+    hints[#hints + 1] = admission.wake(ts, x.node)
+  elseif place then
+    hints[#hints + 1] = admission.moved_up(ts, place)
   end
   return hints
 end
