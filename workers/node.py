@@ -184,7 +184,9 @@ class Node:
     def _capacity(self) -> dict[str, Any]:
         """What this node can hold, as the settings say or as it is measured now."""
         config = self._config
-        places = (*self._storage, config.home)
+        places = [*self._storage, config.home]
+        if config.object_store.startswith("file://"):
+            places.append(Path(config.object_store.removeprefix("file://")))
         return {
             "slots": config.slots,
             "cpus": config.node_cpus,

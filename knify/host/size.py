@@ -25,10 +25,14 @@ def disk(place: Path) -> int:
 
 
 def low_disk(places: Iterable[Path], reserve: int, node: str) -> str | None:
-    """The reason why this node should take nothing new; None while all have the reserve free."""
+    """The reason why this node should take nothing new; None while all have the reserve free.
+
+    For a folder that is not made yet, the one counts that it will be made in.
+    """
     for place in places:
         try:
-            free = shutil.disk_usage(place).free
+            there = next(folder for folder in (place, *place.parents) if folder.exists())
+            free = shutil.disk_usage(there).free
         except OSError as failed:
             return f"low disk on {node}: its free space is not known ({failed.strerror})"
         if free < reserve:

@@ -124,6 +124,6 @@ def test_ready_says_when_every_node_is_low_on_disk(
     answer = api.get("/api/v1/health/ready")
 
     assert answer.status_code == 503
-    assert answer.get_json()["detail"]["nodes"] == low["low_disk"]
+    assert answer.get_json()["detail"]["disk"] == low["low_disk"]
     core.store.registry.heartbeat("n2", node, clock.now_ms())
     assert api.get("/api/v1/health/ready").status_code == 200

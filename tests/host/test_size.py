@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from knify.host import size
 
 
@@ -25,5 +27,16 @@ def test_a_disk_with_less_than_the_reserve_is_named_with_both_numbers(tmp_path: 
     assert text.endswith("reserved")
 
 
-def test_a_folder_that_is_gone_counts_as_low(tmp_path: Path) -> None:
-    assert "not known" in (size.low_disk([tmp_path / "gone"], 0, "n1") or "")
+def test_a_folder_that_is_not_made_yet_counts_as_its_parent(tmp_path: Path) -> None:
+    assert size.low_disk([tmp_path / "not" / "yet"], 1, "n1") is None
+
+
+def test_a_disk_that_cannot_be_asked_counts_as_low(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(shutil, "disk_usage", broken)
+
+    assert "not known" in (size.low_disk([tmp_path], 0, "n1") or "")

@@ -43,6 +43,19 @@ def test_a_job_waits_for_memory_says_so_and_runs_when_there_is_some(client: Clie
     client.cancel(running[1])
 
 
+def test_on_a_full_disk_all_starts_and_no_new_job_is_taken() -> None:
+    with (
+        stack_part.running(KNIFY_DISK_RESERVE="100000T", KNIFY_NODE="n1") as stack,
+        stack.client() as client,
+    ):
+        job_id = parts.submit(client, "true")
+
+        reason = stack_part.eventually(lambda: client.job(job_id).raw["pending_reason"])
+        assert reason.startswith("low disk on n1: ")
+        assert b"no new job is started" in stack.said()
+        client.cancel(job_id)
+
+
 def test_what_the_node_can_never_hold_is_refused_and_defaults_are_cut(client: Client) -> None:
     with pytest.raises(ApiError) as refused:
         parts.submit(client, "true", memory="2G")

@@ -1,4 +1,4 @@
-"""Whatever comes in whatever order: what is used is what is active, and nothing waits for nothing."""
+"""Whatever comes in whatever order: what is used is what is active, nobody waits for nothing."""
 
 from __future__ import annotations
 
