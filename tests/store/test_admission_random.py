@@ -19,7 +19,7 @@ STEPS = ("submit", "submit", "turn", "claim", "claim", "finish", "cancel", "take
 
 @hypothesis.settings(
     deadline=None,
-    max_examples=40,
+    max_examples=60,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(

@@ -29,13 +29,19 @@ if redis.call('SISMEMBER', active, id) == 0 then
   -- Both refusals end by an event (a turn or a slot becomes free); the minute is a safety net.
   redis.call('ZADD', P .. 'due', 'XX', int(ts + 60000), id)
   if redis.call('LINDEX', skey(x.sandbox_id) .. ':turns', 0) ~= id then return {'turn'} end
-  admission.enqueue(id, x, place, ts)
   local free, first, held = admission.room(node, slots), nil, false
-  if free then first, held = admission.next(node, ts, free) end
-  -- One too far behind to be seen passes nobody who would fit.
-  local unseen = free and not first and not held and admission.fits(x, free)
-  if first ~= id and not unseen then
-    return {'full', place == '' and admission.elsewhere(ts, id, node) or ''}
+  if x.node and redis.call('SISMEMBER', P .. 'node:' .. x.node .. ':active', id) == 1 then
+    -- Taken over from another node. It was served before, so it stands in no line: its owner may
+    -- yet come back, and nobody would claim what is next then.
+    if not (free and admission.fits(x, free)) then return {'full', ''} end
+  else
+    admission.enqueue(id, x, place, ts)
+    if free then first, held = admission.next(node, ts, free) end
+    -- One too far behind to be seen passes nobody who would fit.
+    local unseen = free and not first and not held and admission.fits(x, free)
+    if first ~= id and not unseen then
+      return {'full', place == '' and admission.elsewhere(ts, id, node) or ''}
+    end
   end
   admission.occupy(node, id, x)
   admission.served(x.tenant, node)
