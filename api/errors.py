@@ -43,6 +43,7 @@ STATUS: Final[dict[type[BaseException], int]] = {
     errors.StoreUnavailable: 503,
     errors.ObjectStoreError: 503,
     NotReady: 503,
+    errors.InsufficientResources: 507,
     UnsupportedMediaType: 415,
 }
 #: Codes of errors that the framework itself raises.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from knify import settings as settings_module
+from knify import units
 from knify.host import busybox, images, podman, probe, recipes, redis_server, subids, survey
 
 Level = Literal["ok", "warning", "failure"]
@@ -219,10 +220,13 @@ def check_disk(host: survey.Host) -> Check:
     places = {path: _free(Path(path)) for path in (str(host.settings.home), root)}
     place, free = min(places.items(), key=lambda pair: pair[1])
     message = f"{free / _GIB:.1f} GiB free at {place}"
-    if free >= 5 * _GIB:
+    reserve = host.settings.disk_reserve
+    if free < reserve:
+        message += f", KNIFY_DISK_RESERVE is {units.show_size(reserve)}: no new job is started"
+        return Check("disk", "failure", message, "free some space")
+    if free >= reserve + 3 * _GIB:
         return Check("disk", "ok", message)
-    level: Level = "failure" if free < _GIB else "warning"
-    return Check("disk", level, f"{message}: jobs will fail when it is full", "free some space")
+    return Check("disk", "warning", f"{message}: jobs will fail when it is full", "free some space")
 
 
 def check_port(host: survey.Host) -> Check:

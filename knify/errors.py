@@ -37,6 +37,12 @@ class ImageMissing(BadRequest):
     code = "IMAGE_MISSING"
 
 
+class InsufficientResources(KnifyError):
+    """No node can ever hold this job."""
+
+    code = "INSUFFICIENT_RESOURCES"
+
+
 class Unauthorized(KnifyError):
     """Missing or invalid API key."""
 

@@ -88,6 +88,7 @@ class Execution(Record):
     fence: int = 0  # grows with each claim; every write names it
     owner: str | None = None  # process that holds the lease: host/boot/pid/start, see runner
     lease_until: int = 0  # ms by Redis's clock
+    line: str | None = None  # waits for room: on this node, "" on any; None: not yet, or no more
     attempts: int = 0  # times that the sandbox's host failed us; the turn is tried again
     cancel_requested_at: int | None = None
     cancel_reason: str | None = None

@@ -32,8 +32,11 @@ class Recovery:
     def has_run(self, turn: Turn, sandbox: model.Sandbox) -> bool:
         """Whether its command was started already, though its state says that it was not.
 
-        `turn.container` is then set, if the container is still there.
+        `turn.container` is then set, if the container is still there. A first claim of a further
+        turn is believed: looking would mean to read the log of the turn before.
         """
+        if turn.x.fence == 1 and sandbox.state is SandboxState.PAUSED:
+            return False
         container = sandbox.container or template.container_name(sandbox.id)
         status = self._hands.call(self._driver.inspect(container))
         if status is not None:

@@ -49,14 +49,14 @@ class Runner:
     def advance(self, execution_id: str) -> None:
         """Do what is to be done next for this execution, if it is free and its time has come."""
         claim = self._claim(execution_id)
-        if claim.verdict == "elsewhere":
+        if claim.verdict in ("elsewhere", "full") and claim.other:
             self._core.hints.advance(execution_id, claim.other)
         elif claim.verdict == "draining":
             self._pass_on(execution_id)
         elif claim.verdict == "full":
             self.keeper.give_memory()
         if claim.next:
-            jobs.hint_all(self._core, [claim.next])
+            jobs.hint_all(self._core, [claim.next], self._hands.node)
         if claim.execution is not None:
             self._go_on(Turn(claim.execution))
 
@@ -170,7 +170,7 @@ class Runner:
         turn.x = moved.execution
         self._leases.drop(turn.x.id)
         log.info("%s %s: %s", turn.x.id, to, ending.detail)
-        jobs.hint_all(self._core, moved.hints)
+        jobs.hint_all(self._core, moved.hints, self._hands.node)
         if ending.hot:
             self.keeper.cooling.set()
         self._tidy(turn)

@@ -11,7 +11,7 @@ from pathlib import Path
 from environs import Env, EnvError
 from marshmallow.validate import OneOf, Range
 
-from knify import errors
+from knify import errors, units
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
@@ -29,6 +29,11 @@ class Settings:
     podman_url: str | None
     node: str
     slots: int
+    node_cpus: float
+    cpu_overcommit: float
+    node_memory: int | None
+    node_disk: int | None
+    disk_reserve: int
     lease_seconds: float
     sweep_seconds: float
     sandbox_days: float
@@ -102,6 +107,11 @@ def _read(env: Env) -> Settings:
         podman_url=env.str("PODMAN_URL", "") or None,
         node=env.str("NODE", "") or _node_name(),
         slots=env.int("SLOTS", 2 * cores, validate=Range(1, 10_000)),
+        node_cpus=env.float("NODE_CPUS", float(cores), validate=Range(0.01, 100_000)),
+        cpu_overcommit=env.float("CPU_OVERCOMMIT", 4.0, validate=Range(0.01, 1_000)),
+        node_memory=_size(env.str("NODE_MEMORY", ""), "NODE_MEMORY"),
+        node_disk=_size(env.str("NODE_DISK", ""), "NODE_DISK"),
+        disk_reserve=_size(env.str("DISK_RESERVE", "2G"), "DISK_RESERVE") or 0,
         lease_seconds=env.float("LEASE_SECONDS", 15.0, validate=Range(1, 3_600)),
         sweep_seconds=env.float("SWEEP_SECONDS", 5.0, validate=Range(0.2, 3_600)),
         sandbox_days=env.float("SANDBOX_DAYS", 30.0, validate=Range(0.0001, 3_650)),
@@ -128,6 +138,14 @@ def _read(env: Env) -> Settings:
         flower_user=env.str("FLOWER_USER", "knify"),
         flower_password=env.str("FLOWER_PASSWORD", ""),
     )
+
+
+def _size(text: str, name: str) -> int | None:
+    """Bytes; None for an empty text."""
+    try:
+        return units.parse_size(text) if text else None
+    except ValueError as wrong:
+        raise errors.ConfigError(f"KNIFY_{name}: {wrong}") from wrong
 
 
 def _node_name() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import http.client
 import ipaddress
+import json
 import os
 import socket
 import sys
@@ -200,11 +201,25 @@ def _readiness(settings: settings_module.Settings) -> str | None:
     try:
         connection.request("GET", "/api/v1/health/ready")
         answer = connection.getresponse()
-        return None if answer.status == 200 else answer.read(500).decode(errors="replace")
+        text = answer.read(2_000).decode(errors="replace")
+        return None if answer.status == 200 or _only_disk(text) else text[:500]
     except (OSError, http.client.HTTPException) as away:
         return str(away)
     finally:
         connection.close()
+
+
+def _only_disk(answer: str) -> bool:
+    """Whether only disks keep new jobs out: what runs must be followed all the same."""
+    try:
+        checks = json.loads(answer)["detail"]
+        bad = {name: text for name, text in checks.items() if text != "ok"}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
+    if set(bad) != {"disk"}:
+        return False
+    say(f"{bad['disk']}: no new job is started")
+    return True
 
 
 def _greet(settings: settings_module.Settings, first_key: str | None, no_auth: bool) -> None:

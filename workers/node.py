@@ -10,15 +10,28 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
 from typing import Any
 
 import redis
 
-from knify import __version__, clock, core, epoch, errors, install, leases, repair, settings
-from knify.host import busybox, probe
+from knify import (
+    __version__,
+    capacity,
+    clock,
+    core,
+    epoch,
+    errors,
+    install,
+    leases,
+    repair,
+    settings,
+)
+from knify.host import busybox, probe, size
 from knify.runner import Runner
 from knify.sandbox import base as sandbox_base
-from knify.sandbox import podman
+from knify.sandbox import inventory, podman
+from knify.services import jobs
 from knify.store import keys
 from knify.store.redis import connect as connect_redis
 from knify.watch import Watcher
@@ -101,11 +114,13 @@ class Node:
         )
         self.watcher.conclude = self.runner.conclude
         self.keeper = self.runner.keeper
+        self._storage: tuple[Path, ...] = ()  # Podman's folders, known once it answers
 
     def start(self) -> None:
         """Begin to serve: takes over at once what a dead process of this node left behind."""
         self.take_name()
         self._loop.call(self._prepare(), 60)
+        self._loop.call(self._beat(), 60)  # the first claim must find what this node can hold
         if self._epoch.look():
             self._loop.call(self._adopt(), 60)
         for name, seconds, function in (
@@ -156,6 +171,7 @@ class Node:
             try:
                 await self.driver.ping()
                 await self.driver.prepare()
+                self._storage = await asyncio.to_thread(inventory.storage, self._config.podman)
                 return
             except errors.SandboxError as failed:
                 log.warning("waiting for Podman: %s", failed)
@@ -205,9 +221,6 @@ class Node:
         facts: dict[str, Any] = {
             "version": __version__,
             "time": clock.now_ms(),
-            "slots": self._config.slots,
-            "cpus": os.cpu_count(),
-            "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "podman": "ok",
             "images": [],
         }
@@ -222,8 +235,30 @@ class Node:
         await self.watcher.thread(self._epoch.save)
 
     def _say(self, facts: dict[str, Any]) -> dict[str, Any] | None:
-        beat = self.core.store.registry.heartbeat
-        return beat(self._config.node, facts, machine=self._machine)
+        """Beat; the facts of another machine that has this name."""
+        name, store = self._config.node, self.core.store
+        facts |= self._capacity()
+        used = store.admission.rooms({name: facts})[0]
+        facts["used"] = {kind: getattr(used, kind) for kind in ("slots", *capacity.KINDS)}
+        beat = store.registry.heartbeat(name, facts, machine=self._machine)
+        if beat.woken:
+            jobs.hint_all(self.core, [beat.woken], name)
+        return beat.taken
+
+    def _capacity(self) -> dict[str, Any]:
+        """What this node can hold, as the settings say or as it is measured now."""
+        config = self._config
+        places = [*self._storage, config.home]
+        if config.object_store.startswith("file://"):
+            places.append(Path(config.object_store.removeprefix("file://")))
+        return {
+            "slots": config.slots,
+            "cpus": config.node_cpus,
+            "cpu_overcommit": config.cpu_overcommit,
+            "memory": config.node_memory or size.memory(),
+            "disk": config.node_disk or size.disk(self._storage[0]),
+            "low_disk": size.low_disk(places, config.disk_reserve, config.node),
+        }
 
     @property
     def _machine(self) -> str:
@@ -236,8 +271,11 @@ class Node:
             await self._quietly(self.remove, sandbox_id)
 
     async def _repair(self) -> None:
-        """Podman held against Redis, and Redis against Podman."""
+        """Podman held against Redis and Redis against Podman; what counts as used, too."""
         mend, thread = self._mend, self.watcher.thread
+        drift = await thread(self.core.store.admission.recount, self._config.node)
+        if drift is not None:
+            log.warning("the counters of what is used were wrong: %s", drift)
         expected = await thread(mend.expected)
         found = await self.driver.owned()
         await thread(mend.adopt, found)

@@ -16,7 +16,9 @@ log = logging.getLogger(__name__)
 
 def readiness(core: Core) -> dict[str, str]:
     """`ok` or the reason, for each thing that jobs need; no reason names an address."""
-    return {"redis": _redis(core), "object_store": _objects(core), "nodes": _nodes(core)}
+    redis_, objects = _redis(core), _objects(core)
+    nodes, disk = _nodes(core)
+    return {"redis": redis_, "object_store": objects, "nodes": nodes, "disk": disk}
 
 
 def require_ready(core: Core) -> dict[str, Any]:
@@ -45,13 +47,16 @@ def _objects(core: Core) -> str:
     return "ok"
 
 
-def _nodes(core: Core) -> str:
+def _nodes(core: Core) -> tuple[str, str]:
+    """The nodes, and their disks: one that still takes jobs is enough."""
     try:
         found = core.store.registry.nodes()
     except redis.RedisError:
-        return "not known without redis"
+        return "not known without redis", "not known without redis"
+    low = [facts.get("low_disk") for facts in found.values()]
+    disk = "; ".join(map(str, low)) if low and all(low) else "ok"
     if not found:
-        return "no worker has said that it lives"
+        return "no worker has said that it lives", disk
     if not any(facts.get("podman") == "ok" for facts in found.values()):
-        return "podman does not answer on any node"
-    return "ok"
+        return "podman does not answer on any node", disk
+    return "ok", disk

@@ -94,8 +94,9 @@ def _accepted(body: dict[str, Any], replayed: bool) -> flask.Response:
 
 
 def _rows(found: list[model.Execution]) -> list[dict[str, Any]]:
-    positions = context.core().store.executions.queue_positions(found)
-    return [view.job(x, positions.get(x.id)) for x in found]
+    store = context.core().store
+    waiting = store.admission.waiting(found, store.registry.nodes)
+    return [view.job(x, waiting.get(x.id)) for x in found]
 
 
 def _files(x: model.Execution) -> dict[str, Any]:

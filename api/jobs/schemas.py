@@ -242,7 +242,8 @@ class Job(ma.Schema):
     usage = fields.Dict(allow_none=True)
     exit_code = fields.Integer(allow_none=True)
     error = fields.String(allow_none=True)
-    queue_position = fields.Integer(metadata={"description": "while pending"})
+    queue_position = fields.Integer(metadata={"description": "while pending, in its tenant's line"})
+    pending_reason = fields.String(metadata={"description": "while pending: what it waits for"})
 
 
 class JobDetail(Job):

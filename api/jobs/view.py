@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from knify import clock, model
 from knify.lifecycle import State
+from knify.store import admission
 
 #: The whole state table in the Jobs API's five words.
 STATUS: Final[dict[State, str]] = {
@@ -28,7 +29,7 @@ STATES_OF: Final[dict[str, tuple[State, ...]]] = {
 }
 
 
-def job(x: model.Execution, queue_position: int | None = None) -> dict[str, Any]:
+def job(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[str, Any]:
     """One job as a list shows it."""
     shown = {
         "id": x.id,
@@ -47,7 +48,9 @@ def job(x: model.Execution, queue_position: int | None = None) -> dict[str, Any]
         "exit_code": x.exit_code,
         "error": x.error,
     }
-    return shown if queue_position is None else shown | {"queue_position": queue_position}
+    if waiting is None:
+        return shown
+    return shown | {"queue_position": waiting.position, "pending_reason": waiting.reason}
 
 
 def detail(

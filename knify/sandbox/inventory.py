@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from knify import errors
-from knify.sandbox import base, views
+from knify.sandbox import base, hostfs, views
 
 MARK = "knify.installation"
 _SECONDS = 60  # for one call
@@ -21,6 +22,16 @@ T = TypeVar("T")
 def owned(url: str, installation: str) -> list[base.Listed]:
     """The containers and volumes of its sandboxes, and of no other installation's."""
     return _with_client(url, lambda client: _owned(client, installation))
+
+
+def storage(url: str) -> tuple[Path, Path]:
+    """Folders of this host: where sandboxes' files lie, and where images and containers do."""
+    store = _with_client(url, lambda client: client.info())["store"]
+    root = hostfs.visible(store["graphRoot"])
+    try:
+        return hostfs.visible(store["volumePath"]), root
+    except (KeyError, errors.SandboxError):
+        return root, root
 
 
 def remove_volume(url: str, installation: str, name: str) -> None:

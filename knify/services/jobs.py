@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knify import clock, errors, ids, model, spec
+from knify import capacity, clock, errors, ids, model, spec
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.store import streams
@@ -36,11 +36,16 @@ class Accepted:
 
 
 def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "job") -> Accepted:
-    """Accept a job in a new sandbox. Raises BadRequest, ImageMissing, IdempotencyConflict."""
+    """Accept a job in a new sandbox. Raises BadRequest, ImageMissing, IdempotencyConflict.
+
+    InsufficientResources when no living node could ever hold it.
+    """
     first = _replayed(core, tenant, submission)
     if first is not None:
         return first
     wanted = _spec(core, tenant, submission.request)
+    written = [kind for kind in capacity.KINDS if submission.request.get(kind) is not None]
+    wanted = wanted.evolve(resources=_fit(core, wanted.resources, written))
     sandbox = _new_sandbox(core, tenant, wanted)
     x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
     return _accept(core, x, sandbox, submission)
@@ -51,7 +56,8 @@ def continue_(
 ) -> Accepted:
     """Accept a job as the next turn of its parent's sandbox, behind those that already wait.
 
-    Raises NotFound, BadRequest, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost.
+    Raises NotFound, BadRequest, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost,
+    InsufficientResources when its node has become too small for it.
     """
     parent = core.store.executions.get(parent_id, tenant=tenant)
     first = _replayed(core, tenant, submission)
@@ -65,6 +71,7 @@ def continue_(
     if sandbox is None:
         raise errors.SandboxDeleted()
     wanted = wanted.evolve(image=sandbox.image, resources=sandbox.resources)
+    _fit(core, sandbox.resources, capacity.KINDS, node=sandbox.node)
     x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
     x = x.evolve(parent_id=parent.id, session_id=parent.session_id)
     return _accept(core, x, None, submission, node=sandbox.node or "")
@@ -72,13 +79,13 @@ def continue_(
 
 def cancel(core: Core, tenant: str, execution_id: str, reason: str) -> model.Execution:
     """Ask for cancellation; what nobody works on is cancelled at once. Harmless when terminal."""
-    core.store.executions.get(execution_id, tenant=tenant)
+    node = core.store.executions.get(execution_id, tenant=tenant).node or ""
     entry = final_entry("cancelled", clock.now_ms(), error=reason)
     verdict, rest = core.store.executions.cancel(execution_id, reason, entry)
     if verdict == "asked":
         core.hints.advance(execution_id, rest[0])
     elif verdict == "cancelled":
-        hint_all(core, rest)
+        hint_all(core, rest, node)
     return core.store.executions.get(execution_id, tenant=tenant)
 
 
@@ -102,11 +109,14 @@ def clean_up(core: Core, tenant: str, execution_id: str, *, force: bool = False)
         core.hints.remove(sandbox_id, retired.node)
 
 
-def hint_all(core: Core, execution_ids: list[str] | tuple[str, ...]) -> None:
-    """Wake the right workers for executions that may go on now."""
+def hint_all(core: Core, execution_ids: list[str] | tuple[str, ...], node: str = "") -> None:
+    """Wake the right workers for executions that may go on now.
+
+    `node`: where room was made, for those whose sandbox has no node yet.
+    """
     for x in core.store.executions.get_many(execution_ids):
         sandbox = core.store.sandboxes.find(x.sandbox_id or "")
-        core.hints.advance(x.id, sandbox.node or "" if sandbox else "")
+        core.hints.advance(x.id, (sandbox and sandbox.node) or node)
 
 
 def final_entry(status: str, ts: int, **fields: Any) -> dict[str, Any]:
@@ -144,6 +154,21 @@ def _check_image(core: Core, image: str | None) -> None:
             f"no node has the image {image}; load it there with podman",
             detail={"field": "spec.image"},
         )
+
+
+def _fit(
+    core: Core, wanted: model.Resources, written: Collection[str], node: str | None = None
+) -> model.Resources:
+    """What the job gets on the living nodes, or on its sandbox's."""
+
+    def on(nodes: dict[str, dict[str, Any]]) -> model.Resources:
+        there = {name: facts for name, facts in nodes.items() if node in (None, name)}
+        return capacity.fit(wanted, written, there)
+
+    try:
+        return on(core.store.registry.recent_nodes())
+    except errors.InsufficientResources:
+        return on(core.store.registry.nodes())  # a larger one may have come in this moment
 
 
 def _new_sandbox(core: Core, tenant: str, wanted: model.ExecutionSpec) -> model.Sandbox:

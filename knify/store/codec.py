@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from typing import Any, TypeVar
@@ -22,10 +23,16 @@ def dump(value: Any) -> str | None:
 
 
 def execution_fields(x: model.Execution) -> dict[str, str]:
-    """All fields of a new execution. `job_type` and `priority` are copied out for the scripts."""
+    """All fields of a new execution. What the scripts need of the spec is copied out."""
     fields = _shallow(x)
     fields |= {"job_type": x.spec.job_type, "priority": x.spec.priority, "schema": model.SCHEMA}
+    fields["needs"] = needs(x.spec.resources)
     return _present(fields)
+
+
+def needs(r: model.Resources) -> str:
+    """What admission counts: thousandths of a core, bytes of memory, bytes of disk."""
+    return f"{math.ceil(r.cpus * 1000)} {r.memory} {r.disk}"
 
 
 def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
@@ -71,6 +78,7 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         fence=number("fence") or 0,
         owner=fields.get("owner"),
         lease_until=number("lease_until") or 0,
+        line=fields.get("line"),
         attempts=number("attempts") or 0,
         cancel_requested_at=number("cancel_requested_at"),
         cancel_reason=fields.get("cancel_reason"),

@@ -33,8 +33,9 @@ class Claim:
     # | kept, stale or leftover: its container is being, or has to be, stopped or removed
     verdict: str
     execution: model.Execution | None = None  # when claimed
-    other: str = ""  # previous owner (claimed), owner (held, kept, stale), node (elsewhere)
-    next: str = ""  # when claimed: one that waits for a slot, and there is another
+    # previous owner (claimed), owner (held, kept, stale), node (elsewhere; full: where it is next)
+    other: str = ""
+    next: str = ""  # when claimed: one that waits and now fits too
     sandbox: str = ""  # when kept, stale or leftover
 
 
@@ -95,7 +96,10 @@ class Executions:
     def claim(
         self, execution_id: str, *, owner: str, node: str, lease_ms: int, slots: int, dead: str = ""
     ) -> Claim:
-        """Take the lease. `dead`: an owner proved dead, whose lease counts for nothing."""
+        """Take the lease. `dead`: an owner proved dead, whose lease counts for nothing.
+
+        With 0 `slots` the node takes nothing new; what is active there goes on.
+        """
         verdict, *rest = self._scripts.call(
             "claim", execution_id, owner, node, lease_ms, slots, dead
         )
@@ -256,15 +260,6 @@ class Executions:
     def active(self, node: str) -> list[model.Execution]:
         """The executions that occupy a slot of the node."""
         return self.get_many(sorted(self._client.smembers(keys.active(node))))
-
-    def queue_positions(self, found: Iterable[model.Execution]) -> dict[str, int]:
-        """For those that are pending: one plus how many of the tenant's are older."""
-        waiting = [x for x in found if x.state is State.PENDING]
-        pipe = self._client.pipeline(transaction=False)
-        for x in waiting:
-            pipe.zrank(keys.executions(x.tenant, state=State.PENDING), x.id)
-        ranks = pipe.execute() if waiting else []
-        return {x.id: (rank or 0) + 1 for x, rank in zip(waiting, ranks, strict=True)}
 
 
 def _encode(fields: dict[str, Any]) -> str:

@@ -15,7 +15,10 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | as the execution |
 | `knify:x:{id}:output` | stream | its output entries; ids `n-0`, n = 1…N | as the execution |
 | `knify:due` | zset | every execution that is not terminal; score: when to look at it again | member leaves at the end |
-| `knify:waiting[:{node}]` | zset | executions that found no free slot; score: priority, then age | member leaves when retried |
+| `knify:line:{node}:{tenant}` | zset | a tenant's executions that wait for room there, without a node on any; score: priority, then age | member leaves by a claim or its end |
+| `knify:lines:{node}` | zset | tenants who wait there; score: when last served, µs | member leaves with its line |
+| `knify:oldest:{node}` | zset | all executions that wait there; score: since when | as in the line |
+| `knify:served` | zset | tenants; score: when one of them was given a slot last, µs | for ever |
 | `knify:t:{tenant}:x` | zset | a tenant's executions by time of creation | as the executions |
 | `knify:t:{tenant}:x:state:{state}` | zset | the same, of one state | as the executions |
 | `knify:t:{tenant}:x:type:{type}` | zset | the same, of one job type | as the executions |
@@ -28,6 +31,9 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:node:{node}:sandboxes` | set | sandboxes that live there | member leaves when deleted or lost |
 | `knify:node:{node}:orphans` | hash | sandbox id → JSON: what Podman has of it there, though no record does | until removed or known again |
 | `knify:node:{node}:active` | set | executions that occupy a slot there | member leaves at the end |
+| `knify:node:{node}:used` | hash | what those take together: cpus (thousandths), memory, disk (bytes) | for ever |
+| `knify:node:{node}:capacity` | hash | what the last heartbeat declared, and why it takes nothing new | for ever |
+| `knify:node:{node}:hold` | hash | whom the node is held for, until when, when again | for ever |
 | `knify:node:{node}:removals` | set | sandboxes whose container and volumes are to go | member leaves when gone |
 | `knify:node:{node}:paused` | zset | idle paused sandboxes there; score: since when, 0: to be archived now | member leaves with a new turn, by archiving or deletion |
 | `knify:node:{node}:hot` | zset | those among them that are frozen, not stopped; score: until when | as above, or when stopped |
@@ -138,9 +144,19 @@ def sandboxes(tenant: str) -> str:
     return f"{PREFIX}t:{tenant}:s"
 
 
-def waiting(name: str | None = None) -> str:
-    """Executions that wait for a slot, of one node or of any."""
-    return f"{PREFIX}waiting" + (f":{name}" if name else "")
+def used(name: str) -> str:
+    """What the active executions of the node take together."""
+    return f"{PREFIX}node:{name}:used"
+
+
+def hold(name: str) -> str:
+    """Whom the node is held for."""
+    return f"{PREFIX}node:{name}:hold"
+
+
+def line(place: str, tenant: str) -> str:
+    """A tenant's executions that wait for room on one node, or ('') on any."""
+    return f"{PREFIX}line:{place}:{tenant}"
 
 
 def workspace(workspace_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from knify import settings as settings_module
+from knify.store.admission import Admission
 from knify.store.executions import Executions
 from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
@@ -19,6 +20,7 @@ class Store:
     client: Client
     executions: Executions
     sandboxes: Sandboxes
+    admission: Admission
     registry: Registry
     streams: Streams
     listing: Listing
@@ -31,6 +33,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         client=client,
         executions=Executions(client, scripts, sandbox_ttl_ms=sandbox_ttl_ms),
         sandboxes=Sandboxes(client, scripts),
+        admission=Admission(client, scripts),
         registry=Registry(client, scripts),
         streams=Streams(client),
         listing=Listing(client),

@@ -20,6 +20,9 @@ Client: TypeAlias = Any
 #: server's queue of new ones.
 CONNECTIONS: Final = 64
 
+#: Put before every script, in this order.
+_SHARED: Final = ("prelude.lua", "admission.lua")
+
 #: Script replies that are errors, and what each is for a caller.
 _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "NOT_FOUND": errors.NotFound,
@@ -64,11 +67,11 @@ class Scripts:
     def __init__(self, client: Client) -> None:
         """Nothing is sent: each script is loaded by its first call, and again after a flush."""
         folder = resources.files("knify.store") / "lua"
-        prelude = (folder / "prelude.lua").read_text()
+        prelude = "".join((folder / name).read_text() for name in _SHARED)
         self._scripts = {
             item.name.removesuffix(".lua"): client.register_script(prelude + item.read_text())
             for item in folder.iterdir()
-            if item.name.endswith(".lua") and item.name != "prelude.lua"
+            if item.name.endswith(".lua") and item.name not in _SHARED
         }
 
     def call(self, name: str, *arguments: str | int | float) -> Any:

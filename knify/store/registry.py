@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from knify import errors, ids, model
+from knify import capacity, errors, ids, model
 from knify.lifecycle import SandboxState
 from knify.store import codec, keys, upgrade
 from knify.store.redis import Client, Scripts, changes, pairs
@@ -15,6 +17,14 @@ from knify.store.redis import Client, Scripts, changes, pairs
 T = TypeVar("T")
 
 _HEARTBEAT_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The answer to a heartbeat."""
+
+    taken: dict[str, Any] | None  # facts of another machine that lives under this node's name
+    woken: str  # the next execution that waits for this node and fits now, or ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class Registry:
     def __init__(self, client: Client, scripts: Scripts) -> None:
         self._client = client
         self._scripts = scripts
+        self._recent: tuple[float, dict[str, dict[str, Any]]] = (-math.inf, {})
 
     # The installation
 
@@ -97,22 +108,36 @@ class Registry:
     # Nodes
 
     def heartbeat(
-        self, node: str, facts: dict[str, Any], now_ms: int | None = None, *, machine: str = ""
-    ) -> dict[str, Any] | None:
+        self,
+        node: str,
+        facts: dict[str, Any],
+        now_ms: int | None = None,
+        *,
+        machine: str = "",
+        patience_ms: int = capacity.PATIENCE_MS,
+    ) -> Beat:
         """Say that a node lives, and what it offers (JSON-able, see `workers/node.py`).
 
-        `machine` says which machine it is. Nothing is written while another one holds the name:
-        its facts are returned. `now_ms`: by Redis's clock, None for now.
+        `machine` says which machine it is. Nothing is written while another one holds the name.
+        `now_ms`: by Redis's clock, None for now.
         """
+        size = capacity.of_facts(facts)
+        declared = {
+            "slots": size.slots,
+            "cpus": None if size.cpus is None else int(size.cpus * 1000),
+            "memory": size.memory,
+            "disk": size.disk,
+            "low": size.low,
+        }
+        said = [word for name, n in declared.items() if n is not None for word in (name, n)]
         moment = "" if now_ms is None else now_ms
-        held = self._scripts.call(
-            "beat", node, json.dumps(facts), machine, moment, _HEARTBEAT_SECONDS
-        )
-        return dict(json.loads(held)) if held else None
+        words = (node, json.dumps(facts), machine, moment, _HEARTBEAT_SECONDS, patience_ms)
+        taken, woken = self._scripts.call("heartbeat", *words, *said)
+        return Beat(dict(json.loads(taken)) if taken else None, woken)
 
     def take_name(self, node: str, machine: str) -> dict[str, Any] | None:
         """Reserve a node's name for this machine; the facts of the living one that has it."""
-        held = self._scripts.call("beat", node, "", machine, "", _HEARTBEAT_SECONDS)
+        held = self._scripts.call("take_name", node, machine, _HEARTBEAT_SECONDS)
         return dict(json.loads(held)) if held else None
 
     def pulse(self, epoch: int, clock: int) -> Pulse:
@@ -169,6 +194,14 @@ class Registry:
         found = iter(pipe.execute() if names else [])
         words = ("active", "paused", "hot", "removals")
         return {name: {word: int(next(found)) for word in words} for name in names}
+
+    def recent_nodes(self, *, seconds: float = 2.0) -> dict[str, dict[str, Any]]:
+        """The same as this process saw it at most `seconds` ago: for what every submission asks."""
+        asked, found = self._recent
+        if time.monotonic() - asked > seconds:
+            found = self.nodes()
+            self._recent = (time.monotonic(), found)
+        return found
 
     # API keys
 

@@ -103,6 +103,15 @@ def test_an_operators_podman_that_does_not_answer_is_a_failure(host: survey.Host
     assert doctor.check_service(dataclasses.replace(host, settings=settings)).level == "failure"
 
 
+def test_less_than_the_disk_reserve_is_a_failure(host: survey.Host) -> None:
+    low = dataclasses.replace(host.settings, disk_reserve=2**60)
+
+    found = doctor.check_disk(dataclasses.replace(host, settings=low))
+
+    assert found.level == "failure"
+    assert "KNIFY_DISK_RESERVE" in found.message
+
+
 def test_without_facts_every_check_that_needs_them_says_why(host: survey.Host) -> None:
     blind = dataclasses.replace(host, facts=None, no_facts="crun: not installed")
 

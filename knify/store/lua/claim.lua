@@ -1,8 +1,9 @@
--- Take the lease of an execution, if it is free and its turn has come and the node has a slot.
+-- Take the lease of an execution, if it is free, its turn has come, the node has room for it and
+-- nobody is before it. What is active on the node needs no room: with 0 slots only that goes on.
 -- ARGV: id, owner, node, lease ms, slots of the node, dead owner ('' or one proved dead)
 -- Returns: {'claimed', previous owner or '', next one to hint or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
---          | {'turn'} (another turn is first) | {'full'} | {'elsewhere', node}
---          | {'draining'} (no sandbox comes here any more)
+--          | {'turn'} (another turn is first) | {'full', node where it is next or ''}
+--          | {'elsewhere', node} | {'draining'} (no sandbox comes here any more)
 --          | {'kept' or 'stale' (beyond its time), holder, sandbox} (its container is being stopped or removed)
 --          | {'leftover', sandbox} (what this node had of it is to be removed first)
 local id, owner, node, lease, slots, dead = unpack(ARGV)
@@ -37,35 +38,46 @@ if not where and is_unsettled(x, ts) then
   redis.call('ZADD', P .. 'due', 'XX', int(ts + 1000), id)
   return {'turn'}
 end
-if x.node and x.node ~= node then redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) end
+local place = where or ''
 local active = P .. 'node:' .. node .. ':active'
+local waited = x.line
 if redis.call('SISMEMBER', active, id) == 0 then
   -- Both refusals end by an event (a turn or a slot becomes free); the minute is a safety net.
   redis.call('ZADD', P .. 'due', 'XX', int(ts + 60000), id)
   if redis.call('LINDEX', skey(x.sandbox_id) .. ':turns', 0) ~= id then return {'turn'} end
-  local score = tonumber(x.created_at) - (tonumber(x.priority) or 0) * 1e13
+  local served = x.node and redis.call('SISMEMBER', P .. 'node:' .. x.node .. ':active', id) == 1
   if not where and drains(node) then
-    redis.call('ZADD', P .. 'waiting', int(score), id)
+    if not served then admission.enqueue(id, x, place, ts) end
     return {'draining'}
   end
-  local first, best = first_waiting(node)
-  local behind = first and first ~= id and best < score
-  if behind or redis.call('SCARD', active) >= tonumber(slots) then
-    redis.call('ZADD', P .. 'waiting' .. (where and ':' .. where or ''), int(score), id)
-    return {'full'}
+  local free, first, held = admission.room(node, slots), nil, false
+  if served then
+    -- Taken over from another node. It was served before, so it stands in no line: its owner may
+    -- yet come back, and nobody would claim what is next then.
+    if not (free and admission.fits(x, free)) then return {'full', ''} end
+  else
+    admission.enqueue(id, x, place, ts)
+    if free then first, held = admission.next(node, ts, free) end
+    -- One too far behind to be seen passes nobody who would fit.
+    local unseen = free and not first and not held and admission.fits(x, free)
+    if first ~= id and not unseen then
+      return {'full', place == '' and admission.elsewhere(ts, id, node) or ''}
+    end
   end
-  redis.call('SADD', active, id)
+  admission.occupy(node, id, x)
+  admission.served(x.tenant, node)
 end
+if x.node and x.node ~= node and admission.vacate(x.node, id, x) then admission.wake(ts, x.node) end
+admission.dequeue(id, x)
 
-redis.call('ZREM', P .. 'waiting', id)
-redis.call('ZREM', P .. 'waiting:' .. node, id)
 local until_ms = int(ts + tonumber(lease))
 raise_fence(id, x, ts)
 redis.call('HSET', xkey(id), 'owner', owner, 'lease_until', until_ms, 'node', node)
 redis.call('ZADD', P .. 'due', until_ms, id)
-local more = redis.call('SCARD', active) < tonumber(slots) and wake(ts, node) or ''
+local more = admission.wake(ts, node, slots)
+if not more and waited == '' then more = admission.moved_up(ts, '') end
 local answer = redis.call('HGETALL', xkey(id))
 table.insert(answer, 1, 'claimed')
 table.insert(answer, 2, previous)
-table.insert(answer, 3, more)
+table.insert(answer, 3, more or '')
 return answer

@@ -9,5 +9,5 @@ else
   redis.call('HDEL', P .. 'draining', node)
 end
 redis.call('PUBLISH', P .. 'node:' .. node, 'tidy')
-local first = wake(now(), node)
+local first = admission.wake(now(), node)
 return first and {first} or {}

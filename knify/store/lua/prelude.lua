@@ -4,6 +4,7 @@
 -- Times are milliseconds by Redis's own clock.
 
 local P = 'knify:'
+local admission = {} -- slots, capacity and waiting lines: filled by admission.lua
 
 local function now()
   local t = redis.call('TIME')
@@ -95,21 +96,6 @@ local function write_sandbox(id, changes)
   write(skey(id), changes)
 end
 
--- The first of those who wait for a slot of this node: id and score, or nil.
-local function first_waiting(node)
-  local own = redis.call('ZRANGE', P .. 'waiting:' .. node, 0, 0, 'WITHSCORES')
-  local common = drains(node) and {} or redis.call('ZRANGE', P .. 'waiting', 0, 0, 'WITHSCORES')
-  if #own == 0 or (#common > 0 and tonumber(common[2]) < tonumber(own[2])) then own = common end
-  return own[1], tonumber(own[2])
-end
-
--- Let it try again. It leaves its line only by a claim, so nobody can slip in before it.
-local function wake(ts, node)
-  local first = first_waiting(node)
-  if first then redis.call('ZADD', P .. 'due', 'XX', int(ts), first) end
-  return first
-end
-
 -- Keep the node's lists of idle sandboxes (paused, and hot among them) in step with the record:
 -- to be called after whatever may change its state or its turns.
 local function shelve(id, ts)
@@ -154,9 +140,8 @@ local function finish(id, x, ts, sandbox_ttl)
   redis.call('ZREM', P .. 'due', id)
   redis.call('HDEL', xkey(id), 'owner', 'lease_until')
   redis.call('HSET', xkey(id), 'completed_at', int(ts))
-  redis.call('ZREM', P .. 'waiting', id)
+  local place = admission.dequeue(id, x)
   local s = record(skey(x.sandbox_id))
-  if s.node then redis.call('ZREM', P .. 'waiting:' .. s.node, id) end
   local turns = skey(x.sandbox_id) .. ':turns'
   redis.call('LREM', turns, 0, id)
   local next_turn = redis.call('LINDEX', turns, 0)
@@ -177,8 +162,10 @@ local function finish(id, x, ts, sandbox_ttl)
     leave(x.sandbox_id, s.node)
   end
   shelve(x.sandbox_id, ts)
-  if x.node and redis.call('SREM', P .. 'node:' .. x.node .. ':active', id) == 1 then
-    hints[#hints + 1] = wake(ts, x.node)
+  if x.node and admission.vacate(x.node, id, x) then
+    hints[#hints + 1] = admission.wake(ts, x.node)
+  elseif place then
+    hints[#hints + 1] = admission.moved_up(ts, place)
   end
   return hints
 end
