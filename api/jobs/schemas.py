@@ -245,6 +245,12 @@ class Job(ma.Schema):
     queue_position = fields.Integer(metadata={"description": "while pending"})
 
 
+class Row(Job):
+    """One job in a list, where long fields are cut."""
+
+    is_brief = fields.Boolean(metadata={"description": "when some of them are"})
+
+
 class JobDetail(Job):
     """One job with its history and the names of its files."""
 

@@ -16,9 +16,24 @@ def folder(execution_id: str) -> str:
     return f"executions/{execution_id}"
 
 
+def files_folder(execution_id: str) -> str:
+    """Where its files are."""
+    return f"{folder(execution_id)}/files"
+
+
 def content_key(execution_id: str, n: int) -> str:
     """The object that holds the n-th file; a user's file name never becomes a key."""
-    return f"{folder(execution_id)}/files/{n}"
+    return f"{files_folder(execution_id)}/{n}"
+
+
+def manifest_key(execution_id: str) -> str:
+    """The object that lists them."""
+    return f"{folder(execution_id)}/artifacts.json"
+
+
+def baseline_key(execution_id: str) -> str:
+    """The listing of the workspace before the turn; it is needed until the turn's end."""
+    return f"{folder(execution_id)}/baseline"
 
 
 def save_manifest(
@@ -26,22 +41,30 @@ def save_manifest(
 ) -> None:
     """Publish the list: only what it names exists for readers."""
     text = json.dumps([asdict(artifact) for artifact in found])
-    store.put(f"{folder(execution_id)}/artifacts.json", [text.encode("utf-8", "surrogateescape")])
+    store.put(manifest_key(execution_id), [text.encode("utf-8", "surrogateescape")])
 
 
 def listing(core: Core, execution_id: str) -> list[model.Artifact]:
     """An execution's artifacts by path; empty while it has none."""
     try:
-        with core.objects.open(f"{folder(execution_id)}/artifacts.json") as reader:
+        with core.objects.open(manifest_key(execution_id)) as reader:
             rows = json.loads(reader.read())
     except errors.ObjectMissing:
         return []
     return [model.Artifact(**row) for row in rows]
 
 
-def find(core: Core, execution_id: str, path: str) -> model.Artifact:
-    """One of them. NotFound."""
-    for artifact in listing(core, execution_id):
+def of(core: Core, x: model.Execution) -> list[model.Artifact]:
+    """As `listing`; ArtifactsExpired when they were kept for their time."""
+    if x.files_expired_at is not None:
+        days = f"{core.settings.artifact_days:g} days"
+        raise errors.ArtifactsExpired(f"artifacts are kept {days} after a job's end: they are gone")
+    return listing(core, x.id)
+
+
+def find(core: Core, x: model.Execution, path: str) -> model.Artifact:
+    """One of them. NotFound, ArtifactsExpired."""
+    for artifact in of(core, x):
         if artifact.path == path:
             return artifact
-    raise errors.NotFound(f"{execution_id} has no artifact {path}")
+    raise errors.NotFound(f"{x.id} has no artifact {path}")

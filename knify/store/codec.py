@@ -26,8 +26,8 @@ def execution_fields(x: model.Execution) -> dict[str, str]:
 
 
 def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
-    """All fields of a new sandbox."""
-    return _present(_shallow(s))
+    """All fields of a new sandbox. Values of at most 64 bytes make Redis keep it in one piece."""
+    return _present(_shallow(s) | {"resources": list(_shallow(s.resources).values())})
 
 
 def _shallow(record: Any) -> dict[str, Any]:
@@ -40,18 +40,16 @@ def _present(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def execution(fields: Mapping[str, str]) -> model.Execution:
-    """The record that a hash holds."""
+    """The record that a hash holds, whole or as the row that packing left."""
+    if "row" in fields:
+        fields = {**json.loads(fields["row"]), **fields}
     number = _numbers(fields)
-    spec = json.loads(fields["spec"])
-    spec["resources"] = model.Resources(**spec["resources"])
-    for name in ("command", "artifact_patterns"):
-        spec[name] = tuple(spec[name]) if spec[name] is not None else None
     outcome = fields.get("outcome")
     return model.Execution(
         id=fields["id"],
         tenant=fields["tenant"],
         state=State(fields["state"]),
-        spec=model.ExecutionSpec(**spec),
+        spec=_spec(json.loads(fields["spec"])),
         request=json.loads(fields["request"]),
         created_at=int(fields["created_at"]),
         name=fields.get("name"),
@@ -78,7 +76,32 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         exit_code=number("exit_code"),
         error=fields.get("error"),
         outcome=model.Outcome(**json.loads(outcome)) if outcome else None,
+        tail_bytes=number("tail_bytes") or 0,
+        packed="row" in fields,
+        is_brief="is_brief" in fields,
+        files_expired_at=number("files_expired_at"),
     )
+
+
+def is_there(fields: Mapping[str, str]) -> bool:
+    """Whether a hash holds an execution that anybody may still see."""
+    return bool(fields) and "expiring" not in fields
+
+
+def _spec(fields: dict[str, Any]) -> model.ExecutionSpec:
+    """A row holds the job type and the priority alone."""
+    if "resources" in fields:
+        fields["resources"] = model.Resources(**fields["resources"])
+    for name in ("command", "artifact_patterns"):
+        if fields.get(name) is not None:
+            fields[name] = tuple(fields[name])
+    return model.ExecutionSpec(**fields)
+
+
+def _resources(text: str) -> model.Resources:
+    """A list in the order of the fields; older records hold them by name."""
+    found = json.loads(text)
+    return model.Resources(**found) if isinstance(found, dict) else model.Resources(*found)
 
 
 def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
@@ -89,7 +112,7 @@ def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
         tenant=fields["tenant"],
         state=SandboxState(fields["state"]),
         image=fields["image"],
-        resources=model.Resources(**json.loads(fields["resources"])),
+        resources=_resources(fields["resources"]),
         created_at=int(fields["created_at"]),
         state_changed_at=int(fields["state_changed_at"]),
         node=fields.get("node"),

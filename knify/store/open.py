@@ -8,6 +8,7 @@ from knify import settings as settings_module
 from knify.store.executions import Executions
 from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
+from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
 from knify.store.streams import Listing, Streams
 
@@ -22,6 +23,7 @@ class Store:
     registry: Registry
     streams: Streams
     listing: Listing
+    retention: Retention
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -34,6 +36,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         registry=Registry(client, scripts),
         streams=Streams(client),
         listing=Listing(client),
+        retention=Retention(client, scripts),
     )
 
 
