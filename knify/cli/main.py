@@ -32,6 +32,7 @@ for command in (
     host.setup,
     host.images,
     host.purge,
+    host.gc,
 ):
     cli.add_command(command)
 

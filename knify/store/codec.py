@@ -10,6 +10,8 @@ from typing import Any
 from knify import model
 from knify.lifecycle import SandboxState, State
 
+_OF_ROWS = ("packed", "is_brief", "files_expired_at")  # said by the row itself
+
 
 def dump(value: Any) -> str | None:
     """One field's value as a hash holds it; None means that the field is absent."""
@@ -22,6 +24,8 @@ def execution_fields(x: model.Execution) -> dict[str, str]:
     """All fields of a new execution. `job_type` and `priority` are copied out for the scripts."""
     fields = _shallow(x)
     fields |= {"job_type": x.spec.job_type, "priority": x.spec.priority, "schema": model.SCHEMA}
+    for name in _OF_ROWS:
+        del fields[name]
     return _present(fields)
 
 
