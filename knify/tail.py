@@ -69,8 +69,7 @@ class Tail:
         """What was begun may end by itself: it is fenced, and safe to repeat."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _shrink(self) -> None:
         pause = _RETRY[0]

@@ -16,7 +16,7 @@ from knify.store import streams
 
 log = logging.getLogger(__name__)
 
-CHUNK = 500  # lines in one call to Redis
+CHUNK = 2000  # lines in one call to Redis, each of which waits for the disk
 _SHORTEST = 16  # bytes that a line counts at least: each is stored with its number, time and events
 _STREAMS: dict[int, agents.Stream] = {1: "stdout", 2: "stderr"}
 

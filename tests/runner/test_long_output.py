@@ -69,7 +69,8 @@ def test_dying_at_any_call_while_output_moves_loses_and_doubles_no_line(
     monkeypatch.undo()
     Worker(rig).advance(long)
 
-    assert rig.ended(long).state is State.COMPLETED
+    x = rig.ended(long)
+    assert (x.state, x.error) == (State.COMPLETED, None)
     assert rig.starts(long) == 1
     assert read(rig, long) == LINES
 
