@@ -38,6 +38,7 @@ STATUS: Final[dict[type[BaseException], int]] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.SandboxExpired: 410,
+    errors.ArtifactsExpired: 410,
     errors.IdempotencyConflict: 422,
     errors.LeaseLost: 409,
     errors.StoreUnavailable: 503,

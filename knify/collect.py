@@ -31,12 +31,12 @@ def save_baseline(store: base.ObjectStore, execution_id: str, root: Path) -> Non
     """Remember the workspace as it is before the turn; an empty one needs no memory."""
     before = tree.listing(root)
     if before:
-        store.put(_baseline_key(execution_id), [tree.dump(before)])
+        store.put(stored.baseline_key(execution_id), [tree.dump(before)])
 
 
 def forget_baseline(store: base.ObjectStore, execution_id: str) -> None:
     """The turn has ended for good. Not earlier: a repeated collection compares with it again."""
-    store.delete(_baseline_key(execution_id))
+    store.delete(stored.baseline_key(execution_id))
 
 
 def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit: int) -> Collected:
@@ -86,7 +86,7 @@ def _wanted(store: base.ObjectStore, x: model.Execution, root: Path) -> tuple[li
 
 def _baseline(store: base.ObjectStore, execution_id: str) -> tree.Listing:
     try:
-        with store.open(_baseline_key(execution_id)) as reader:
+        with store.open(stored.baseline_key(execution_id)) as reader:
             return tree.load(reader.read())
     except errors.ObjectMissing:
         return {}
@@ -116,7 +116,3 @@ def _bounded(file: BinaryIO, left: int) -> Iterator[bytes]:
         if left < 0:
             raise errors.TooLarge(_TOO_LARGE)
         yield part
-
-
-def _baseline_key(execution_id: str) -> str:
-    return f"{stored.folder(execution_id)}/baseline"

@@ -43,6 +43,12 @@ class InsufficientResources(KnifyError):
     code = "INSUFFICIENT_RESOURCES"
 
 
+class WorkspaceNone(BadRequest):
+    """The workspace was deleted a moment ago."""
+
+    code = "WORKSPACE_NONE"
+
+
 class Unauthorized(KnifyError):
     """Missing or invalid API key."""
 
@@ -95,6 +101,12 @@ class SandboxExpired(KnifyError):
     """The sandbox has expired."""
 
     code = "SANDBOX_EXPIRED"
+
+
+class ArtifactsExpired(KnifyError):
+    """The job's artifacts were kept for their time and are gone."""
+
+    code = "ARTIFACTS_EXPIRED"
 
 
 class IdempotencyConflict(KnifyError):

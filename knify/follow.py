@@ -20,6 +20,7 @@ from knify import errors, model, units
 from knify.core import Core
 from knify.sandbox import base as sandbox_base
 from knify.spool import Spool
+from knify.tail import Tail
 from knify.transcript import Chunk, Piece, Transcript
 from knify.turn import Turn
 
@@ -28,8 +29,7 @@ log = logging.getLogger(__name__)
 GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _KILLED = 5.0  # seconds that a killed job gets to be reported
 _RETRY = 0.5
-_DEAF = 2  # times the kept output; from there on bytes are counted and not read
-_FLOOD = 16  # times the kept output; who prints more is stopped, for the disk's sake
+_FLOOD = 2  # times the kept output; who prints more is stopped, for the disk's sake
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 
 
@@ -59,6 +59,10 @@ class Surroundings(Protocol):
     async def thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run what blocks."""
 
+    @property
+    def moves(self) -> asyncio.Semaphore:
+        """How many may move output into objects at one time."""
+
 
 class Follow:
     """One execution that is followed."""
@@ -81,6 +85,7 @@ class Follow:
         self._stopping = asyncio.Event()
         self._signalled = False  # whether the command was told to end
         self._spool = Spool(settings.home / "spool")
+        self._tail = Tail(watcher.core, turn.x, watcher.thread, watcher.moves)
 
     def stop(self, verdict: Verdict) -> None:
         """End the command; the first reason counts."""
@@ -96,7 +101,7 @@ class Follow:
             if self.turn.x.cancel_requested_at:
                 self.stop(CANCELLED)
             while frames := await self._spool.batch():
-                if self._transcript.cost(self.turn.x) >= _DEAF:
+                if self._transcript.cost(self.turn.x) >= 1:
                     counted = self._transcript.skip(frames)
                     await self._store(functools.partial(self._count, chunk=counted))
                     continue
@@ -110,6 +115,7 @@ class Follow:
             for task in (reader, guard):
                 task.cancel()
             await asyncio.gather(reader, guard, return_exceptions=True)
+            await self._tail.close()
             self._spool.close()
         return outcome, self._adapter.end(outcome)
 
@@ -141,6 +147,7 @@ class Follow:
 
     async def _store(self, write: Callable[[model.Execution], model.Execution]) -> None:
         """Spool → Redis; while Redis is away, wait for it as long as the lease holds."""
+        before = self.turn.x.tail_bytes
         while True:
             try:
                 self.turn.x = await self._watcher.thread(write, self.turn.x)
@@ -148,6 +155,7 @@ class Follow:
             except redis.RedisError as away:
                 log.warning("%s: output waits for Redis: %s", self.turn.x.id, away)
                 await asyncio.sleep(_RETRY)
+        await self._tail.add(self.turn.x.tail_bytes - before)
         printed = self.turn.x.out_bytes + self.turn.x.err_bytes
         if printed > self._watcher.core.settings.output_bytes * _FLOOD:
             self.stop(Verdict("flood", f"printed more than {units.show_size(printed)}", grace=1.0))
@@ -174,15 +182,17 @@ class Follow:
         self._end -= await self._watcher.thread(self._passed)
         if self._end < self._loop.time():  # taken over late: it may have ended in time
             await asyncio.sleep(_RETRY)
-        while self._verdict is None:
+        while not self._stopping.is_set():
             due, verdict = self._deadline()
             left = due - self._loop.time()
             if left <= 0:
                 self.stop(verdict)
                 break
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), min(left, 3600))
-        assert self._verdict is not None
+                async with asyncio.timeout(min(left, 3600)):  # `wait_for` may lose a cancellation
+                    await self._stopping.wait()
+        if self._verdict is None:  # it had ended in time, as was found meanwhile
+            return
         # At the command's end this task is cancelled.
         await self._signal("TERM", self._verdict.grace)
         await self._signal("KILL", _KILLED)
@@ -217,6 +227,8 @@ class Follow:
         timeout = Verdict("timeout", f"timed out after {limits.timeout:g} s")
         if limits.hang_timeout is None:
             return self._end, timeout
+        if self._tail.waits:  # it is kept from printing
+            self._heard = self._loop.time()
         silent = self._heard + limits.hang_timeout
         hang = Verdict("hang", f"printed nothing for {limits.hang_timeout:g} s")
         return min((self._end, timeout), (silent, hang), key=lambda pair: pair[0])

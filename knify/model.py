@@ -99,9 +99,13 @@ class Execution(Record):
     lines: int = 0  # number of the newest raw line
     out_bytes: int = 0  # bytes of stdout already stored, from the start nonce on
     err_bytes: int = 0  # the same of stderr
+    tail_bytes: int = 0  # bytes of output entries that Redis holds; older ones are objects
     exit_code: int | None = None
     error: str | None = None
     outcome: Outcome | None = None  # set when it enters completing
+    packed: bool = False  # only a row is left of it: long fields are brief, `history.whole` has all
+    is_brief: bool = False  # some of them were cut
+    files_expired_at: int | None = None  # when its artifacts went
 
 
 @dataclass(frozen=True, slots=True)

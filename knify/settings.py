@@ -49,6 +49,11 @@ class Settings:
     base_image: str
     images: tuple[str, ...]
     output_bytes: int
+    output_tail_bytes: int
+    pack_seconds: float
+    job_days: float
+    artifact_days: float
+    workspace_versions: int
     artifact_bytes: int
     max_body_bytes: int
     workspace_bytes: int
@@ -128,7 +133,12 @@ def _read(env: Env) -> Settings:
         oci_runtime=env.str("OCI_RUNTIME", "") or None,
         base_image=env.str("BASE_IMAGE", "localhost/knify/base:latest"),
         images=tuple(env.list("IMAGES", ["localhost/*"])),
-        output_bytes=env.int("OUTPUT_BYTES", 64 * 1024**2, validate=Range(1_024, 2**40)),
+        output_bytes=env.int("OUTPUT_BYTES", 1024**3, validate=Range(1_024, 2**40)),
+        output_tail_bytes=env.int("OUTPUT_TAIL_BYTES", 4 * 1024**2, validate=Range(1_024, 2**30)),
+        pack_seconds=env.float("PACK_SECONDS", 300.0, validate=Range(0, 86_400)),
+        job_days=env.float("JOB_DAYS", 90.0, validate=Range(0.0001, 3_650)),
+        artifact_days=env.float("ARTIFACT_DAYS", 30.0, validate=Range(0.0001, 3_650)),
+        workspace_versions=env.int("WORKSPACE_VERSIONS", 10, validate=Range(1, 10_000)),
         artifact_bytes=env.int("ARTIFACT_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
         max_body_bytes=env.int("MAX_BODY_BYTES", 1024**2, validate=Range(1_024, 2**30)),
         workspace_bytes=env.int("WORKSPACE_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),

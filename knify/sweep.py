@@ -6,7 +6,7 @@ import logging
 
 from knify import clock, errors
 from knify.core import Core
-from knify.services import jobs
+from knify.services import jobs, retention
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +15,10 @@ _PAUSE_MS = 30_000  # without a sweep for longer than this, nobody knows what ha
 
 
 def sweep(core: Core) -> int:
-    """Hint what is due and unclaimed, and expire idle sandboxes. Returns how many there were."""
+    """Hint what is due and unclaimed, expire idle sandboxes, and let go what is old.
+
+    Returns how many there were.
+    """
     watched = core.store.registry.watch(max(_PAUSE_MS, int(core.settings.sweep_seconds * 3000)))
     due = core.store.executions.due(again_ms=_AGAIN_MS)
     living = core.store.registry.nodes() if due else {}
@@ -30,9 +33,10 @@ def sweep(core: Core) -> int:
         if retired.node:
             core.hints.remove(sandbox_id, retired.node)
     _delete_objects(core)
+    tidied = retention.tidy(core)
     if due or expired:
         log.info("swept: %d due executions, %d expired sandboxes", len(due), len(expired))
-    return len(due) + len(expired)
+    return len(due) + len(expired) + tidied
 
 
 def _delete_objects(core: Core) -> None:

@@ -16,8 +16,8 @@ from knify.store import streams
 
 log = logging.getLogger(__name__)
 
-CHUNK = 500  # lines in one call to Redis
-_LINE_COST = 120  # bytes that a line costs in Redis beside its own
+CHUNK = 2000  # lines in one call to Redis, each of which waits for the disk
+_SHORTEST = 16  # bytes that a line counts at least: each is stored with its number, time and events
 _STREAMS: dict[int, agents.Stream] = {1: "stdout", 2: "stderr"}
 
 
@@ -83,7 +83,7 @@ class Transcript:
     """One turn's output on its way to the store."""
 
     def __init__(self, x: model.Execution, adapter: agents.Adapter, limit: int) -> None:
-        """`limit`: about how many bytes of Redis one execution's output may take."""
+        """`limit`: how many bytes of one execution's output are kept."""
         self._lines = {1: Lines(x.out_bytes), 2: Lines(x.err_bytes)}
         self._adapter = adapter
         self._limit = limit
@@ -118,7 +118,7 @@ class Transcript:
         return self._cost(x.out_bytes + x.err_bytes, x.lines)
 
     def _cost(self, printed: int, lines: int) -> float:
-        return (printed + _LINE_COST * lines) / self._limit
+        return max(printed, _SHORTEST * lines) / self._limit
 
     def chunk(self, x: model.Execution, pieces: list[Piece]) -> Chunk:
         """The pieces behind those that `x` has; without their lines once the limit is reached."""

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _PAUSE_MS = 250  # before a broken line is tried again, more each time
 _ATTEMPTS = 20
+_MOVES = 2  # that write output into objects: a store that hangs must not take all threads
 
 
 class Watcher:
@@ -44,6 +45,7 @@ class Watcher:
         self._loop = loop
         self._threads = threads
         self._following: dict[str, Follow] = {}
+        self._moves = asyncio.Semaphore(_MOVES)
 
     def follow(self, turn: Turn) -> None:
         """Take a turn over from the runner."""
@@ -118,6 +120,11 @@ class Watcher:
     def core(self) -> Core:
         """Store and settings."""
         return self._core
+
+    @property
+    def moves(self) -> asyncio.Semaphore:
+        """How many may move output into objects at one time."""
+        return self._moves
 
     @property
     def driver(self) -> sandbox_base.Driver:

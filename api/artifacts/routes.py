@@ -42,13 +42,13 @@ def download_all_artifacts(job_id: str) -> flask.Response:
 def download_artifact(job_id: str, path: str) -> flask.Response:
     """One file, or a range of it."""
     core = context.core()
-    context.core().store.executions.get(job_id, tenant=context.tenant())
-    return _send(artifacts.find(core, job_id, path))
+    x = core.store.executions.get(job_id, tenant=context.tenant())
+    return _send(artifacts.find(core, x, path))
 
 
 def _listing(job_id: str) -> list[model.Artifact]:
-    context.core().store.executions.get(job_id, tenant=context.tenant())
-    return artifacts.listing(context.core(), job_id)
+    x = context.core().store.executions.get(job_id, tenant=context.tenant())
+    return artifacts.of(context.core(), x)
 
 
 def _send(artifact: model.Artifact) -> flask.Response:

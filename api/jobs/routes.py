@@ -6,11 +6,12 @@ from typing import Any
 
 import flask
 
-from api import bodies, context, paging
+from api import aside, bodies, context, paging
 from api.jobs import schemas, view
 from api.smorest import Blueprint
 from knify import errors, model
-from knify.services import artifacts, jobs
+from knify.services import artifacts, history, jobs
+from knify.store import admission
 
 blp = Blueprint("jobs", __name__, description="Work, each piece in its own sandbox")
 
@@ -28,7 +29,7 @@ def create_job(body: dict[str, Any]) -> flask.Response:
 @blp.route("/jobs")
 @blp.needs("read")
 @blp.arguments(schemas.Filters, location="query")
-@blp.response(200, schemas.Job(many=True))
+@blp.response(200, schemas.Row(many=True))
 def list_jobs(query: dict[str, Any]) -> flask.Response:
     """List jobs, newest first."""
     asked = paging.window(query.pop("page", None), query.pop("limit", None))
@@ -36,7 +37,8 @@ def list_jobs(query: dict[str, Any]) -> flask.Response:
     page = context.core().store.listing.page(
         context.tenant(), states=states, offset=asked.offset, limit=asked.limit, **query
     )
-    rows = _rows(page.executions)
+    waiting = _waiting(page.executions)
+    rows = [view.row(x, waiting.get(x.id)) for x in page.executions]
     return paging.respond(rows, page.total, asked, is_estimate=page.total_is_estimate)
 
 
@@ -45,9 +47,12 @@ def list_jobs(query: dict[str, Any]) -> flask.Response:
 @blp.response(200, schemas.JobDetail)
 def get_job(job_id: str) -> flask.Response:
     """Show a job with its history and the names of its files."""
-    x = context.core().store.executions.get(job_id, tenant=context.tenant())
-    events = context.core().store.streams.events(x.id)
-    return flask.jsonify(view.detail(_rows([x])[0], events, _files(x)))
+    core = context.core()
+    x = core.store.executions.get(job_id, tenant=context.tenant())
+    x = history.whole(core, x, aside=aside.run)
+    shown = view.job(x, _waiting([x]).get(x.id))
+    events = history.events(core, x.id, aside=aside.run)
+    return flask.jsonify(view.detail(shown, events, _files(x)))
 
 
 @blp.route("/jobs/<job_id>/continue", methods=["POST"])
@@ -93,10 +98,9 @@ def _accepted(body: dict[str, Any], replayed: bool) -> flask.Response:
     return response
 
 
-def _rows(found: list[model.Execution]) -> list[dict[str, Any]]:
+def _waiting(found: list[model.Execution]) -> dict[str, admission.Waiting]:
     store = context.core().store
-    waiting = store.admission.waiting(found, store.registry.nodes)
-    return [view.job(x, waiting.get(x.id)) for x in found]
+    return store.admission.waiting(found, store.registry.nodes)
 
 
 def _files(x: model.Execution) -> dict[str, Any]:
@@ -104,6 +108,6 @@ def _files(x: model.Execution) -> dict[str, Any]:
     if x.completed_at is None:
         return {"files": []}
     try:
-        return {"files": [a.path for a in artifacts.listing(context.core(), x.id)]}
-    except errors.ObjectStoreError as failed:
+        return {"files": [a.path for a in artifacts.of(context.core(), x)]}
+    except (errors.ObjectStoreError, errors.ArtifactsExpired) as failed:
         return {"files": [], "error": failed.message}

@@ -246,6 +246,12 @@ class Job(ma.Schema):
     pending_reason = fields.String(metadata={"description": "while pending: what it waits for"})
 
 
+class Row(Job):
+    """One job in a list, where long fields are cut."""
+
+    is_brief = fields.Boolean(metadata={"description": "when some of them are"})
+
+
 class JobDetail(Job):
     """One job with its history and the names of its files."""
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from knify import clock, model
 from knify.lifecycle import State
+from knify.services import packing
 from knify.store import admission
 
 #: The whole state table in the Jobs API's five words.
@@ -29,8 +30,17 @@ STATES_OF: Final[dict[str, tuple[State, ...]]] = {
 }
 
 
+def row(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[str, Any]:
+    """One job as a list shows it: long texts are cut, and the job itself has them whole."""
+    spec, cut = packing.brief(x.request)
+    metadata, fewer = packing.brief_metadata(x.metadata)
+    error, shorter = packing.brief_error(x.error)
+    shown = job(x.evolve(request=spec, metadata=metadata, error=error), waiting)
+    return shown | {"is_brief": True} if cut or fewer or shorter or x.is_brief else shown
+
+
 def job(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[str, Any]:
-    """One job as a list shows it."""
+    """One job, whole."""
     shown = {
         "id": x.id,
         "name": x.name,

@@ -7,11 +7,12 @@ from typing import Any
 
 import flask
 
-from api import context, streams
+from api import aside, context, streams
 from api.jobs.view import event
 from api.output import schemas, view
 from api.smorest import Blueprint
 from knify import model
+from knify.services import history
 
 blp = Blueprint("output", __name__, description="Histories and output, whole and live")
 
@@ -23,7 +24,7 @@ _SSE = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 @blp.response(200, schemas.History)
 def get_events(job_id: str) -> flask.Response:
     """The job's history."""
-    events = context.core().store.streams.events(_load(job_id).id)
+    events = history.events(context.core(), _load(job_id).id, aside=aside.run)
     return flask.jsonify({"events": [event(e) for e in events]})
 
 

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from api import aside
 from api.jobs import view
 from api.streams import ALL_OF_IT, Frame, Position
 from knify import clock, model
 from knify.core import Core
 from knify.lifecycle import TERMINAL
+from knify.services import history
 from knify.store.streams import Entry
 
 PAGE = 200  # entries read at a time
@@ -27,7 +29,7 @@ class Events:
 
     def page(self, after: Position) -> Sequence[Frame]:
         """See `Source`."""
-        found = self._core.store.streams.events(self.x.id, after=after[0], most=PAGE)
+        found = history.events(self._core, self.x.id, after=after[0], most=PAGE, aside=aside.run)
         return [
             Frame((e.n, ALL_OF_IT), str(e.n), view.event(e), last=e.state in TERMINAL)
             for e in found
@@ -50,7 +52,7 @@ class Output:
     def page(self, after: Position) -> Sequence[Frame]:
         """See `Source`. An entry without anything to show still moves the position."""
         behind = after[0] if after[1] == ALL_OF_IT else after[0] - 1
-        entries = self._core.store.streams.output(self.x.id, after=behind, most=PAGE)
+        entries = history.output(self._core, self.x.id, after=behind, most=PAGE, aside=aside.run)
         return [f for e in entries for f in self._frames(e) if f.position > after]
 
     def over(self) -> bool:
@@ -89,7 +91,7 @@ def raw_line(entry: Entry) -> dict[str, Any]:
 
 def array(core: Core, x: model.Execution, *, raw: bool) -> Iterator[str]:
     """`{"events": […]}` in pieces, however long the output is."""
-    entries = core.store.streams.output(x.id)
+    entries = history.output(core, x.id, aside=aside.run)
     if raw:
         return _array(raw_line(entry) for entry in entries if entry.n is not None)
     return _array(event for entry in entries for event in entry.events)

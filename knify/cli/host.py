@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from knify import errors, units
 from knify.cli import entry, jobs, show
 
 _LEVELS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
@@ -111,3 +112,42 @@ def purge(yes: bool) -> None:
     conf = settings.home / "containers.conf"
     removed = entry.later("knify.host.purge").purge(marker.read_text().strip(), conf)
     show.line("removed {} containers and {} volumes".format(*removed))
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@click.option("--force", is_flag=True, help="Even when Redis looks empty or rolled back.")
+def gc(dry_run: bool, force: bool) -> None:
+    """Remove objects that no record names and that are older than a day.
+
+    Run it where KNIFY_REDIS_URL, KNIFY_OBJECT_STORE and KNIFY_HOME are those of the server.
+    """
+    settings = entry.settings()
+    collector, install = entry.later("knify.services.gc"), entry.later("knify.install")
+    hints = entry.later("knify.hints")
+    core = entry.later("knify.core").connect(settings, hints.RecordedHints())
+    try:
+        collector.check(core, install.marked(settings))
+        report = collector.look(core)
+        _show_garbage(report)
+        if dry_run:
+            return
+        if report.doubt and not force:
+            raise errors.ConfigError(f"{report.doubt}; --force removes them all the same")
+        removed = sum(collector.remove(core).values())
+        show.line(f"removed {removed} objects")
+    except entry.later("redis").RedisError as failed:
+        raise errors.ConfigError(f"Redis does not answer: {failed}") from failed
+
+
+def _show_garbage(report: Any) -> None:
+    rows = [
+        (kind, str(t.owned), str(t.orphans), str(t.objects), units.show_size(t.size))
+        for kind, t in report.kinds.items()
+    ]
+    show.table(("KIND", "OWNED", "WITHOUT RECORD", "OBJECTS", "SIZE"), rows)
+    for kind, tally in report.kinds.items():
+        for name in tally.names:
+            show.line(f"  {kind}/{name}")
+    going = ", ".join(f"{n} {kind}" for kind, n in report.upcoming.items())
+    show.line(f"within a day, by themselves: {going}")

@@ -34,6 +34,7 @@ for command in (
     host.setup,
     host.images,
     host.purge,
+    host.gc,
 ):
     cli.add_command(command)
 

@@ -25,9 +25,24 @@ def folder(execution_id: str) -> str:
     return f"executions/{execution_id}"
 
 
+def files_folder(execution_id: str) -> str:
+    """Where its files are."""
+    return f"{folder(execution_id)}/files"
+
+
 def content_key(execution_id: str, n: int) -> str:
     """The object that holds the n-th file; a user's file name never becomes a key."""
-    return f"{folder(execution_id)}/files/{n}"
+    return f"{files_folder(execution_id)}/{n}"
+
+
+def manifest_key(execution_id: str) -> str:
+    """The object that lists them."""
+    return f"{folder(execution_id)}/artifacts.json"
+
+
+def baseline_key(execution_id: str) -> str:
+    """The listing of the workspace before the turn; it is needed until the turn's end."""
+    return f"{folder(execution_id)}/baseline"
 
 
 def save_manifest(
@@ -39,7 +54,7 @@ def save_manifest(
     """Publish the list: only what it names exists for readers. `outcome`: how the turn ended."""
     rows = [asdict(artifact) for artifact in found]
     text = json.dumps({"artifacts": rows, "outcome": asdict(outcome) if outcome else None})
-    store.put(_manifest_key(execution_id), [text.encode("utf-8", "surrogateescape")])
+    store.put(manifest_key(execution_id), [text.encode("utf-8", "surrogateescape")])
 
 
 def listing(core: Core, execution_id: str) -> list[model.Artifact]:
@@ -58,7 +73,7 @@ def result(store: base.ObjectStore, execution_id: str) -> Result | None:
 
 def _manifest(store: base.ObjectStore, execution_id: str) -> dict[str, Any]:
     try:
-        with store.open(_manifest_key(execution_id)) as reader:
+        with store.open(manifest_key(execution_id)) as reader:
             read = json.loads(reader.read())
     except errors.ObjectMissing:
         read = []
@@ -66,13 +81,17 @@ def _manifest(store: base.ObjectStore, execution_id: str) -> dict[str, Any]:
     return {"artifacts": read, "outcome": None} if isinstance(read, list) else read
 
 
-def _manifest_key(execution_id: str) -> str:
-    return f"{folder(execution_id)}/artifacts.json"
+def of(core: Core, x: model.Execution) -> list[model.Artifact]:
+    """As `listing`; ArtifactsExpired when they were kept for their time."""
+    if x.files_expired_at is not None:
+        days = f"{core.settings.artifact_days:g} days"
+        raise errors.ArtifactsExpired(f"artifacts are kept {days} after a job's end: they are gone")
+    return listing(core, x.id)
 
 
-def find(core: Core, execution_id: str, path: str) -> model.Artifact:
-    """One of them. NotFound."""
-    for artifact in listing(core, execution_id):
+def find(core: Core, x: model.Execution, path: str) -> model.Artifact:
+    """One of them. NotFound, ArtifactsExpired."""
+    for artifact in of(core, x):
         if artifact.path == path:
             return artifact
-    raise errors.NotFound(f"{execution_id} has no artifact {path}")
+    raise errors.NotFound(f"{x.id} has no artifact {path}")

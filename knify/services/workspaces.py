@@ -44,12 +44,21 @@ def store(core: Core, tenant: str, file: BinaryIO, name: str) -> model.Workspace
 
 
 def add(core: Core, record: model.Workspace) -> model.Workspace:
-    """Make a stored workspace known; it now has its version."""
+    """Make a stored workspace known; it now has its version. Versions that are too old go."""
     try:
-        return core.store.registry.add_workspace(record)
+        added = core.store.registry.add_workspace(record)
     except redis.ResponseError:  # refused; after a lost answer, it may well have been added
         core.objects.delete(record.key)
         raise
+    _drop_old(core, added)
+    return added
+
+
+def _drop_old(core: Core, newest: model.Workspace) -> None:
+    """Those that a sandbox still has to be made from stay until a later upload."""
+    registry, keep = core.store.registry, core.settings.workspace_versions
+    for workspace_id in registry.old_workspaces(newest.tenant, newest.name, keep=keep):
+        registry.drop_workspace(workspace_id, unused=True)  # the sweeper deletes the object
 
 
 def get(core: Core, tenant: str, workspace_id: str) -> model.Workspace:
@@ -63,8 +72,15 @@ def get(core: Core, tenant: str, workspace_id: str) -> model.Workspace:
 def delete(core: Core, tenant: str, workspace_id: str) -> None:
     """Remove one version for good; sandboxes made from it keep their files. NotFound."""
     found = get(core, tenant, workspace_id)
-    core.store.registry.remove_workspace(found)
-    core.objects.delete(found.key)
+    core.store.registry.drop_workspace(found.id)
+    finish(core, found.id, found.key)
+
+
+def finish(core: Core, workspace_id: str, key: str) -> None:
+    """Delete a dropped version's object, then the rest of its record; safe to repeat."""
+    if key:
+        core.objects.delete(key)
+    core.store.registry.forget_workspace(workspace_id)
 
 
 def open_tar(core: Core, workspace: model.Workspace) -> base.Reader:

@@ -14,6 +14,8 @@ from knify.store import upgrade
 
 T = TypeVar("T")
 
+_OF_ROWS = ("packed", "is_brief", "files_expired_at")  # said by the row itself
+
 
 def dump(value: Any) -> str | None:
     """One field's value as a hash holds it; None means that the field is absent."""
@@ -27,6 +29,8 @@ def execution_fields(x: model.Execution) -> dict[str, str]:
     fields = _shallow(x)
     fields |= {"job_type": x.spec.job_type, "priority": x.spec.priority, "schema": model.SCHEMA}
     fields["needs"] = needs(x.spec.resources)
+    for name in _OF_ROWS:
+        del fields[name]
     return _present(fields)
 
 
@@ -36,8 +40,9 @@ def needs(r: model.Resources) -> str:
 
 
 def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
-    """All fields of a new sandbox."""
-    return _present(_shallow(s) | {"schema": model.SCHEMA})
+    """All fields of a new sandbox. Values of at most 64 bytes make Redis keep it in one piece."""
+    resources = list(_shallow(s.resources).values())
+    return _present(_shallow(s) | {"resources": resources, "schema": model.SCHEMA})
 
 
 def _shallow(record: Any) -> dict[str, Any]:
@@ -50,20 +55,17 @@ def _present(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def execution(fields: Mapping[str, str]) -> model.Execution:
-    """The record that a hash holds."""
+    """The record that a hash holds, whole or as the row that packing left."""
+    if "row" in fields:
+        fields = {**json.loads(fields["row"]), **fields}
     fields = upgrade.record("execution", fields)
     number = _numbers(fields)
-    spec = json.loads(fields["spec"])
-    spec["resources"] = _made(model.Resources, spec.get("resources"))
-    for name in ("command", "artifact_patterns"):
-        if spec.get(name) is not None:
-            spec[name] = tuple(spec[name])
     outcome = fields.get("outcome")
     return model.Execution(
         id=fields["id"],
         tenant=fields["tenant"],
         state=State(fields["state"]),
-        spec=_made(model.ExecutionSpec, spec),
+        spec=_spec(json.loads(fields["spec"])),
         request=json.loads(fields.get("request", "{}")),
         created_at=int(fields["created_at"]),
         name=fields.get("name"),
@@ -92,7 +94,31 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         exit_code=number("exit_code"),
         error=fields.get("error"),
         outcome=_made(model.Outcome, json.loads(outcome)) if outcome else None,
+        tail_bytes=number("tail_bytes") or 0,
+        packed="row" in fields,
+        is_brief="is_brief" in fields,
+        files_expired_at=number("files_expired_at"),
     )
+
+
+def is_there(fields: Mapping[str, str]) -> bool:
+    """Whether a hash holds an execution that anybody may still see."""
+    return bool(fields) and "expiring" not in fields
+
+
+def _spec(fields: dict[str, Any]) -> model.ExecutionSpec:
+    """A row holds the job type and the priority alone."""
+    fields["resources"] = _made(model.Resources, fields.get("resources"))
+    for name in ("command", "artifact_patterns"):
+        if fields.get(name) is not None:
+            fields[name] = tuple(fields[name])
+    return _made(model.ExecutionSpec, fields)
+
+
+def _resources(text: str) -> model.Resources:
+    """A list in the order of the fields; older records hold them by name."""
+    found = json.loads(text)
+    return model.Resources(*found) if isinstance(found, list) else _made(model.Resources, found)
 
 
 def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
@@ -104,7 +130,7 @@ def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
         tenant=fields["tenant"],
         state=SandboxState(fields["state"]),
         image=fields["image"],
-        resources=_made(model.Resources, json.loads(fields.get("resources", "{}"))),
+        resources=_resources(fields.get("resources", "{}")),
         created_at=int(fields["created_at"]),
         state_changed_at=number("state_changed_at") or 0,
         node=fields.get("node"),

@@ -202,7 +202,13 @@ class Executions:
         """
         totals = _encode({"lines": lines, "out_bytes": out, "err_bytes": err})
         self._scripts.call("append", x.id, x.fence, x.entries + 1, totals, *entries)
-        return x.evolve(entries=x.entries + len(entries), lines=lines, out_bytes=out, err_bytes=err)
+        return x.evolve(
+            entries=x.entries + len(entries),
+            lines=lines,
+            out_bytes=out,
+            err_bytes=err,
+            tail_bytes=x.tail_bytes + sum(map(len, entries)),
+        )
 
     def cancel(
         self, execution_id: str, reason: str, final: dict[str, Any]
@@ -241,7 +247,7 @@ class Executions:
     def find(self, execution_id: str) -> model.Execution | None:
         """The record, or None."""
         fields = self._client.hgetall(keys.execution(execution_id))
-        return codec.execution(fields) if fields else None
+        return codec.execution(fields) if codec.is_there(fields) else None
 
     def get(self, execution_id: str, *, tenant: str) -> model.Execution:
         """The record; NotFound also when another tenant owns it."""
@@ -255,7 +261,7 @@ class Executions:
         pipe = self._client.pipeline(transaction=False)
         for execution_id in ids:
             pipe.hgetall(keys.execution(execution_id))
-        return [codec.execution(fields) for fields in pipe.execute() if fields]
+        return [codec.execution(fields) for fields in pipe.execute() if codec.is_there(fields)]
 
     def active(self, node: str) -> list[model.Execution]:
         """The executions that occupy a slot of the node."""

@@ -11,9 +11,14 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:epoch` | string | how many rollbacks were noticed; the upper bits of new fences | for ever |
 | `knify:rolled_at` | string | when the last one was noticed | for ever |
 | `knify:watch` | hash | `since`, `last`: how long sweepers have seen this Redis without a break | for ever |
-| `knify:x:{id}` | hash | an execution, see `codec.py` | until the job is deleted |
-| `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | as the execution |
-| `knify:x:{id}:output` | stream | its output entries; ids `n-0`, n = 1…N | as the execution |
+| `knify:x:{id}` | hash | an execution, see `codec.py`; once packed, a row | `KNIFY_JOB_DAYS` after its end |
+| `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | until it is packed |
+| `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |
+| `knify:x:{id}:segments` | zset | older entries that objects hold: `first-last`; score: last | until it is packed |
+| `knify:ended` | zset | terminal executions that are not packed; score: when they ended | member leaves when packed |
+| `knify:packed:files` | zset | packed ones whose artifacts may still be there; score: when they ended | member leaves after `KNIFY_ARTIFACT_DAYS` |
+| `knify:packed` | zset | packed ones without artifacts; score: when they ended, or later while the sandbox lives | member leaves with the execution |
+| `knify:expiring` | zset | executions whose objects are being deleted; score: since when | member leaves with the execution |
 | `knify:due` | zset | every execution that is not terminal; score: when to look at it again | member leaves at the end |
 | `knify:line:{node}:{tenant}` | zset | a tenant's executions that wait for room there, without a node on any; score: priority, then age | member leaves by a claim or its end |
 | `knify:lines:{node}` | zset | tenants who wait there; score: when last served, µs | member leaves with its line |
@@ -22,7 +27,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:x` | zset | a tenant's executions by time of creation | as the executions |
 | `knify:t:{tenant}:x:state:{state}` | zset | the same, of one state | as the executions |
 | `knify:t:{tenant}:x:type:{type}` | zset | the same, of one job type | as the executions |
-| `knify:s:{id}` | hash | a sandbox | until its last job is deleted |
+| `knify:s:{id}` | hash | a sandbox | with its last execution, 30 days longer if its node never removed it |
 | `knify:s:{id}:turns` | list | its executions that are not terminal, in their order | member leaves at the end |
 | `knify:t:{tenant}:s` | zset | a tenant's sandboxes by time of creation | as the sandboxes |
 | `knify:sandboxes:expiry` | zset | idle sandboxes; score: when they expire | member leaves with a new turn |
@@ -41,7 +46,9 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:draining` | hash | nodes that take no new sandbox (JSON: since, paused) | until undrained |
 | `knify:objects:removals` | zset | objects to be deleted; score: when | member leaves when gone |
 | `knify:nodes` | zset | names of nodes; score: last heartbeat | member leaves after a day |
-| `knify:w:{id}` | hash | a workspace version | until deleted |
+| `knify:w:{id}` | hash | a workspace version | until deleted, or `KNIFY_WORKSPACE_VERSIONS` newer ones |
+| `knify:w:{id}:users` | set | sandboxes that still have to be made from it | member leaves when made, or never to be made |
+| `knify:workspaces:doomed` | set | versions whose object is being deleted | member leaves with the version |
 | `knify:t:{tenant}:w` | zset | a tenant's workspace versions by time of creation | as the workspaces |
 | `knify:t:{tenant}:w:{name}` | zset | the versions of one name; score: version | as the workspaces |
 | `knify:t:{tenant}:wv` | hash | the newest version number ever given to each name | for ever |
@@ -49,7 +56,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:k` | set | a tenant's keys | as the keys |
 | `knify:idem:{tenant}:{key}` | string | body digest and execution of an Idempotency-Key | 24 h |
 | `knify:t:{tenant}:webhooks` | set | a tenant's webhooks; while empty, nothing enters the outbox | as the webhooks |
-| `knify:outbox` | stream | lifecycle signals for webhooks | until delivered |
+| `knify:outbox` | stream | lifecycle signals for webhooks | the newest 100,000 |
 
 Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}`
 carries "cancel {execution}" and "tidy" (look at the idle sandboxes) to the node's workers. Both are hints: losing one costs time only.
@@ -69,6 +76,11 @@ EXPIRY = PREFIX + "sandboxes:expiry"
 NODES = PREFIX + "nodes"
 DRAINING = PREFIX + "draining"
 OBJECT_REMOVALS = PREFIX + "objects:removals"
+ENDED = PREFIX + "ended"
+PACKED_FILES = PREFIX + "packed:files"
+PACKED = PREFIX + "packed"
+EXPIRING = PREFIX + "expiring"
+DOOMED = PREFIX + "workspaces:doomed"
 
 
 def execution(execution_id: str) -> str:
@@ -84,6 +96,11 @@ def events(execution_id: str) -> str:
 def output(execution_id: str) -> str:
     """The stream of its output."""
     return f"{PREFIX}x:{execution_id}:output"
+
+
+def segments(execution_id: str) -> str:
+    """The parts of its output that objects hold."""
+    return f"{PREFIX}x:{execution_id}:segments"
 
 
 def executions(tenant: str, *, state: str | None = None, job_type: str | None = None) -> str:
@@ -162,6 +179,11 @@ def line(place: str, tenant: str) -> str:
 def workspace(workspace_id: str) -> str:
     """The record of a workspace version."""
     return f"{PREFIX}w:{workspace_id}"
+
+
+def workspace_users(workspace_id: str) -> str:
+    """Sandboxes that still have to be made from it."""
+    return f"{PREFIX}w:{workspace_id}:users"
 
 
 def workspaces(tenant: str, name: str | None = None) -> str:

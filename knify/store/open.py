@@ -9,6 +9,7 @@ from knify.store.admission import Admission
 from knify.store.executions import Executions
 from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
+from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
 from knify.store.streams import Listing, Streams
 
@@ -24,6 +25,7 @@ class Store:
     registry: Registry
     streams: Streams
     listing: Listing
+    retention: Retention
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -37,6 +39,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         registry=Registry(client, scripts),
         streams=Streams(client),
         listing=Listing(client),
+        retention=Retention(client, scripts),
     )
 
 

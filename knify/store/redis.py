@@ -29,6 +29,7 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "LEASE_LOST": errors.LeaseLost,
     "ILLEGAL_TRANSITION": errors.IllegalTransition,
     "OUT_OF_ORDER": errors.LeaseLost,
+    "WORKSPACE_NONE": errors.WorkspaceNone,
     "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,
     "SANDBOX_NONE": errors.SandboxNone,
     "SANDBOX_DELETED": errors.SandboxDeleted,

@@ -78,8 +78,10 @@ class Registry:
             return 0
         read = 0
         for key in self._client.scan_iter(f"{keys.PREFIX}x:*", count=1000, _type="hash"):
-            self._readable(key, codec.execution)
+            x = self._readable(key, codec.execution)
             read += 1
+            if x is not None and x.completed_at and not x.packed:
+                self._client.zadd(keys.ENDED, {x.id: x.completed_at})
         for key in self._client.scan_iter(f"{keys.PREFIX}s:*", count=1000, _type="hash"):
             sandbox = self._readable(key, codec.sandbox)
             read += 1
@@ -100,6 +102,11 @@ class Registry:
         self._client.zadd(keys.sandboxes(sandbox.tenant), {sandbox.id: sandbox.created_at})
         if sandbox.node and sandbox.state in (SandboxState.ACTIVE, SandboxState.PAUSED):
             self._client.sadd(keys.located(sandbox.node), sandbox.id)
+
+    def known_installation(self) -> str | None:
+        """This store's installation id; None in an empty one. Makes nothing."""
+        found = self._client.get(keys.INSTALLATION)
+        return None if found is None else str(found)
 
     def ping(self) -> None:
         """Raise unless Redis answers."""
@@ -237,7 +244,7 @@ class Registry:
     def find_workspace(self, workspace_id: str) -> model.Workspace | None:
         """The record, or None."""
         fields = self._client.hgetall(keys.workspace(workspace_id))
-        return codec.workspace(fields) if fields else None
+        return codec.workspace(fields) if fields and "doomed" not in fields else None
 
     def workspace_named(
         self, tenant: str, name: str, version: int | None
@@ -258,10 +265,26 @@ class Registry:
         ]
         return [workspace for workspace in found if workspace]
 
-    def remove_workspace(self, workspace: model.Workspace) -> None:
-        """Forget one version; the numbers of the others stay."""
+    def drop_workspace(self, workspace_id: str, *, unused: bool = False) -> bool:
+        """Take one version out of all lists; the numbers of the others stay. Its object goes next.
+
+        False, and nothing done, when with `unused` a sandbox still has to be made from it.
+        """
+        how = "unused" if unused else ""
+        return bool(self._scripts.call("drop_workspace", workspace_id, how) != "used")
+
+    def old_workspaces(self, tenant: str, name: str, *, keep: int) -> list[str]:
+        """The versions of a name beyond the newest `keep`."""
+        return list(self._client.zrange(keys.workspaces(tenant, name), 0, -1 - keep))
+
+    def dropped_workspaces(self) -> list[tuple[str, str]]:
+        """Ids and object keys of dropped versions whose objects may still be there."""
+        found = list(self._client.smembers(keys.DOOMED))
+        return [(one, self._client.hget(keys.workspace(one), "key") or "") for one in found]
+
+    def forget_workspace(self, workspace_id: str) -> None:
+        """The object of a dropped version is gone."""
         pipe = self._client.pipeline(transaction=True)
-        pipe.zrem(keys.workspaces(workspace.tenant), workspace.id)
-        pipe.zrem(keys.workspaces(workspace.tenant, workspace.name), workspace.id)
-        pipe.delete(keys.workspace(workspace.id))
+        pipe.delete(keys.workspace(workspace_id), keys.workspace_users(workspace_id))
+        pipe.srem(keys.DOOMED, workspace_id)
         pipe.execute()

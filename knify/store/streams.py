@@ -42,8 +42,53 @@ def entry_json(
     return entry
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the output that an object holds."""
+
+    first: int  # number of its first entry
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> Segment:
+        """The inverse of `str`."""
+        first, last = text.split("-")
+        return cls(int(first), int(last))
+
+    def __str__(self) -> str:
+        """As Redis and the object's key name it."""
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one reading finds in Redis behind a position."""
+
+    entries: list[Entry]  # perhaps not the next ones: those may be in an object
+    segment: Segment | None  # the first one that holds anything behind the position
+    packed: bool  # Redis holds no stream any more
+
+
+def entry(seq: int, text: str | bytes) -> Entry:
+    """An output entry from the JSON that is stored."""
+    d = json.loads(text)
+    return Entry(seq, d["t"], d.get("n"), d.get("s"), d.get("l"), tuple(d["e"]))
+
+
+def event(n: int, fields: Mapping[str, str]) -> model.Event:
+    """An event from what is stored."""
+    return model.Event(
+        n=n,
+        ts=int(fields["ts"]),
+        stage=fields["stage"],
+        level=fields["level"],
+        detail=fields["detail"],
+        state=fields["state"] or None,
+    )
+
+
 class Streams:
-    """Readers of what the scripts append."""
+    """Readers of what the scripts append, as far as Redis holds it; see `services/history.py`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -53,28 +98,43 @@ class Streams:
     ) -> Iterator[model.Event]:
         """The history behind event number `after`; all of it, or at most `most` in one read."""
         for n, fields in self._read(keys.events(execution_id), after, most):
-            yield model.Event(
-                n=n,
-                ts=int(fields["ts"]),
-                stage=fields["stage"],
-                level=fields["level"],
-                detail=fields["detail"],
-                state=fields["state"] or None,
-            )
+            yield event(n, fields)
+
+    def look(self, execution_id: str, *, after: int, most: int) -> Look:
+        """Output behind an entry, in one round trip.
+
+        The stream is read first: what leaves it meanwhile is a segment when that is asked for.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        pipe.xrange(keys.output(execution_id), f"({after}-0", "+", count=most)
+        pipe.zrangebyscore(keys.segments(execution_id), f"({after}", "+inf", start=0, num=1)
+        pipe.hexists(keys.execution(execution_id), "row")
+        rows, segments, packed = pipe.execute()
+        entries = [entry(_number(entry_id), fields["d"]) for entry_id, fields in rows]
+        return Look(entries, Segment.parse(segments[0]) if segments else None, packed)
+
+    def look_at_events(
+        self, execution_id: str, *, after: int, most: int
+    ) -> tuple[list[model.Event], bool]:
+        """Events behind a number, and whether Redis holds none of them any more."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.xrange(keys.events(execution_id), f"({after}-0", "+", count=most)
+        pipe.hexists(keys.execution(execution_id), "row")
+        rows, packed = pipe.execute()
+        return [event(_number(entry_id), fields) for entry_id, fields in rows], packed
 
     def output(
         self, execution_id: str, *, after: int = 0, most: int | None = None
     ) -> Iterator[Entry]:
         """The output entries behind number `after`; all, or at most `most` in one read."""
         for seq, fields in self._read(keys.output(execution_id), after, most):
-            d = json.loads(fields["d"])
-            yield Entry(seq, d["t"], d.get("n"), d.get("s"), d.get("l"), tuple(d["e"]))
+            yield entry(seq, fields["d"])
 
     def _read(self, key: str, after: int, most: int | None) -> Iterator[tuple[int, dict[str, str]]]:
         while True:
             page = self._client.xrange(key, f"({after}-0", "+", count=most or _PAGE)
             for entry_id, fields in page:
-                after = int(entry_id.partition("-")[0])
+                after = _number(entry_id)
                 yield after, fields
             if most is not None or len(page) < _PAGE:
                 return
@@ -167,14 +227,21 @@ class Listing:
             pipe = self._client.pipeline(transaction=False)
             part = names[start : start + _PAGE]
             for name in part:
-                pipe.hmget(keys.execution(name), "job_type", "metadata")
-            yield from zip(part, pipe.execute(), strict=True)
+                pipe.hmget(keys.execution(name), "job_type", "metadata", "row")
+            for name, (job_type, metadata, row) in zip(part, pipe.execute(), strict=True):
+                packed = json.loads(row) if row else {}
+                yield name, [packed.get("job_type", job_type), packed.get("metadata", metadata)]
 
     def _records(self, names: list[str]) -> list[model.Execution]:
         pipe = self._client.pipeline(transaction=False)
         for name in names:
             pipe.hgetall(keys.execution(name))
-        return [codec.execution(fields) for fields in pipe.execute() if fields] if names else []
+        found = pipe.execute() if names else []
+        return [codec.execution(fields) for fields in found if codec.is_there(fields)]
+
+
+def _number(entry_id: str) -> int:
+    return int(entry_id.partition("-")[0])
 
 
 def _by_time(pair: tuple[str, float]) -> tuple[float, str]:

@@ -42,7 +42,7 @@ def test_an_upload_becomes_a_workspace_that_jobs_can_name(api: Api, core: Core) 
     x = core.store.executions.find(job_id)
     assert x is not None
     assert x.spec.workspace_id == made["workspace_id"]
-    assert len(left(core)) == 2  # the object and its record
+    assert len(left(core)) == 3  # the object, its record, and that a sandbox is to be made from it
 
 
 def test_the_same_name_is_a_new_version_and_old_ones_can_be_named(api: Api, core: Core) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -131,6 +132,7 @@ class Rig:
 
     def close(self) -> None:
         self.loop.close()
+        gc.collect()  # here: coroutines of the dead that are finalised within a compile crash it
 
 
 def eventually(look: Callable[[], Any], seconds: float = 10) -> Any:

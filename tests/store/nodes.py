@@ -27,7 +27,7 @@ class Node:
         now, _ = self.store.client.time()
         return self.store.registry.heartbeat(
             self.name, self.facts, now * 1000, patience_ms=patience_ms
-        )
+        ).woken
 
     def claim(self, x: model.Execution, **options: Any) -> Claim:
         wanted: dict[str, Any] = {

@@ -45,7 +45,7 @@ end
 -- A lifecycle signal for the tenant's webhooks, if it has any.
 local function signal(tenant, id, ts, kind)
   if kind ~= '' and redis.call('EXISTS', P .. 't:' .. tenant .. ':webhooks') == 1 then
-    redis.call('XADD', P .. 'outbox', '*', 'tenant', tenant, 'id', id, 'type', kind, 'ts', int(ts))
+    redis.call('XADD', P .. 'outbox', 'MAXLEN', '~', 100000, '*', 'tenant', tenant, 'id', id, 'type', kind, 'ts', int(ts))
   end
 end
 
@@ -126,6 +126,13 @@ local function leave(id, node)
   redis.call('SADD', P .. 'node:' .. node .. ':removals', id)
 end
 
+-- A sandbox that is made, or never will be, needs its workspace no more.
+local function let_go(id, s)
+  if s.state == 'creating' and s.workspace_id then
+    redis.call('SREM', P .. 'w:' .. s.workspace_id .. ':users', id)
+  end
+end
+
 -- The record says deleted at once; container and volumes go when the node's workers come to it.
 local function delete_sandbox(id, node, ts)
   redis.call('HSET', skey(id), 'state', 'deleted', 'state_changed_at', int(ts))
@@ -140,6 +147,7 @@ local function finish(id, x, ts, sandbox_ttl)
   redis.call('ZREM', P .. 'due', id)
   redis.call('HDEL', xkey(id), 'owner', 'lease_until')
   redis.call('HSET', xkey(id), 'completed_at', int(ts))
+  redis.call('ZADD', P .. 'ended', int(ts), id)
   local place = admission.dequeue(id, x)
   local s = record(skey(x.sandbox_id))
   local turns = skey(x.sandbox_id) .. ':turns'
@@ -148,12 +156,15 @@ local function finish(id, x, ts, sandbox_ttl)
   if next_turn then
     redis.call('ZADD', P .. 'due', 'XX', int(ts), next_turn)
     hints[#hints + 1] = next_turn
-  elseif s.doomed then
-    delete_sandbox(x.sandbox_id, s.node, ts)
-  elseif s.state ~= 'deleted' then
-    local expires = int(ts + sandbox_ttl)
-    redis.call('HSET', skey(x.sandbox_id), 'expires_at', expires)
-    redis.call('ZADD', P .. 'sandboxes:expiry', expires, x.sandbox_id)
+  else
+    let_go(x.sandbox_id, s)
+    if s.doomed then
+      delete_sandbox(x.sandbox_id, s.node, ts)
+    elseif s.state ~= 'deleted' then
+      local expires = int(ts + sandbox_ttl)
+      redis.call('HSET', skey(x.sandbox_id), 'expires_at', expires)
+      redis.call('ZADD', P .. 'sandboxes:expiry', expires, x.sandbox_id)
+    end
   end
   if s.state == 'creating' and s.archive and (next_turn or not s.doomed) then
     -- Its restoring was given up, or died with the node: the archive is what there is.
@@ -172,10 +183,13 @@ end
 
 -- Append output entries (JSON texts) behind number `first - 1`.
 local function append(id, first, entries)
+  local size = 0
   for i, entry in ipairs(entries) do
+    size = size + #entry
     redis.call('XADD', xkey(id) .. ':output', int(first + i - 1) .. '-0', 'd', entry)
   end
   redis.call('HSET', xkey(id), 'entries', int(first + #entries - 1))
+  if size > 0 then redis.call('HINCRBY', xkey(id), 'tail_bytes', int(size)) end
   redis.call('PUBLISH', xkey(id), 'output')
 end
 

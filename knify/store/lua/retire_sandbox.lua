@@ -16,6 +16,7 @@ end
 if how == 'expired' and tonumber(s.expires_at or '0') > now() then return {'again'} end
 redis.call('ZREM', P .. 'sandboxes:expiry', id)
 if s.state == 'deleted' then return {'again'} end
+let_go(id, s)
 delete_sandbox(id, s.node, now())
 if how == 'expired' then redis.call('HSET', skey(id), 'expired', '1') end
 return {'deleted', s.node or ''}

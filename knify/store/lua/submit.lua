@@ -28,9 +28,16 @@ if sandbox == '' then
   redis.call('ZREM', P .. 'sandboxes:expiry', sandbox_id)
   redis.call('HDEL', skey(sandbox_id), 'expires_at', 'archiving') -- who archives it gives up
 else
-  write(skey(sandbox_id), cjson.decode(sandbox))
+  local new = cjson.decode(sandbox)
+  if new.workspace_id then
+    local workspace = P .. 'w:' .. new.workspace_id
+    if redis.call('HEXISTS', workspace, 'doomed') == 1 then return fail('WORKSPACE_NONE') end
+    redis.call('SADD', workspace .. ':users', sandbox_id)
+  end
+  write(skey(sandbox_id), new)
   redis.call('ZADD', P .. 't:' .. fields.tenant .. ':s', int(ts), sandbox_id)
 end
+redis.call('HINCRBY', skey(sandbox_id), 'executions', 1)
 redis.call('RPUSH', turns, id)
 shelve(sandbox_id, ts)
 

@@ -16,8 +16,9 @@ local entries = {}
 for i = 15, #ARGV do entries[#entries + 1] = ARGV[i] end
 if #entries > 0 and tonumber(x.entries) ~= first - 1 then return fail('OUT_OF_ORDER') end
 
+local s = record(skey(x.sandbox_id)) or {}
 if sandbox.state then
-  local here = redis.call('HGET', skey(x.sandbox_id), 'state')
+  local here = s.state
   local allowed = false
   for _, state in ipairs(sandbox_from) do allowed = allowed or state == here end
   if not allowed then return fail('ILLEGAL_TRANSITION') end
@@ -28,7 +29,10 @@ for field, value in pairs(changes) do
 end
 write(xkey(id), changes)
 if next(sandbox) then
-  if sandbox.state then sandbox.state_changed_at = int(ts) end
+  if sandbox.state then
+    sandbox.state_changed_at = int(ts)
+    if sandbox.state ~= 'creating' then let_go(x.sandbox_id, s) end
+  end
   if sandbox.hot_ms then -- left frozen, for so long
     sandbox.hot_until, sandbox.hot_ms = int(ts + tonumber(sandbox.hot_ms)), nil
   end

@@ -1,0 +1,163 @@
+"""From Redis to the object store: output that grows too long, and executions that have ended.
+
+The object comes first, then one script that notes it and takes the same out of Redis. Whoever dies
+between the two leaves an object that the next attempt writes again, to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from knify import errors
+from knify.core import Core
+from knify.services import artifacts, history
+from knify.store import retention
+from knify.store.streams import Segment
+
+SEGMENT_BYTES: Final = 2 * 1024**2  # of stored entries in one object
+_SPEC = 700  # bytes of JSON of a request that a row keeps
+_METADATA = 500
+_TEXT = 200  # characters of one long text in it
+_ERROR = 300
+#: What a row keeps of the record: all that lists, filters and answers of scripts need.
+_KEPT: Final = (
+    *("id", "tenant", "name", "job_type", "priority", "created_at", "state_changed_at"),
+    *("started_at", "parent_id", "sandbox_id", "node", "session_id", "fence", "events", "entries"),
+    *("lines", "out_bytes", "err_bytes", "exit_code", "schema"),
+)
+
+
+def spill(core: Core, execution_id: str, fence: int, size: int) -> int:
+    """Move the oldest `size` bytes of an output into an object.
+
+    Returns how many bytes left Redis; 0 when there are not as many. Raises LeaseLost,
+    ObjectStoreError.
+    """
+    part = core.store.retention.part(execution_id, size)
+    if part is None or part.size < size:
+        return 0
+    _store(core, execution_id, part)
+    core.store.retention.cut(execution_id, fence, part)
+    return part.size
+
+
+def pack(core: Core, execution_id: str) -> bool:
+    """Make a row and objects of a terminal execution; False when there was nothing to do.
+
+    ObjectStoreError, and nothing is changed. Safe to repeat and to race with itself.
+    """
+    raw = core.store.retention.raw(execution_id)
+    if raw is None:
+        return False
+    segments = _rest(core, execution_id, raw)
+    if not _complete(raw, segments):
+        raise errors.Conflict(f"{execution_id} changed while it was packed")
+    stored = {
+        "fields": raw.fields,
+        "events": raw.events,
+        "segments": [str(segment) for segment in segments],
+    }
+    data = history.compress(json.dumps(stored, separators=(",", ":"), sort_keys=True).encode())
+    core.objects.put(history.record_key(execution_id), [data])
+    core.objects.delete(artifacts.baseline_key(execution_id))
+    return core.store.retention.pack(execution_id, raw, row(raw.fields)) == "ok"
+
+
+def row(fields: Mapping[str, str]) -> str:
+    """What Redis keeps of a packed execution, as JSON: at most about 2 KiB, mostly a quarter."""
+    kept = {name: fields[name] for name in _KEPT if name in fields}
+    request, cut = brief(json.loads(fields["request"]))
+    metadata, fewer = brief_metadata(json.loads(fields.get("metadata", "{}")))
+    error, shorter = brief_error(fields.get("error"))
+    spec = {"job_type": fields["job_type"], "priority": int(fields.get("priority", "0"))}
+    kept |= {"request": _json(request), "spec": _json(spec)}
+    if metadata:
+        kept["metadata"] = _json(metadata)
+    if error is not None:
+        kept["error"] = error
+    if cut or fewer or shorter:
+        kept["is_brief"] = "1"
+    return _json(kept)
+
+
+def brief(request: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """A request as lists show it, and whether anything of it is cut or left out."""
+    if len(_json(request)) <= _SPEC:
+        return dict(request), False
+    shown: dict[str, Any] = {}
+    for name, value in sorted(request.items(), key=_by_weight):
+        if isinstance(value, str):
+            value = _clipped(value, _TEXT)
+        if len(_json(shown | {name: value})) <= _SPEC:
+            shown[name] = value
+    return shown, True
+
+
+def brief_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Metadata as lists show and search it."""
+    if len(_json(metadata)) <= _METADATA:
+        return dict(metadata), False
+    shown: dict[str, Any] = {}
+    for name, value in metadata.items():
+        if isinstance(value, str | int | float) and len(_json(shown | {name: value})) <= _METADATA:
+            shown[name] = value
+    return shown, True
+
+
+def brief_error(error: str | None) -> tuple[str | None, bool]:
+    """An error as lists show it."""
+    shown = None if error is None else _clipped(error, _ERROR)
+    return shown, shown != error
+
+
+def _by_weight(pair: tuple[str, Any]) -> tuple[bool, int, str]:
+    """The type first, then the short fields."""
+    return pair[0] != "job_type", len(_json(pair[1])), pair[0]
+
+
+def _clipped(text: str, most: int) -> str:
+    """At most `most` bytes of JSON."""
+    if len(_json(text)) <= most + 2:
+        return text
+    kept = text[:most]
+    while len(_json(kept)) > most - 6:
+        kept = kept[: -max(1, len(kept) // 8)]
+    return kept + "…"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _rest(core: Core, execution_id: str, raw: retention.Raw) -> list[Segment]:
+    """Store what the stream still holds; all segments after that."""
+    segments = list(raw.segments)
+    after = segments[-1].last if segments else 0
+    while part := core.store.retention.part(execution_id, SEGMENT_BYTES, after=after):
+        _store(core, execution_id, part)
+        segments.append(part.segment)
+        after = part.segment.last
+    return segments
+
+
+def _complete(raw: retention.Raw, segments: list[Segment]) -> bool:
+    """Whether all was read: another process may have packed it, and emptied it, meanwhile."""
+    behind = 0
+    for segment in segments:
+        if segment.first != behind + 1:
+            return False
+        behind = segment.last
+    numbers = [n for n, _ in raw.events]
+    return behind == int(raw.fields.get("entries", "0")) and numbers == list(
+        range(1, int(raw.fields.get("events", "0")) + 1)
+    )
+
+
+def _store(core: Core, execution_id: str, part: retention.Part) -> None:
+    data = history.compress("\n".join(part.texts).encode())
+    try:
+        core.objects.put(history.segment_key(execution_id, part.segment), [data])
+    except OSError as failed:
+        raise errors.ObjectStoreError(f"output could not be stored: {failed}") from failed

@@ -1,0 +1,108 @@
+"""What goes with time: executions become rows, artifacts go, then everything of an execution.
+
+Each step is driven by a set ordered by time, in bounded batches, and may die at each line: what a
+step began stays in its set until it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import redis
+
+from knify import clock, errors
+from knify.core import Core
+from knify.services import artifacts, packing, workspaces
+from knify.store import keys
+
+log = logging.getLogger(__name__)
+
+_DAY_MS: Final = 86_400_000
+_MOST = 200  # of one kind at a time
+_SECONDS = 3.0  # that one sweep may spend on it
+_TROUBLE_MS = 3_600_000  # until something that cannot be handled is tried again
+_alone = threading.Lock()
+
+
+def tidy(core: Core) -> int:
+    """Do what is due; how much it was. While the object store is away, nothing is lost."""
+    if not _alone.acquire(blocking=False):
+        return 0
+    try:
+        return sum(_kinds(core, time.monotonic() + _SECONDS))
+    except errors.ObjectStoreError as away:
+        log.warning("retention waits for the object store: %s", away)
+        return 0
+    finally:
+        _alone.release()
+
+
+def _kinds(core: Core, end: float) -> list[int]:
+    limits, now = core.settings, clock.now_ms()
+    job_ms = int(limits.job_days * _DAY_MS)
+    done = [
+        _each(core, keys.ENDED, now - int(limits.pack_seconds * 1000), packing.pack, end),
+        _each(core, keys.PACKED_FILES, now - int(limits.artifact_days * _DAY_MS), _files, end),
+        _each(core, keys.EXPIRING, now, finish, end),
+    ]
+    for key in (keys.PACKED, keys.PACKED_FILES):
+        done.append(_each(core, key, now - job_ms, _expired, end))
+    for workspace_id, object_key in core.store.registry.dropped_workspaces():
+        workspaces.finish(core, workspace_id, object_key)
+    return done
+
+
+def _each(
+    core: Core, key: str, before: int, step: Callable[[Core, str], object], end: float
+) -> int:
+    due = core.store.retention.come(key, before, _MOST)
+    for n, execution_id in enumerate(due):
+        if time.monotonic() > end:
+            return n
+        try:
+            step(core, execution_id)
+        except (errors.ObjectStoreError, redis.RedisError):
+            raise
+        except Exception:  # one that cannot be handled must not keep the others
+            log.exception("%s: retention failed, it is tried again later", execution_id)
+            core.store.retention.later(key, execution_id, before + _TROUBLE_MS)
+    return len(due)
+
+
+def _files(core: Core, execution_id: str) -> None:
+    """The artifacts of a packed execution go; its answers say so from the first moment on."""
+    if artifacts.listing(core, execution_id):
+        core.store.retention.expire_files(execution_id, done=False)
+    core.objects.delete_prefix(artifacts.files_folder(execution_id))
+    core.objects.delete(artifacts.manifest_key(execution_id))
+    core.store.retention.expire_files(execution_id, done=True)
+
+
+def _expired(core: Core, execution_id: str) -> None:
+    """Kept while its sandbox lives: any execution of a sandbox may be continued."""
+    forget(core, execution_id, idle=True)
+
+
+def forget(core: Core, execution_id: str, *, idle: bool = False) -> bool:
+    """Remove a terminal execution for good: lists, history, output, artifacts, then its row.
+
+    The last execution of a sandbox takes the sandbox with it. `idle`: only when its sandbox is
+    gone. False when it was kept, or is not terminal. ObjectStoreError: the sweeper goes on.
+    """
+    job_ms = int(core.settings.job_days * _DAY_MS)
+    verdict = core.store.retention.expire(execution_id, job_ms=job_ms, idle=idle)
+    if verdict == "expiring":
+        finish(core, execution_id)
+    return verdict in ("expiring", "missing")
+
+
+def finish(core: Core, execution_id: str) -> None:
+    """The rest of `forget`: nobody sees it any more, so its objects may go, and then the row."""
+    core.objects.delete_prefix(artifacts.folder(execution_id))
+    sandbox, node = core.store.retention.forget(execution_id)
+    if sandbox:
+        core.hints.remove(sandbox, node)

@@ -1,0 +1,331 @@
+"""Executions give the same answers whether Redis or the object store holds them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from knify import clock, errors, model
+from knify.core import Core
+from knify.lifecycle import State
+from knify.services import history, jobs, packing, retention
+from knify.store import keys
+from tests.api.parts import Api, Worker
+
+MINUTE = 60_000
+
+
+def make(api: Api, worker: Worker, *, lines: int = 40, spill: int = 0, **spec: Any) -> str:
+    """A finished job with output, some of it in segments of `spill` bytes."""
+    job_id = api.submit(**spec)
+    x = worker.run(job_id)
+    for n in range(lines // 10):
+        x = worker.lines(x, *(f"line {n}.{i} é" for i in range(10)), events=2)
+        while spill and packing.spill(worker.core, job_id, x.fence, spill):
+            pass
+    worker.keep(job_id, {"a.txt": b"a", "b/c.json": b"{}"})
+    worker.finish(x)
+    return job_id
+
+
+def age(core: Core, key: str, ms: int) -> None:
+    """Make all members of a set older."""
+    for member, score in core.store.client.zrange(key, 0, -1, withscores=True):
+        core.store.client.zadd(key, {member: score - ms})
+
+
+def pack_all(core: Core) -> None:
+    age(core, keys.ENDED, 10 * MINUTE)
+    retention.tidy(core)
+    assert core.store.client.zcard(keys.ENDED) == 0
+
+
+def answers(api: Api, job_id: str) -> dict[str, str]:
+    """What the API says of a job, streams included and cut at some places."""
+    job = f"/jobs/{job_id}"
+    paths = [
+        *(job, "/jobs", "/jobs?status=completed&limit=10", "/jobs?metadata.team=a"),
+        *(f"{job}/events", f"{job}/output", f"{job}/output?raw=1", f"{job}/cursor"),
+        *(f"{job}/events/stream", f"{job}/output/stream", f"{job}/output/stream?raw=1"),
+        *(f"{job}/artifacts", f"{job}/artifacts/a.txt"),
+    ]
+    paths += [f"{job}/output/stream?raw=1&after={n}" for n in (1, 5, 17, 39, 40, 41)]
+    paths += [f"{job}/output/stream?after={n}" for n in ("1.0", "1.1", "17.0", "40", "41.0")]
+    paths += [f"{job}/events/stream?after={n}" for n in (1, 3, 8)]
+    return {path: f"{(a := api.get(path)).status_code} {a.text}" for path in paths}
+
+
+@pytest.mark.parametrize("spill", [0, 700, 5000])
+def test_every_answer_is_the_same_before_and_after_packing(
+    api: Api, worker: Worker, core: Core, spill: int
+) -> None:
+    job_id = make(api, worker, spill=spill, metadata={"team": "a"}, env={"A": "é"})
+    before = answers(api, job_id)
+    assert before[f"/jobs/{job_id}/output/stream?raw=1"].count("data: ") == 40
+
+    pack_all(core)
+
+    assert answers(api, job_id) == before
+    client = core.store.client
+    assert set(client.hkeys(keys.execution(job_id))) == {"state", "completed_at", "row"}
+    left = [keys.events(job_id), keys.output(job_id), keys.segments(job_id)]
+    assert client.exists(*left) == 0
+    x = core.store.executions.find(job_id)
+    assert x is not None
+    assert (x.entries, x.lines, x.exit_code, x.packed) == (41, 40, 0, True)
+
+
+def test_long_fields_are_cut_in_lists_alike_and_whole_in_the_job(
+    api: Api, worker: Worker, core: Core
+) -> None:
+    env = {f"V{n}": "v" * 50 for n in range(50)}
+    metadata = {"team": "a", "big": ["x" * 100] * 30}
+    job_id = make(api, worker, command="echo " + "😀" * 1000, env=env, metadata=metadata)
+    before = answers(api, job_id)
+
+    pack_all(core)
+
+    assert answers(api, job_id) == before
+    row = api.get("/jobs").get_json()[0]
+    assert row["is_brief"] is True
+    assert row["spec"]["job_type"] == "command_task"
+    assert row["spec"]["command"].endswith("…")
+    assert row["metadata"] == {"team": "a"}
+    assert api.get(f"/jobs/{job_id}").get_json()["spec"]["env"] == env
+    assert len(core.store.client.hget(keys.execution(job_id), "row")) <= 2048
+
+
+def test_the_parent_of_a_continuation_may_be_packed(api: Api, worker: Worker, core: Core) -> None:
+    job_id = make(api, worker)
+    pack_all(core)
+
+    answer = api.post(f"/jobs/{job_id}/continue", {"spec": {
+        "job_type": "command_task", "command": "true"}})  # fmt: skip
+
+    assert answer.status_code == 200, answer.text
+    assert answer.get_json()["parent_job_id"] == job_id
+    assert api.post(f"/jobs/{job_id}/cancel").get_json()["status"] == "completed"
+    assert jobs.cancel(core, "default", job_id, "x").state is State.COMPLETED
+
+
+def test_a_packed_execution_can_be_claimed_and_written_by_nobody(
+    api: Api, worker: Worker, core: Core
+) -> None:
+    job_id = api.submit()
+    x = worker.lines(worker.run(job_id), "a")
+    done = worker.finish(x)
+    pack_all(core)
+
+    claim = core.store.executions.claim(job_id, owner="o", node="n1", lease_ms=1000, slots=1)
+    assert claim.verdict == "terminal"
+    with pytest.raises(errors.LeaseLost):
+        worker.lines(done, "b")
+    with pytest.raises(errors.LeaseLost):
+        core.store.executions.note(done, "stage", "detail")
+    assert core.store.executions.renew([(job_id, done.fence)], lease_ms=1000) == ["lost"]
+
+
+class DiedError(Exception):
+    """Here the process would have died."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("n", range(6))
+def test_dying_at_any_line_of_packing_loses_nothing(
+    api: Api, worker: Worker, core: Core, n: int, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = make(api, worker, spill=700)
+    before = answers(api, job_id)
+    count = itertools.count()
+
+    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            here = next(count) == n
+            if here and when == "before":
+                raise DiedError
+            found = function(*arguments)
+            if here:
+                raise DiedError
+            return found
+
+        return wrapped
+
+    monkeypatch.setattr(core.objects, "put", dying(core.objects.put))
+    monkeypatch.setattr(core.objects, "delete", dying(core.objects.delete))
+    scripts = core.store.retention._scripts
+    monkeypatch.setattr(scripts, "call", dying(scripts.call))
+    try:
+        packing.pack(core, job_id)
+    except DiedError:
+        pass
+    monkeypatch.undo()
+
+    assert answers(api, job_id) == before
+    packing.pack(core, job_id)
+    assert answers(api, job_id) == before
+
+
+def test_whoever_reads_while_another_packs_writes_nothing_wrong(
+    api: Api, worker: Worker, core: Core
+) -> None:
+    job_id = make(api, worker)
+    before = answers(api, job_id)
+    raw = core.store.retention.raw
+    late = raw(job_id)
+    packing.pack(core, job_id)
+
+    core_store = replace(core.store, retention=_Stale(core.store.retention, late))
+    with pytest.raises(errors.Conflict):
+        packing.pack(replace(core, store=core_store), job_id)  # type: ignore[arg-type]
+
+    assert answers(api, job_id) == before
+
+
+class _Stale:
+    """A reader that was frozen behind its first reading."""
+
+    def __init__(self, real: Any, seen: Any) -> None:
+        self._real, self._seen = real, seen
+
+    def raw(self, execution_id: str) -> Any:
+        return self._seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_packing_waits_for_an_object_store_that_is_away(
+    api: Api, worker: Worker, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = make(api, worker)
+    before = answers(api, job_id)
+    age(core, keys.ENDED, 10 * MINUTE)
+
+    def away(*_: Any) -> None:
+        raise errors.ObjectStoreError
+
+    monkeypatch.setattr(core.objects, "put", away)
+    retention.tidy(core)
+    assert answers(api, job_id) == before
+    monkeypatch.undo()
+    retention.tidy(core)
+
+    x = core.store.executions.find(job_id)
+    assert x is not None
+    assert x.packed
+    assert answers(api, job_id) == before
+
+
+def test_readers_miss_and_double_nothing_while_output_moves_under_them(
+    api: Api, worker: Worker, core: Core
+) -> None:
+    job_id = api.submit()
+    x = worker.run(job_id)
+    seen: list[list[str | None]] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            after, lines = 0, []
+            while page := list(history.output(core, job_id, after=after, most=7)):
+                after = page[-1].seq
+                lines += [entry.line for entry in page]
+            seen.append(lines)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for n in range(60):
+        x = worker.lines(x, *(f"{n}-{i}" for i in range(10)))
+        packing.spill(core, job_id, x.fence, 900)
+    worker.finish(x)
+    packing.pack(core, job_id)
+    stop.set()
+    for reader in readers:
+        reader.join()
+
+    expected = [f"{n}-{i}" for n in range(60) for i in range(10)]
+    assert len(seen) > 3
+    assert all(lines[:600] == expected[: len(lines)] for lines in seen)
+
+
+def test_the_last_lines_of_a_long_output_need_only_the_last_segment(
+    api: Api, worker: Worker, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = make(api, worker, lines=200, spill=1000)
+    pack_all(core)
+    x = core.store.executions.get(job_id, tenant="default")
+    opened: list[str] = []
+    open_ = core.objects.open
+    monkeypatch.setattr(core.objects, "open", lambda key: (opened.append(key), open_(key))[1])
+
+    last = list(history.output(core, job_id, after=x.entries - 5))
+
+    assert [entry.seq for entry in last] == list(range(x.entries - 4, x.entries + 1))
+    assert sum("/output/" in key for key in opened) <= 2
+
+
+def test_a_damaged_or_lost_object_is_said_and_not_taken_for_the_end(
+    api: Api, worker: Worker, core: Core
+) -> None:
+    job_id = make(api, worker, spill=700)
+    pack_all(core)
+    history._known.clear()
+    core.objects.put(f"executions/{job_id}/record", [b"not zstd"])
+
+    assert api.get(f"/jobs/{job_id}/output").status_code == 503
+    assert api.get("/jobs").status_code == 200
+    core.objects.delete(f"executions/{job_id}/record")
+    assert api.get(f"/jobs/{job_id}").status_code == 503
+
+
+def test_a_packed_job_costs_less_than_two_kibibytes_of_redis(worker: Worker, core: Core) -> None:
+    jobs_made = 1000
+    for n in range(jobs_made):
+        request = {"job_type": "command_task", "command": f"python train.py --run {n}"}
+        request["metadata"] = {"team": "research", "run": n}
+        x = jobs.submit(core, "default", jobs.Submission(request)).execution
+        x = worker.lines(_started(worker, x.id), "epoch 1")
+        worker.finish(x)
+    core.store.client.zadd(
+        keys.ENDED, dict.fromkeys(core.store.client.zrange(keys.ENDED, 0, -1), 1)
+    )
+    while core.store.client.zcard(keys.ENDED):
+        retention.tidy(core)
+
+    client = core.store.client
+    size = sum(client.memory_usage(key, samples=0) for key in client.scan_iter(count=1000))
+    assert size / jobs_made <= 2048, size / jobs_made
+    print(f"{size / jobs_made:.0f} bytes for each of {jobs_made} packed jobs")
+
+
+def _started(worker: Worker, job_id: str) -> model.Execution:
+    claim = worker.core.store.executions.claim(
+        job_id, owner="host/boot/1/1", node="n1", lease_ms=60_000, slots=100
+    )
+    assert claim.execution is not None
+    x = claim.execution
+    made = {"state": "active", "node": "n1", "container": "c" * 64}
+    for state in (State.STAGING, State.PROVISIONING):
+        x = worker.core.store.executions.move(x, state).execution
+    x = worker.core.store.executions.note(x, "sandbox_created", "made", sandbox=made)
+    for state in (State.READY, State.RUNNING):
+        x = worker.core.store.executions.move(x, state).execution
+    return x
+
+
+def test_a_row_is_what_the_record_said() -> None:
+    fields = {
+        "id": "job_1", "tenant": "t", "state": "failed", "job_type": "command_task",
+        "request": json.dumps({"job_type": "command_task", "prompt": "x" * 9000}),
+        "created_at": "1", "state_changed_at": str(clock.now_ms()), "sandbox_id": "s",
+        "error": "\ud800" * 5000, "metadata": json.dumps({f"k{n}": "é" * 64 for n in range(50)}),
+    }  # fmt: skip
+
+    assert len(packing.row(fields)) <= 2048
