@@ -25,7 +25,7 @@ _ERROR = 300
 _KEPT: Final = (
     *("id", "tenant", "name", "job_type", "priority", "created_at", "state_changed_at"),
     *("started_at", "parent_id", "sandbox_id", "node", "session_id", "fence", "events", "entries"),
-    *("lines", "out_bytes", "err_bytes", "exit_code", "schema"),
+    *("lines", "exit_code", "schema"),
 )
 
 
@@ -71,8 +71,7 @@ def row(fields: Mapping[str, str]) -> str:
     request, cut = brief(json.loads(fields["request"]))
     metadata, fewer = brief_metadata(json.loads(fields.get("metadata", "{}")))
     error, shorter = brief_error(fields.get("error"))
-    spec = {"job_type": fields["job_type"], "priority": int(fields.get("priority", "0"))}
-    kept |= {"request": _json(request), "spec": _json(spec)}
+    kept["request"] = _json(request)
     if metadata:
         kept["metadata"] = _json(metadata)
     if error is not None:

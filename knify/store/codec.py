@@ -65,7 +65,7 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         id=fields["id"],
         tenant=fields["tenant"],
         state=State(fields["state"]),
-        spec=_spec(json.loads(fields["spec"])),
+        spec=_spec(json.loads(fields["spec"]) if "row" not in fields else _of_row(fields)),
         request=json.loads(fields.get("request", "{}")),
         created_at=int(fields["created_at"]),
         name=fields.get("name"),
@@ -106,8 +106,12 @@ def is_there(fields: Mapping[str, str]) -> bool:
     return bool(fields) and "expiring" not in fields
 
 
+def _of_row(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What a row still tells of the spec."""
+    return {"job_type": fields["job_type"], "priority": int(fields.get("priority", "0"))}
+
+
 def _spec(fields: dict[str, Any]) -> model.ExecutionSpec:
-    """A row holds the job type and the priority alone."""
     fields["resources"] = _made(model.Resources, fields.get("resources"))
     for name in ("command", "artifact_patterns"):
         if fields.get(name) is not None:

@@ -173,8 +173,11 @@ def test_a_nodes_sandboxes_are_listed_from_the_first_to_the_last_moment(store: o
 
 
 def test_a_name_belongs_to_the_machine_that_beats(store: open.Store) -> None:
-    beat, take = store.registry.heartbeat, store.registry.take_name
+    heartbeat, take = store.registry.heartbeat, store.registry.take_name
     facts = {"time": 1}
+
+    def beat(node: str, facts: dict[str, int], machine: str) -> dict[str, int] | None:
+        return heartbeat(node, facts, machine=machine).taken
 
     assert take("n", "one") is None
     assert beat("n", facts, machine="one") is None

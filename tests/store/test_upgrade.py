@@ -111,6 +111,8 @@ def test_work_goes_on_in_an_upgraded_store(rig: Rig) -> None:
     box = rig.host.make("test", _request(sandbox))
     rig.host.containers = {sandbox.container or "": box}
     box.id = sandbox.container or ""
+    gone = rig.job(old["running"]).sandbox_id or ""
+    store.client.hset(keys.sandbox(gone), "container", "gone")
 
     store.registry.upgrade()
     worker = Worker(rig)
