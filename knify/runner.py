@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from knify import clock, collect, errors, leases, model
+from knify import clock, collect, errors, failpoints, leases, model
 from knify.core import Core
 from knify.lifecycle import State
 from knify.services import jobs
@@ -55,15 +55,21 @@ class Runner:
 
         `farewell`: the adapter's last events.
         """
+
+        def begin_completing(turn: Turn) -> None:
+            self._steps.begin_completing(turn, outcome, farewell)
+
         turn.followed = False
-        self._go_on(turn, lambda turn: self._steps.begin_completing(turn, outcome, farewell))
+        self._go_on(turn, begin_completing)
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:
         """Take steps until the turn is followed or has ended, or the lease is lost."""
         try:
             step = step or self._next(turn)
             while step is not None and not turn.followed:
+                failpoints.hit(f"step.{step.__name__}", "before")
                 ending = step(turn)
+                failpoints.hit(f"step.{step.__name__}", "after")
                 if ending is not None:
                     self._end(turn, ending)
                 step = self._next(turn)
@@ -102,6 +108,7 @@ class Runner:
 
     def _end(self, turn: Turn, ending: Ending) -> None:
         """The one place where an execution ends."""
+        failpoints.hit("step.end", "before")
         self._hands.hang_up(turn)
         now, outcome = clock.now_ms(), turn.x.outcome
         error = None if ending.to is State.COMPLETED else ending.detail
@@ -123,6 +130,7 @@ class Runner:
         log.info("%s %s: %s", turn.x.id, ending.to, ending.detail)
         jobs.hint_all(self._core, moved.hints)
         self._tidy(turn)
+        failpoints.hit("step.end", "after")
 
     def _tidy(self, turn: Turn) -> None:
         try:

@@ -13,7 +13,17 @@ from typing import Any
 
 import redis
 
-from knify import __version__, clock, core, errors, install, leases, repair, settings
+from knify import (
+    __version__,
+    clock,
+    core,
+    errors,
+    failpoints,
+    install,
+    leases,
+    repair,
+    settings,
+)
 from knify.host import busybox, probe
 from knify.lifecycle import SandboxState
 from knify.runner import Runner
@@ -67,18 +77,26 @@ class Bridge:
         self.call = loop.call
 
 
+def podman_driver(config: settings.Settings, installation: str) -> sandbox_base.Driver:
+    """The driver of this node's Podman."""
+    facts = probe.facts_or_probe(config)
+    return podman.PodmanDriver(config.podman, installation, facts, busybox.require())
+
+
 class Node:
     """What a worker process needs to drive sandboxes on its Podman host."""
 
-    def __init__(self, config: settings.Settings) -> None:
+    def __init__(
+        self,
+        config: settings.Settings,
+        make_driver: Callable[[settings.Settings, str], sandbox_base.Driver] = podman_driver,
+    ) -> None:
+        """`make_driver` gets the settings and the installation's id; tests have their own."""
         self.core = core.connect(config)
         self._config = config
         self._installation = self.core.store.registry.installation(install.marked(config))
         self._loop = Loop()
-        facts = probe.facts_or_probe(config)
-        self.driver: sandbox_base.Driver = podman.PodmanDriver(
-            config.podman, self._installation, facts, busybox.require()
-        )
+        self.driver = failpoints.around(make_driver(config, self._installation))
         self._threads = ThreadPoolExecutor(config.slots + 8, thread_name_prefix="steps")
         self.leases = leases.Leases(
             self.core.store.executions,
