@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,7 +92,7 @@ def illegal(wish: Wish, one: Seen) -> Iterator[Violation]:
     path = [State(event.state) for event in one.events if event.state]
     if path[:1] != [State.PENDING]:
         yield Violation("illegal", one.id, f"begins with {path[:1]}", one.span)
-    for here, there in zip(path, path[1:], strict=False):
+    for here, there in itertools.pairwise(path):
         if there not in EXECUTION[here]:
             yield Violation("illegal", one.id, f"from {here} to {there}", one.span)
     if path and path[-1] != one.state:

@@ -95,12 +95,12 @@ class Stack:
         self._forget_log()
         return code
 
-    def extra_worker(self) -> subprocess.Popen[bytes]:
+    def extra_worker(self, **settings: str) -> subprocess.Popen[bytes]:
         """Another worker process on this node, which nobody restarts."""
         argv = [sys.executable, "-m", "workers.main", "worker"]
         log = (self.home / "logs" / "extra-worker.log").open("ab")
         with log:
-            return subprocess.Popen(argv, env=self._env, stdout=log, stderr=log)
+            return subprocess.Popen(argv, env=self._env | settings, stdout=log, stderr=log)
 
     def _forget_log(self) -> None:
         (self.home.parent / f"{self.home.name}.log").unlink(missing_ok=True)
@@ -144,9 +144,17 @@ class Stack:
 @contextmanager
 def running(*options: str, **settings: str) -> Iterator[Stack]:
     """A stack that leaves nothing behind. Its home has a short path: sockets lie in it."""
+    with prepared(lambda home: None, *options, **settings) as stack:
+        yield stack
+
+
+@contextmanager
+def prepared(prepare: Callable[[Path], None], *options: str, **settings: str) -> Iterator[Stack]:
+    """The same; `prepare` gets its home before the start."""
     assert images.exists(settings_module.load({}).base_image), "run `make setup` first"
     stack = Stack(Path(tempfile.mkdtemp(prefix="kn-")) / "h", *options, **settings)
     try:
+        prepare(stack.home)
         stack.start()
         yield stack
     finally:
