@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 import tempfile
@@ -20,8 +21,8 @@ from knify.lifecycle import TERMINAL
 from knify.store import keys
 from knify.store import open as store_open
 from knify.store import redis as store_redis
-from tests.chaos import checker
-from tests.chaos.history import CANCELLED, COMPLETED, Entry, Event, Seen, Violation, Wish
+from tests.chaos import checker, observe
+from tests.chaos.history import CANCELLED, COMPLETED, Seen, Violation, Wish
 from tests.parts.stack import Stack
 
 T = TypeVar("T")
@@ -270,35 +271,16 @@ class User:
 
     def seen(self, job: str) -> Seen:
         """All that store and API show of it."""
-        x = self.look(lambda: self.store.executions.find(job))
-        if x is None:
-            return Seen(job, "", "missing")
-        events = self.look(lambda: list(self.store.streams.events(job)))
-        output = self.look(lambda: list(self.store.streams.output(job)))
+        one = self.look(lambda: observe.read(self.store, job))
         starts, hashes = None, {}
-        if x.state == "completed":
+        if one.state == "completed":
             for path in ("starts", "out.bin"):
                 data = self._artifact(job, path)
                 if data is not None:
                     hashes[path] = hashlib.sha256(data).hexdigest()
-            text = self._artifact(job, "starts")
-            starts = tuple(text.decode().split()) if text is not None else None
-        return Seen(
-            id=x.id,
-            key=str(x.metadata.get("key", "")),
-            state=x.state.value,
-            error=x.error,
-            events=tuple(Event(e.n, e.stage, e.state) for e in events),
-            entries=tuple(
-                Entry(e.seq, e.n, e.stream, e.line, tuple(one["type"] for one in e.events))
-                for e in output
-            ),
-            fences=tuple(self._fences.pop(job, ())),
-            starts=starts,
-            hashes=hashes,
-            truncated=any(e.stage == "output_truncated" for e in events),
-            span=(x.created_at, x.completed_at or 0),
-        )
+                    starts = tuple(data.decode().split()) if path == "starts" else starts
+        fences = tuple(self._fences.pop(job, ()))
+        return dataclasses.replace(one, fences=fences, starts=starts, hashes=hashes)
 
     def _artifact(self, job: str, path: str) -> bytes | None:
         """A small file of a job; None when it has none of this name."""
