@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ from tests.parts import redis as redis_part
 
 _SUBMITTERS = ("script.submit", "script.cancel", "script.add_workspace", "script.retire_sandbox")
 _NEVER_IN_WORKERS = ("script.submit", "script.cancel", "script.add_workspace")
+_PARTS = scripted_parts.__name__
+_WORKERS = 3  # at a time
 _FIRES = 60.0  # seconds within which a worker must come to its point
 _ENDS = 300.0  # seconds for the rest, in the end
 _AHEAD = 400  # jobs that may be under way
@@ -65,8 +67,8 @@ def run(jobs: int, seed: int, points: int | None = None) -> Found:
         rig.submitter_points = own
         rig.go(worker, jobs)
         found = rig.look()
-        crashes = len(worker) + len(own) - len(rig.silent)
-        return Found(len(rig.wishes), crashes, time.monotonic() - began, found, rig.silent)
+        silent = rig.silent + rig.submitter_points
+        return Found(len(rig.wishes), rig.crashes, time.monotonic() - began, found, silent)
 
 
 def _each() -> Iterator[tuple[str, str]]:
@@ -80,6 +82,7 @@ class _Rig:
         self.rng = random.Random(seed)
         self.wishes: dict[str, Wish] = {}
         self.silent: list[str] = []
+        self.crashes = 0
         self.submitter_points: list[str] = []
         self._folder = Path(tempfile.mkdtemp(prefix="kn-", dir=_memory()))
         self._redis = redis_part.start(self._folder)
@@ -120,18 +123,32 @@ class _Rig:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def go(self, points: list[str], jobs: int) -> None:
-        """One worker after the other, each to its point; the last one lives."""
-        for number, point in enumerate(points):
-            worker = self._start("tests.chaos.scripted_parts", "worker", f"{point}:kill")
-            target = jobs * (number + 1) // (len(points) + 1)
-            deadline = time.monotonic() + _FIRES
-            while worker.poll() is None and time.monotonic() < deadline:
-                self._feed(target)
-            if worker.poll() is None:
-                self.silent.append(point)
-                worker.kill()
-            worker.wait()
-        last = self._start("tests.chaos.scripted_parts", "worker")
+        """A few workers at a time, each to its point; the last one lives."""
+        waiting, alive, total = deque(points), dict[str, tuple[Any, float]](), len(points) + 1
+        while waiting or alive:
+            while waiting and len(alive) < _WORKERS:
+                point, deadline = waiting.popleft(), time.monotonic() + _FIRES
+                alive[point] = self._start(_PARTS, "worker", point), deadline
+            self._feed(jobs * (total - len(waiting)) // total)
+            for point, (worker, deadline) in list(alive.items()):
+                if worker.poll() is None and time.monotonic() < deadline:
+                    continue
+                del alive[point]
+                if self._fired(point):
+                    self.crashes += 1
+                elif worker.poll() is None:
+                    self.silent.append(point)
+                    worker.kill()
+                else:  # killed by another one as its lease ran out: on a slow machine only
+                    waiting.append(point)
+        self._end(jobs)
+
+    def _fired(self, point: str) -> bool:
+        return (self._folder / point).exists()
+
+    def _end(self, jobs: int) -> None:
+        """All that is left, with a worker that lives."""
+        last = self._start(_PARTS, "worker")
         deadline = time.monotonic() + _ENDS
         while len(self.wishes) < jobs:
             assert last.poll() is None, "a worker without a failpoint died"
@@ -199,11 +216,12 @@ class _Rig:
                     return json.loads(answer)
             process.wait()
             assert process.returncode == -9, f"the submitter ended with {process.returncode}"
+            self.crashes += 1
             self._submitter = self._start_submitter()
 
     def _start_submitter(self) -> subprocess.Popen[Any]:
-        point = self.submitter_points.pop(0) + ":kill" if self.submitter_points else ""
-        return self._start("tests.chaos.scripted_parts", "submitter", point, pipes=True)
+        point = self.submitter_points.pop(0) if self.submitter_points else ""
+        return self._start(_PARTS, "submitter", point, pipes=True)
 
     def _start(
         self, module: str, part: str, point: str = "", *, pipes: bool = False
@@ -211,7 +229,7 @@ class _Rig:
         pipe = subprocess.PIPE if pipes else None
         process = subprocess.Popen(
             [sys.executable, "-m", module, part],
-            env=self._env | ({"KNIFY_FAILPOINT": point} if point else {}),
+            env=self._env | (self._point(point) if point else {}),
             stdin=pipe or subprocess.DEVNULL,
             stdout=pipe or self._log,
             stderr=self._log,
@@ -219,6 +237,10 @@ class _Rig:
         )
         self._processes = [p for p in self._processes if p.poll() is None] + [process]
         return process
+
+    def _point(self, point: str) -> dict[str, str]:
+        marker = str(self._folder / point)
+        return {"KNIFY_FAILPOINT": f"{point}:kill", "KNIFY_FAILPOINT_ONCE": marker}
 
     def look(self) -> list[Violation]:
         """The same checker as for real jobs, then what is left over."""
