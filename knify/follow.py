@@ -80,6 +80,8 @@ class Follow:
         self._verdict: Verdict | None = None
         self._stopping = asyncio.Event()
         self._signalled = False  # whether the command was told to end
+        if (before := turn.x.stopping) is not None:  # by an owner who died over it
+            self._verdict, self._signalled = Verdict(before.kind, before.error or ""), True
         self._spool = Spool(settings.home / "spool")
 
     def stop(self, verdict: Verdict) -> None:
@@ -183,6 +185,7 @@ class Follow:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(left, 3600))
         assert self._verdict is not None
+        await self._watcher.thread(self._note_stop, self._verdict)
         # At the command's end this task is cancelled.
         await self._signal("TERM", self._verdict.grace)
         await self._signal("KILL", _KILLED)
@@ -200,6 +203,12 @@ class Follow:
         except redis.RedisError:
             return 0.0
         return max(0.0, seconds + micros / 1e6 - started / 1000) if started else 0.0
+
+    def _note_stop(self, verdict: Verdict) -> None:
+        """Who takes over must know why the command ended: it was told to, by a dead process."""
+        why = model.Outcome(verdict.kind, error=verdict.error)
+        with contextlib.suppress(redis.RedisError):
+            self._watcher.core.store.executions.note(self.turn.x, "", "", stopping=why)
 
     async def _signal(self, name: str, seconds: float) -> None:
         """Signal the command and give it time; again while it had not begun to listen."""
@@ -227,7 +236,7 @@ class Follow:
         in_time = end is not None and end.marker and not self._signalled
         if in_time:  # it had ended by itself before anyone stopped it
             self._verdict = None
-        if self._verdict is CANCELLED:
+        if self._verdict is not None and self._verdict.kind == CANCELLED.kind:
             return model.Outcome("cancelled", code, await self._cancel_reason())
         if self._verdict is not None:
             return model.Outcome(self._verdict.kind, code, self._verdict.error)

@@ -96,6 +96,7 @@ class Execution(Record):
     err_bytes: int = 0  # the same of stderr
     exit_code: int | None = None
     error: str | None = None
+    stopping: Outcome | None = None  # why its owner began to end the command, before it does
     outcome: Outcome | None = None  # set when it enters completing
 
 

@@ -46,7 +46,7 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
     spec["resources"] = model.Resources(**spec["resources"])
     for name in ("command", "artifact_patterns"):
         spec[name] = tuple(spec[name]) if spec[name] is not None else None
-    outcome = fields.get("outcome")
+    outcome, stopping = fields.get("outcome"), fields.get("stopping")
     return model.Execution(
         id=fields["id"],
         tenant=fields["tenant"],
@@ -77,6 +77,7 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         err_bytes=number("err_bytes") or 0,
         exit_code=number("exit_code"),
         error=fields.get("error"),
+        stopping=model.Outcome(**json.loads(stopping)) if stopping else None,
         outcome=model.Outcome(**json.loads(outcome)) if outcome else None,
     )
 

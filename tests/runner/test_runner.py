@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -125,6 +126,35 @@ def test_cancelling_a_running_command_ends_it(rig: Rig) -> None:
 
     x = rig.ended(job)
     assert (x.state, x.error) == (State.CANCELLED, "enough")
+
+
+@pytest.mark.parametrize(
+    ("spec", "state", "error"),
+    [
+        ({}, State.CANCELLED, "enough"),
+        ({"timeout": 1}, State.FAILED, "timed out after 1 s"),
+        ({"hang_timeout": 1}, State.FAILED, "printed nothing for 1 s"),
+    ],
+)
+def test_a_command_that_a_dead_worker_had_stopped_ends_for_its_reason(
+    rig: Rig, spec: dict[str, Any], state: State, error: str
+) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait", **spec)
+    first, second = Worker(rig), Worker(rig)
+    died = threading.Event()
+    first.watcher.conclude = lambda *_: died.set()
+    first.advance(job)
+    eventually(lambda: rig.lines(job))
+    if not spec:
+        jobs.cancel(rig.core, "default", job, "enough")
+        first.watcher.cancel(job)
+    assert died.wait(20)
+
+    second.advance(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (state, error)
 
 
 def test_a_lost_lease_stops_following_and_touches_nothing(rig: Rig) -> None:
