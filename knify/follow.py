@@ -97,6 +97,7 @@ class Follow:
         try:
             if self.turn.x.cancel_requested_at:
                 self.stop(CANCELLED)
+            self._stop_flood()  # of which its last owner died
             while frames := await self._spool.batch():
                 if self._transcript.cost(self.turn.x) >= _DEAF:
                     counted = self._transcript.skip(frames)
@@ -150,6 +151,9 @@ class Follow:
             except redis.RedisError as away:
                 log.warning("%s: output waits for Redis: %s", self.turn.x.id, away)
                 await asyncio.sleep(_RETRY)
+        self._stop_flood()
+
+    def _stop_flood(self) -> None:
         printed = self.turn.x.out_bytes + self.turn.x.err_bytes
         if printed > self._watcher.core.settings.output_bytes * _FLOOD:
             self.stop(Verdict("flood", f"printed more than {units.show_size(printed)}", grace=1.0))

@@ -180,7 +180,7 @@ class FrozenBeyondLease(Fault):
 
     def inject(self, world: World) -> None:
         with world.frozen("worker"), world.second_worker():
-            time.sleep(4)
+            time.sleep(6)
 
 
 class Emptied(Fault):
@@ -299,7 +299,7 @@ FAULTS: tuple[Fault, ...] = (
     Killed("worker", "podman"),
     KillEverything(),
     Rolling(),
-    Frozen("worker", 5),
+    Frozen("worker", 7),
     FrozenBeyondLease(),
     Frozen("api", 3),
     Emptied(),

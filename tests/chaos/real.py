@@ -37,7 +37,7 @@ def run(
         _disks() as prepare,
         stack_part.prepared(
             prepare,
-            KNIFY_LEASE_SECONDS="3",
+            KNIFY_LEASE_SECONDS="5",
             KNIFY_SWEEP_SECONDS="1",
             KNIFY_OUTPUT_BYTES=_OUTPUT,
         ) as stack,

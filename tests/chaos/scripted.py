@@ -32,7 +32,7 @@ _FIRES = 60.0  # seconds within which a worker must come to its point
 _ENDS = 300.0  # seconds for the rest, in the end
 _AHEAD = 400  # jobs that may be under way
 _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
-_KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 4, "cancel": 4, "mount": 2, "book": 1}
+_KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 2, "book": 1}
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class _Rig:
         under_way = self._core.store.client.zcard(keys.DUE)
         for _ in range(40 if under_way < _AHEAD and len(self.wishes) < target else 1):
             self._submit()
-        if len(self._hanging) > 6:
+        if len(self._hanging) > 2:
             self._order(act="cancel", job=self._hanging.pop(0))
         if self._jobs and self.rng.random() < 0.3:
             self._order(act="clean", job=self._jobs.pop(self.rng.randrange(len(self._jobs))))

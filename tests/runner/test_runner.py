@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from knify import errors, lifecycle
+from knify import errors, lifecycle, model
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
 from tests.runner.rig import ERR, OUT, Killed, Rig, Worker, eventually
@@ -155,6 +155,23 @@ def test_a_command_that_a_dead_worker_had_stopped_ends_for_its_reason(
 
     x = rig.ended(job)
     assert (x.state, x.error) == (state, error)
+
+
+def test_a_flood_that_a_dead_worker_had_noticed_is_ended_without_reading_it(rig: Rig) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait")
+    first, second = Worker(rig), Worker(rig)
+    first.advance(job)
+    eventually(lambda: rig.lines(job))
+    flood = model.Outcome("flood", error="printed more than 4 MiB")
+    rig.core.store.executions.note(rig.job(job), "", "", stopping=flood)
+
+    second.advance(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (State.FAILED, "printed more than 4 MiB")
+    assert "reattach" not in rig.host.calls
+    assert not next(iter(rig.host.containers.values())).running
 
 
 def test_a_lost_lease_stops_following_and_touches_nothing(rig: Rig) -> None:
