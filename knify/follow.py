@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _KILLED = 5.0  # seconds that a killed job gets to be reported
 _RETRY = 0.5
+_NOTED = 10.0  # seconds that a stop waits for Redis to take down its reason
 _DEAF = 2  # times the kept output; from there on bytes are counted and not read
 _FLOOD = 16  # times the kept output; who prints more is stopped, for the disk's sake
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
@@ -189,7 +190,7 @@ class Follow:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(left, 3600))
         assert self._verdict is not None
-        await self._watcher.thread(self._note_stop, self._verdict)
+        await self._note_stop(self._verdict)
         # At the command's end this task is cancelled.
         await self._signal("TERM", self._verdict.grace)
         await self._signal("KILL", _KILLED)
@@ -208,11 +209,20 @@ class Follow:
             return 0.0
         return max(0.0, seconds + micros / 1e6 - started / 1000) if started else 0.0
 
-    def _note_stop(self, verdict: Verdict) -> None:
+    async def _note_stop(self, verdict: Verdict) -> None:
         """Who takes over must know why the command ended: it was told to, by a dead process."""
+        store = self._watcher.core.store.executions
         why = model.Outcome(verdict.kind, error=verdict.error)
-        with contextlib.suppress(redis.RedisError):
-            self._watcher.core.store.executions.note(self.turn.x, "", "", stopping=why)
+        end = self._loop.time() + _NOTED
+        while True:
+            try:
+                await self._watcher.thread(lambda: store.note(self.turn.x, "", "", stopping=why))
+                return
+            except redis.RedisError as away:
+                if self._loop.time() > end:
+                    log.warning("%s is stopped and Redis knows no reason: %s", self.turn.x.id, away)
+                    return
+            await asyncio.sleep(_RETRY)
 
     async def _signal(self, name: str, seconds: float) -> None:
         """Signal the command and give it time; again while it had not begun to listen."""

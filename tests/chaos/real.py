@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -129,3 +130,4 @@ def _disks() -> Iterator[object]:
     finally:
         for folder in mounted:
             subprocess.run(["umount", "--lazy", folder], check=False, capture_output=True)
+            shutil.rmtree(folder.parent.parent, ignore_errors=True)  # the mounts were in its way
