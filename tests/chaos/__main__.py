@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
         ok, results = ok and result.ok, [result]
     if "--write" in arguments and results:
         report.PAGE.write_text(report.page(results, said))
+    elif "--write" in arguments and report.PAGE.exists():
+        report.note_scripted(said[0])
     return 0 if ok else 1
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import tempfile
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +22,7 @@ from tests.parts.stack import Stack
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 _AROUND = 25  # lines of logs with a job's id
+_IDS = re.compile(r"(?:job|sandbox)_[a-z0-9]+")
 _HEADINGS = ("injected", "lost", "doubled", "illegal", "leaked", "recovery p50", "p99")
 
 
@@ -46,7 +51,9 @@ def table(result: Result) -> list[str]:
         counts = [_count(result.violations, row, kinds) for kinds in _COLUMNS]
         times = [_percentile(row.recoveries, share) for share in (0.5, 0.99)]
         lines.append(f"| {row.name} | {row.injected} | {' | '.join([*map(str, counts), *times])} |")
-    lines.append("| a reboot of the machine | not run | | | | | | |")
+    lines.append(
+        "| a reboot of the machine (needs a Podman root of its own) | not run | | | | | | |"
+    )
     return lines
 
 
@@ -92,24 +99,34 @@ def page(results: Sequence[Result], scripted: Iterable[str] = ()) -> str:
     )
 
 
+def note_scripted(summary: str) -> None:
+    """Replace the page's line about the scripted run, or add it."""
+    lines = [line for line in PAGE.read_text().splitlines() if not line.startswith("- scripted:")]
+    at = next(n for n, line in enumerate(lines) if line.startswith("- violations:")) + 1
+    PAGE.write_text("\n".join([*lines[:at], f"- {summary}", *lines[at:], ""]))
+
+
 def violations(result: Result, load: Load, stack: Stack, most: int = 20) -> Iterable[str]:
     """Each with its job's history and what the logs say of it."""
     user = load.user()
     for number, violation in enumerate(result.violations):
         yield f"\n{violation}"
-        if not violation.job or number >= most:
+        if number >= most:
             continue
-        one = user.seen(violation.job)
-        yield f"  {one.state} {one.error!r} " + " > ".join(e.stage for e in one.events)
-        x = user.store.executions.find(violation.job)
-        yield f"  {json.dumps(x.request) if x else 'no record'}"
-        for log in sorted((stack.home / "logs").glob("*.log")):
-            found = [
-                line
-                for line in log.read_text(errors="replace").splitlines()
-                if violation.job in line
-            ]
-            yield from (f"  {log.stem}: {line:.300}" for line in found[-_AROUND:])
+        if violation.job:
+            one = user.seen(violation.job)
+            yield f"  {one.state} {one.error!r} " + " > ".join(e.stage for e in one.events)
+            x = user.store.executions.find(violation.job)
+            yield f"  {json.dumps(x.request) if x else 'no record'}"
+        ids = _IDS.findall(f"{violation.job} {violation.text}")
+        for log in sorted((stack.home / "logs").glob("*.log")) if ids else ():
+            with log.open(errors="replace") as lines:
+                found = deque((line for line in lines if any(i in line for i in ids)), _AROUND)
+            yield from (f"  {log.stem}: {line.strip():.300}" for line in found)
+    if result.violations:
+        kept = Path(tempfile.mkdtemp(prefix="knify-chaos-logs-"))
+        shutil.copytree(stack.home / "logs", kept, dirs_exist_ok=True)
+        yield f"\nall logs are kept in {kept}"
 
 
 def _count(found: Iterable[Violation], row: Row, kinds: tuple[str, ...]) -> int:
