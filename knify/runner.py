@@ -6,6 +6,7 @@ Whoever holds the lease takes steps (`steps.py`). While the command runs, the wa
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -59,8 +60,8 @@ class Runner:
         def begin_completing(turn: Turn) -> None:
             self._steps.begin_completing(turn, outcome, farewell)
 
-        turn.followed = False
-        self._go_on(turn, begin_completing)
+        # A copy: the thread that began to follow may still look at its own, whether it is done.
+        self._go_on(dataclasses.replace(turn, followed=False), begin_completing)
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:
         """Take steps until the turn is followed or has ended, or the lease is lost."""

@@ -12,6 +12,7 @@ import pytest
 from knify import errors, lifecycle, model
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
+from knify.turn import Turn
 from tests.runner.rig import ERR, OUT, Killed, Rig, Worker, eventually
 
 PATH = ["pending", "staging", "provisioning", "ready", "running", "completing", "completed"]
@@ -172,6 +173,31 @@ def test_a_flood_that_a_dead_worker_had_noticed_is_ended_without_reading_it(rig:
     assert (x.state, x.error) == (State.FAILED, "printed more than 4 MiB")
     assert "reattach" not in rig.host.calls
     assert not next(iter(rig.host.containers.values())).running
+
+
+def test_a_command_that_ends_at_once_is_finished_by_one_thread_only(rig: Rig) -> None:
+    rig.script("quick")
+    job = rig.submit("quick")
+    worker = Worker(rig)
+    steps = worker.runner._steps
+    follow, finish = steps._follow, steps.begin_completing
+    concluding, advanced = threading.Event(), threading.Event()
+
+    def late(*arguments: Any) -> None:
+        concluding.set()
+        advanced.wait(10)
+        finish(*arguments)
+
+    def until_it_ends(turn: Turn) -> None:
+        follow(turn)
+        concluding.wait(10)
+
+    steps.begin_completing, steps._follow = late, until_it_ends  # type: ignore[method-assign]
+    worker.advance(job)
+    advanced.set()
+
+    assert rig.ended(job).state is State.COMPLETED
+    assert "reattach" not in rig.host.calls
 
 
 def test_a_lost_lease_stops_following_and_touches_nothing(rig: Rig) -> None:
