@@ -32,7 +32,7 @@ _FIRES = 60.0  # seconds within which a worker must come to its point
 _ENDS = 300.0  # seconds for the rest, in the end
 _AHEAD = 400  # jobs that may be under way
 _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
-_KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 2, "book": 1}
+_KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 4, "book": 5}
 
 
 @dataclass(frozen=True)
