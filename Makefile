@@ -48,3 +48,7 @@ test-all: setup lint ## The same with the slow tests
 .PHONY: bench
 bench: setup ## Measure start times and throughput
 	@exec $(BIN)/python -m tests.bench
+
+.PHONY: chaos
+chaos: setup ## Inject faults for CHAOS_MINUTES (10), crash at every failpoint; writes docs/faults.md
+	@exec $(BIN)/python -m tests.chaos --write

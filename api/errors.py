@@ -62,6 +62,7 @@ _REDIS_AWAY: Final = (
     "MISCONF",
     "NOREPLICAS",
     "OOM",
+    "maxmemory",  # the client cuts the code off this one's message
     "READONLY",
     "BUSY ",
     "UNBLOCKED",

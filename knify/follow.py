@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _KILLED = 5.0  # seconds that a killed job gets to be reported
 _RETRY = 0.5
+_NOTED = 10.0  # seconds that a stop waits for Redis to take down its reason
 _FLOOD = 2  # times the kept output; who prints more is stopped, for the disk's sake
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 
@@ -84,6 +85,8 @@ class Follow:
         self._verdict: Verdict | None = None
         self._stopping = asyncio.Event()
         self._signalled = False  # whether the command was told to end
+        if (before := turn.x.stopping) is not None:  # by an owner who died over it
+            self._verdict, self._signalled = Verdict(before.kind, before.error or ""), True
         self._spool = Spool(settings.home / "spool")
         self._tail = Tail(watcher.core, turn.x, watcher.thread, watcher.moves)
 
@@ -100,6 +103,7 @@ class Follow:
         try:
             if self.turn.x.cancel_requested_at:
                 self.stop(CANCELLED)
+            self._stop_flood()  # of which its last owner died
             while frames := await self._spool.batch():
                 if self._transcript.cost(self.turn.x) >= 1:
                     counted = self._transcript.skip(frames)
@@ -156,6 +160,9 @@ class Follow:
                 log.warning("%s: output waits for Redis: %s", self.turn.x.id, away)
                 await asyncio.sleep(_RETRY)
         await self._tail.add(self.turn.x.tail_bytes - before)
+        self._stop_flood()
+
+    def _stop_flood(self) -> None:
         printed = self.turn.x.out_bytes + self.turn.x.err_bytes
         if printed > self._watcher.core.settings.output_bytes * _FLOOD:
             self.stop(Verdict("flood", f"printed more than {units.show_size(printed)}", grace=1.0))
@@ -193,6 +200,7 @@ class Follow:
                     await self._stopping.wait()
         if self._verdict is None:  # it had ended in time, as was found meanwhile
             return
+        await self._note_stop(self._verdict)
         # At the command's end this task is cancelled.
         await self._signal("TERM", self._verdict.grace)
         await self._signal("KILL", _KILLED)
@@ -210,6 +218,21 @@ class Follow:
         except redis.RedisError:
             return 0.0
         return max(0.0, seconds + micros / 1e6 - started / 1000) if started else 0.0
+
+    async def _note_stop(self, verdict: Verdict) -> None:
+        """Who takes over must know why the command ended: it was told to, by a dead process."""
+        store = self._watcher.core.store.executions
+        why = model.Outcome(verdict.kind, error=verdict.error)
+        end = self._loop.time() + _NOTED
+        while True:
+            try:
+                await self._watcher.thread(lambda: store.note(self.turn.x, "", "", stopping=why))
+                return
+            except redis.RedisError as away:
+                if self._loop.time() > end:
+                    log.warning("%s is stopped and Redis knows no reason: %s", self.turn.x.id, away)
+                    return
+            await asyncio.sleep(_RETRY)
 
     async def _signal(self, name: str, seconds: float) -> None:
         """Signal the command and give it time; again while it had not begun to listen."""
@@ -239,7 +262,7 @@ class Follow:
         in_time = end is not None and end.marker and not self._signalled
         if in_time:  # it had ended by itself before anyone stopped it
             self._verdict = None
-        if self._verdict is CANCELLED:
+        if self._verdict is not None and self._verdict.kind == CANCELLED.kind:
             return model.Outcome("cancelled", code, await self._cancel_reason())
         if self._verdict is not None:
             return model.Outcome(self._verdict.kind, code, self._verdict.error)

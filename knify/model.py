@@ -102,6 +102,7 @@ class Execution(Record):
     tail_bytes: int = 0  # bytes of output entries that Redis holds; older ones are objects
     exit_code: int | None = None
     error: str | None = None
+    stopping: Outcome | None = None  # why its owner began to end the command, before it does
     outcome: Outcome | None = None  # set when it enters completing
     packed: bool = False  # only a row is left of it: long fields are brief, `history.whole` has all
     is_brief: bool = False  # some of them were cut

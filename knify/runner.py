@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from knify import clock, collect, errors, leases, model
+from knify import clock, collect, errors, failpoints, leases, model
 from knify.core import Core
 from knify.keeper import Keeper
 from knify.lifecycle import State
@@ -83,16 +83,21 @@ class Runner:
 
         `farewell`: the adapter's last events.
         """
-        # A copy: the thread that handed it over may still be about to look whether it is followed.
-        turn = dataclasses.replace(turn, followed=False)
-        self._go_on(turn, lambda turn: self._steps.conclude(turn, outcome, farewell))
+
+        def conclude(turn: Turn) -> None:
+            self._steps.conclude(turn, outcome, farewell)
+
+        # A copy: the thread that began to follow may still look at its own, whether it is done.
+        self._go_on(dataclasses.replace(turn, followed=False), conclude)
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:
         """Take steps until the turn is followed or has ended, or the lease is lost."""
         try:
             step = step or self._next(turn)
             while step is not None and not turn.followed:
+                failpoints.hit(f"step.{step.__name__}", "before")
                 ending = step(turn)
+                failpoints.hit(f"step.{step.__name__}", "after")
                 if ending is not None:
                     self._end(turn, ending)
                 step = self._next(turn)
@@ -150,6 +155,7 @@ class Runner:
 
     def _end(self, turn: Turn, ending: Ending) -> None:
         """The one place where an execution ends."""
+        failpoints.hit("step.end", "before")
         self._hands.hang_up(turn)
         now, outcome = clock.now_ms(), turn.x.outcome
         error = None if ending.to is State.COMPLETED else ending.detail
@@ -174,6 +180,7 @@ class Runner:
         if ending.hot:
             self.keeper.cooling.set()
         self._tidy(turn)
+        failpoints.hit("step.end", "after")
 
     def _rest(self, ending: Ending) -> dict[str, Any]:
         """How the turn leaves its sandbox."""

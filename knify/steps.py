@@ -206,6 +206,11 @@ class Steps:
             self._start(turn, self._plan(turn, x.start_nonce))
             return
         turn.started = True
+        if x.stopping is not None and x.stopping.kind == "flood":
+            # Nothing of it would be kept, and reading it may take longer than the next owner lives.
+            self._hands.quiet(turn)
+            self.begin_completing(turn, x.stopping, [])
+            return
         if x.attempts and self._is_overdue(x):  # its line is broken for good, as it seems
             self._hands.quiet(turn)
             late = model.Outcome("timeout", error=f"timed out after {x.spec.timeout:g} s")

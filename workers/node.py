@@ -22,6 +22,7 @@ from knify import (
     core,
     epoch,
     errors,
+    failpoints,
     install,
     leases,
     repair,
@@ -86,19 +87,27 @@ class Bridge:
         self.call = loop.call
 
 
+def podman_driver(config: settings.Settings, installation: str) -> sandbox_base.Driver:
+    """The driver of this node's Podman."""
+    facts = probe.facts_or_probe(config)
+    return podman.PodmanDriver(config.podman, installation, facts, busybox.require())
+
+
 class Node:
     """What a worker process needs to drive sandboxes on its Podman host."""
 
-    def __init__(self, config: settings.Settings) -> None:
+    def __init__(
+        self,
+        config: settings.Settings,
+        make_driver: Callable[[settings.Settings, str], sandbox_base.Driver] = podman_driver,
+    ) -> None:
+        """`make_driver` gets the settings and the installation's id; tests have their own."""
         self.core = core.connect(config)
         self._config = config
         self._installation = self.core.store.registry.installation(install.marked(config))
         self.core.store.registry.upgrade()
         self._loop = Loop()
-        facts = probe.facts_or_probe(config)
-        self.driver: sandbox_base.Driver = podman.PodmanDriver(
-            config.podman, self._installation, facts, busybox.require()
-        )
+        self.driver = failpoints.around(make_driver(config, self._installation))
         self._epoch = epoch.Epoch(self.core.store.registry, config)
         self._mend = repair.Repair(self.core.store, config.node, config.orphan_hours)
         self._threads = ThreadPoolExecutor(config.slots + 8, thread_name_prefix="steps")

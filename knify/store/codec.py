@@ -60,7 +60,7 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         fields = {**json.loads(fields["row"]), **fields}
     fields = upgrade.record("execution", fields)
     number = _numbers(fields)
-    outcome = fields.get("outcome")
+    outcome, stopping = fields.get("outcome"), fields.get("stopping")
     return model.Execution(
         id=fields["id"],
         tenant=fields["tenant"],
@@ -93,6 +93,7 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         err_bytes=number("err_bytes") or 0,
         exit_code=number("exit_code"),
         error=fields.get("error"),
+        stopping=_made(model.Outcome, json.loads(stopping)) if stopping else None,
         outcome=_made(model.Outcome, json.loads(outcome)) if outcome else None,
         tail_bytes=number("tail_bytes") or 0,
         packed="row" in fields,

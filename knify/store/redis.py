@@ -11,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from knify import errors
+from knify import errors, failpoints
 
 #: redis-py's own annotations allow bytes everywhere, whatever `decode_responses` says.
 Client: TypeAlias = Any
@@ -77,14 +77,17 @@ class Scripts:
 
     def call(self, name: str, *arguments: str | int | float) -> Any:
         """The script's reply; its error replies become the matching KnifyError."""
+        failpoints.hit(f"script.{name}", "before")
         try:
-            return self._scripts[name](keys=[], args=arguments)
+            answer = self._scripts[name](keys=[], args=arguments)
         except redis.ResponseError as failed:
             words = str(failed).split()
             problem = next((_PROBLEMS[word] for word in words if word in _PROBLEMS), None)
             if problem is None:
                 raise
             raise problem() from failed
+        failpoints.hit(f"script.{name}", "after")
+        return answer
 
 
 def pairs(flat: list[str]) -> dict[str, str]:

@@ -144,9 +144,17 @@ class Stack:
 @contextmanager
 def running(*options: str, **settings: str) -> Iterator[Stack]:
     """A stack that leaves nothing behind. Its home has a short path: sockets lie in it."""
+    with prepared(lambda home: None, *options, **settings) as stack:
+        yield stack
+
+
+@contextmanager
+def prepared(prepare: Callable[[Path], None], *options: str, **settings: str) -> Iterator[Stack]:
+    """The same; `prepare` gets its home before the start."""
     assert images.exists(settings_module.load({}).base_image), "run `make setup` first"
     stack = Stack(Path(tempfile.mkdtemp(prefix="kn-")) / "h", *options, **settings)
     try:
+        prepare(stack.home)
         stack.start()
         yield stack
     finally:

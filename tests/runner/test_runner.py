@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from knify import errors, lifecycle
+from knify import errors, lifecycle, model
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
+from knify.turn import Turn
 from tests.runner.rig import ERR, OUT, Killed, Rig, Worker, eventually
 
 PATH = ["pending", "staging", "provisioning", "ready", "running", "completing", "completed"]
@@ -125,6 +127,77 @@ def test_cancelling_a_running_command_ends_it(rig: Rig) -> None:
 
     x = rig.ended(job)
     assert (x.state, x.error) == (State.CANCELLED, "enough")
+
+
+@pytest.mark.parametrize(
+    ("spec", "state", "error"),
+    [
+        ({}, State.CANCELLED, "enough"),
+        ({"timeout": 1}, State.FAILED, "timed out after 1 s"),
+        ({"hang_timeout": 1}, State.FAILED, "printed nothing for 1 s"),
+    ],
+)
+def test_a_command_that_a_dead_worker_had_stopped_ends_for_its_reason(
+    rig: Rig, spec: dict[str, Any], state: State, error: str
+) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait", **spec)
+    first, second = Worker(rig), Worker(rig)
+    died = threading.Event()
+    first.watcher.conclude = lambda *_: died.set()
+    first.advance(job)
+    eventually(lambda: rig.lines(job))
+    if not spec:
+        jobs.cancel(rig.core, "default", job, "enough")
+        first.watcher.cancel(job)
+    assert died.wait(20)
+
+    second.advance(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (state, error)
+
+
+def test_a_flood_that_a_dead_worker_had_noticed_is_ended_without_reading_it(rig: Rig) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait")
+    first, second = Worker(rig), Worker(rig)
+    first.advance(job)
+    eventually(lambda: rig.lines(job))
+    flood = model.Outcome("flood", error="printed more than 4 MiB")
+    rig.core.store.executions.note(rig.job(job), "", "", stopping=flood)
+
+    second.advance(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (State.FAILED, "printed more than 4 MiB")
+    assert "reattach" not in rig.host.calls
+    assert not next(iter(rig.host.containers.values())).running
+
+
+def test_a_command_that_ends_at_once_is_finished_by_one_thread_only(rig: Rig) -> None:
+    rig.script("quick")
+    job = rig.submit("quick")
+    worker = Worker(rig)
+    steps = worker.runner._steps
+    follow, finish = steps._follow, steps.begin_completing
+    concluding, advanced = threading.Event(), threading.Event()
+
+    def late(*arguments: Any) -> None:
+        concluding.set()
+        advanced.wait(10)
+        finish(*arguments)
+
+    def until_it_ends(turn: Turn) -> None:
+        follow(turn)
+        concluding.wait(10)
+
+    steps.begin_completing, steps._follow = late, until_it_ends  # type: ignore[method-assign]
+    worker.advance(job)
+    advanced.set()
+
+    assert rig.ended(job).state is State.COMPLETED
+    assert "reattach" not in rig.host.calls
 
 
 def test_a_lost_lease_stops_following_and_touches_nothing(rig: Rig) -> None:

@@ -1,0 +1,287 @@
+"""Many scripted jobs on real Redis and real Celery workers, each worker killed at a failpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from knify import core, failpoints, hints, install, settings
+from knify.store import keys
+from tests.chaos import checker, observe, scripted_host, scripted_parts
+from tests.chaos.history import CANCELLED, COMPLETED, Violation, Wish
+from tests.chaos.load import all_ids
+from tests.parts import redis as redis_part
+
+_SUBMITTERS = ("script.submit", "script.cancel", "script.add_workspace", "script.retire_sandbox")
+_NEVER_IN_WORKERS = ("script.submit", "script.cancel", "script.add_workspace")
+_PARTS = scripted_parts.__name__
+_WORKERS = 3  # at a time
+_FIRES = 60.0  # seconds within which a worker must come to its point
+_ENDS = 300.0  # seconds for the rest, in the end
+_AHEAD = 400  # jobs that may be under way
+_MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
+_KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 4, "book": 5}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run found."""
+
+    jobs: int
+    crashes: int
+    seconds: float
+    violations: list[Violation]
+    silent: list[str]  # points that no process came to
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        silent = f", never reached: {', '.join(self.silent)}" if self.silent else ""
+        return (
+            f"scripted: {self.jobs} jobs over {self.crashes} crashes at failpoints in"
+            f" {self.seconds:.0f} s, {len(self.violations)} violations{silent}"
+        )
+
+
+def run(jobs: int, seed: int, points: int | None = None) -> Found:
+    """Crash at every point (or at `points` of them) under `jobs` jobs."""
+    began = time.monotonic()
+    with _Rig(seed) as rig:
+        worker = [f"{name}:{when}" for name, when in _each() if name not in _NEVER_IN_WORKERS]
+        own = [f"{name}:{when}" for name, when in _each() if name in _SUBMITTERS]
+        rig.rng.shuffle(worker)
+        worker = worker[:points]
+        worker.sort(key=lambda point: "retire" in point)  # these need a sandbox that expired
+        rig.submitter_points = list(own)
+        rig.go(worker, jobs)
+        found = rig.look()
+        silent = rig.silent + [point for point in own if not rig.fired(point)]
+        return Found(len(rig.wishes), rig.crashes, time.monotonic() - began, found, silent)
+
+
+def _each() -> Iterator[tuple[str, str]]:
+    return ((name, when) for name in failpoints.names() for when in ("before", "after"))
+
+
+class _Rig:
+    """Redis, beat, the host's folder, and the processes that come and go."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.wishes: dict[str, Wish] = {}
+        self.silent: list[str] = []
+        self.crashes = 0
+        self.submitter_points: list[str] = []
+        self._folder = Path(tempfile.mkdtemp(prefix="kn-", dir=_memory()))
+        self._redis = redis_part.start(self._folder)
+        self._env = {k: v for k, v in os.environ.items() if not k.startswith("KNIFY_")} | {
+            "KNIFY_HOME": str(self._folder / "h"),
+            "KNIFY_REDIS_URL": self._redis.url,
+            "KNIFY_BASE_IMAGE": "scripted",
+            "KNIFY_NODE": "n",
+            "KNIFY_SLOTS": "16",
+            "KNIFY_LEASE_SECONDS": "5",
+            "KNIFY_SWEEP_SECONDS": "0.5",
+            "KNIFY_SANDBOX_DAYS": "0.00015",  # 13 s
+            "KNIFY_LOG_LEVEL": "warning",
+            scripted_parts.HOST: str(self._folder / "host"),
+        }
+        self._log = (self._folder / "log").open("wb")
+        self._processes: list[subprocess.Popen[Any]] = []
+        self._steady: subprocess.Popen[Any] | None = None
+        self._jobs: list[str] = []
+        self._hanging: list[str] = []
+        self._uploads = 0
+
+    def __enter__(self) -> _Rig:
+        scripted_host.make(self._folder / "host")
+        config = settings.load(self._env)
+        install.install(config)
+        self._core = core.connect(config, hints.RecordedHints())
+        self._start("workers.main", "beat")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self._redis.stop()
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def go(self, points: list[str], jobs: int) -> None:
+        """A few workers at a time, each to its point, beside one that lives."""
+        self._submitter = self._start_submitter()
+        waiting, alive, total = deque(points), dict[str, tuple[Any, float]](), len(points) + 1
+        while waiting or alive:
+            while waiting and len(alive) < _WORKERS:
+                point, deadline = waiting.popleft(), time.monotonic() + _FIRES
+                alive[point] = self._start(_PARTS, "worker", point), deadline
+            self._keep_steady()
+            self._feed(jobs * (total - len(waiting)) // total)
+            for point, (worker, deadline) in list(alive.items()):
+                if worker.poll() is None and time.monotonic() < deadline:
+                    continue
+                del alive[point]
+                if self.fired(point):
+                    self.crashes += 1
+                elif worker.poll() is None:
+                    self.silent.append(point)
+                    worker.kill()
+                else:  # killed by another one as its lease ran out: on a slow machine only
+                    waiting.append(point)
+        self._end(jobs)
+
+    def fired(self, point: str) -> bool:
+        """Whether a process died at it."""
+        return (self._folder / point).exists()
+
+    def _end(self, jobs: int) -> None:
+        """All that is left, with the worker that lives."""
+        deadline = time.monotonic() + _ENDS
+        while len(self.wishes) < jobs:
+            self._keep_steady()
+            assert time.monotonic() < deadline + jobs / 10, "too slow"
+            self._feed(jobs)
+        for job in self._hanging:
+            self._order(act="cancel", job=job)
+        client = self._core.store.client
+        while client.zcard(keys.DUE) + client.scard(keys.removals("n")):
+            if time.monotonic() > deadline + jobs / 10:
+                return  # the checker says what is not at its end
+            self._keep_steady()
+            time.sleep(0.1)
+
+    def _keep_steady(self) -> None:
+        """One worker without a point. It may be killed too: by a taker, when it was too slow."""
+        if self._steady is None or self._steady.poll() is not None:
+            self._steady = self._start(_PARTS, "worker")
+
+    def _feed(self, target: int) -> None:
+        """Some work, if there is room for it; something rare in any case."""
+        under_way = self._core.store.client.zcard(keys.DUE)
+        for _ in range(40 if under_way < _AHEAD and len(self.wishes) < target else 1):
+            self._submit()
+        if len(self._hanging) > 2:
+            self._order(act="cancel", job=self._hanging.pop(0))
+        if self._jobs and self.rng.random() < 0.3:
+            self._order(act="clean", job=self._jobs.pop(self.rng.randrange(len(self._jobs))))
+        del self._jobs[:-500]
+        time.sleep(0.05)
+
+    def _submit(self) -> None:
+        kind = self.rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
+        kind = "hang" if not self._hanging else kind
+        key, n = f"{self.rng.getrandbits(64):016x}", self.rng.randint(0, 9)
+        parent = self.rng.choice(self._jobs) if kind == "continue" and self._jobs else None
+        request: dict[str, Any] = {"job_type": "command_task", "metadata": {"key": key}}
+        request["command"] = ["job", key, kind, str(n)]
+        if kind == "book":
+            del request["command"]
+            request |= {"job_type": "runbook_task", "prompt": _MARKDOWN}
+        if kind == "mount":
+            self._uploads += 1
+            self._order(act="upload", number=self._uploads)
+            request["workspace_path"] = "/workspaces/chaos"
+        # Any of them may be cleaned up, so its turns be cancelled, before its end.
+        wish = Wish(key, kind, CANCELLED, n if kind != "book" else 0, marked=kind != "book")
+        if kind == "hang":
+            wish.allowed = CANCELLED[len(COMPLETED) :]
+        self.wishes[key] = wish
+        answer = self._order(act="submit", key=key, request=request, parent=parent)
+        if "refused" in answer:
+            wish.refused = True
+            return
+        wish.ids.append(answer["id"])
+        (self._hanging if kind == "hang" else self._jobs).append(answer["id"])
+        if kind == "cancel":
+            self._order(act="cancel", job=answer["id"])
+
+    def _order(self, **order: Any) -> Any:
+        """The submitter's answer; the order is repeated when it died over it."""
+        while True:
+            process = self._submitter
+            with contextlib.suppress(BrokenPipeError):
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write(json.dumps(order) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+                if answer:
+                    return json.loads(answer)
+            process.wait()
+            assert process.returncode == -9, f"the submitter ended with {process.returncode}"
+            self.crashes += 1
+            self._submitter = self._start_submitter()
+
+    def _start_submitter(self) -> subprocess.Popen[Any]:
+        point = self.submitter_points.pop(0) if self.submitter_points else ""
+        return self._start(_PARTS, "submitter", point, pipes=True)
+
+    def _start(
+        self, module: str, part: str, point: str = "", *, pipes: bool = False
+    ) -> subprocess.Popen[Any]:
+        pipe = subprocess.PIPE if pipes else None
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, part],
+            env=self._env | (self._point(point) if point else {}),
+            stdin=pipe or subprocess.DEVNULL,
+            stdout=pipe or self._log,
+            stderr=self._log,
+            text=True,
+        )
+        self._processes = [p for p in self._processes if p.poll() is None] + [process]
+        return process
+
+    def _point(self, point: str) -> dict[str, str]:
+        marker = str(self._folder / point)
+        return {"KNIFY_FAILPOINT": f"{point}:kill", "KNIFY_FAILPOINT_ONCE": marker}
+
+    def look(self) -> list[Violation]:
+        """The same checker as for real jobs, then what is left over."""
+        store, host = self._core.store, self._folder / "host"
+        seen = []
+        found: list[Violation] = []
+        for id_ in all_ids(store):
+            one = observe.read(store, id_)
+            wish = self.wishes.get(one.key)
+            found += checker.job(wish, one) if wish else []
+            seen.append(one.__class__(one.id, one.key, one.state))
+        found += checker.lost(self.wishes.values(), seen)
+        found += checker.unexpected(self.wishes, seen)
+        found += checker.idempotency(self.wishes.values(), seen)
+        for again in (host / "ran").glob("*.again"):
+            found.append(Violation("doubled", again.stem, "was started in two sandboxes"))
+        for running in (host / "boxes").glob("*/running"):
+            found.append(Violation("leaked", "", f"{running.parent.name} runs without a turn"))
+        for box in (host / "boxes").iterdir():
+            sandbox = store.sandboxes.find(box.name)
+            if sandbox is None or sandbox.state == "deleted":
+                found.append(Violation("leaked", "", f"{box.name} is there, its record is not"))
+        counts = Counter(
+            due=store.client.zcard(keys.DUE),
+            active=store.client.scard(keys.active("n")),
+            waiting=store.client.zcard(keys.waiting()) + store.client.zcard(keys.waiting("n")),
+        )
+        found += [Violation("leaked", "", f"{k}: {n} left") for k, n in counts.items() if n]
+        if found:
+            shutil.copy(self._folder / "log", Path(tempfile.gettempdir()) / "chaos-scripted.log")
+        return found
+
+
+def _memory() -> str | None:
+    """A folder whose files lie in memory, if there is one."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -1,0 +1,78 @@
+"""Processes of the scripted run: a real Celery worker on the scripted host, and a submitter.
+
+`python -m tests.chaos.scripted_parts worker|submitter`; both may have failpoints.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from knify import core, errors, model, settings
+from knify.services import jobs
+
+HOST = "CHAOS_HOST"  # the scripted host's folder
+
+
+def worker() -> None:
+    """A worker as `knify worker` runs it, with another driver."""
+    from tests.chaos.scripted_host import FolderDriver
+    from workers import main, node
+
+    root = Path(os.environ[HOST])
+    node.Node = functools.partial(  # type: ignore[assignment, misc]
+        node.Node, make_driver=lambda config, installation: FolderDriver(root)
+    )
+    main.worker()
+
+
+def submitter() -> None:
+    """Carries out one order (a JSON object) per line of stdin, and answers each with a line."""
+    own = core.connect(settings.load())
+    acts = {"submit": _submit, "cancel": _cancel, "clean": _clean, "upload": _upload}
+    for line in sys.stdin:
+        order = json.loads(line)
+        answer = acts[order.pop("act")](own, **order)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _submit(own: core.Core, key: str, request: dict[str, Any], parent: str | None = None) -> Any:
+    submission = jobs.Submission(request, idempotency_key=key, digest=key)
+    try:
+        if parent:
+            accepted = jobs.continue_(own, "default", parent, submission)
+        else:
+            accepted = jobs.submit(own, "default", submission)
+    except (errors.Conflict, errors.SandboxExpired) as refused:
+        return {"refused": refused.code}
+    return {"id": accepted.execution.id}
+
+
+def _cancel(own: core.Core, job: str) -> Any:
+    jobs.cancel(own, "default", job, "cancelled by request")
+    return {}
+
+
+def _clean(own: core.Core, job: str) -> Any:
+    jobs.clean_up(own, "default", job, force=True)
+    return {}
+
+
+def _upload(own: core.Core, number: int) -> Any:
+    """The same record each time: an upload that is repeated after a lost answer."""
+    key = f"workspaces/chaos-{number}"
+    own.sealed.put(key, io.BytesIO(b"tar"))
+    record = model.Workspace(
+        f"workspace_{number}", "default", "chaos", 0, 3, "0" * 64, key, created_at=1
+    )
+    return {"version": own.store.registry.add_workspace(record).version}
+
+
+if __name__ == "__main__":
+    {"worker": worker, "submitter": submitter}[sys.argv[1]]()

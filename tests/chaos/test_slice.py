@@ -1,0 +1,39 @@
+"""A minute of chaos in every `make test`: the most telling faults, and a crash at every point."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos import faults, jobfaults, real, report, scripted
+
+SEED = 20
+TELLING = (
+    faults.Killed("worker"),
+    faults.Killed("redis"),
+    faults.KillEverything(),
+    faults.FrozenBeyondLease(),
+    faults.AtAPoint(),
+)
+
+
+@pytest.mark.stack
+@pytest.mark.podman
+@pytest.mark.timeout(900)
+def test_a_minute_of_faults_loses_doubles_and_leaks_nothing() -> None:
+    conmon = [fault for fault in jobfaults.JOB_FAULTS if "conmon" in fault.name]
+
+    result = real.run(30, SEED, TELLING, conmon, least=1)
+
+    assert result.violations == [], "\n".join(report.table(result))
+    assert all(row.injected for row in result.rows)
+    assert sum(result.jobs.values()) > 20
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(900)
+def test_crashes_at_every_failpoint_lose_double_and_leak_nothing() -> None:
+    found = scripted.run(300, SEED)
+
+    assert found.violations == []
+    assert found.silent == []
+    assert found.jobs >= 300
