@@ -41,6 +41,7 @@ def run(
             KNIFY_LEASE_SECONDS="5",
             KNIFY_SWEEP_SECONDS="1",
             KNIFY_OUTPUT_BYTES=_OUTPUT,
+            KNIFY_DISK_RESERVE="0",  # some of its disks are smaller than the reserve
         ) as stack,
     ):
         load = Load(stack, seed)
