@@ -109,7 +109,7 @@ class Node:
         self._loop = Loop()
         self.driver = failpoints.around(make_driver(config, self._installation))
         self._epoch = epoch.Epoch(self.core.store.registry, config)
-        self._mend = repair.Repair(self.core.store, config.node, config.orphan_hours)
+        self._mend = repair.Repair(self.core, config.node, config.orphan_hours)
         self._threads = ThreadPoolExecutor(config.slots + 8, thread_name_prefix="steps")
         self.leases = leases.Leases(
             self.core.store.executions,

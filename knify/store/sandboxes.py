@@ -209,6 +209,32 @@ class Sandboxes:
         index = keys.OBJECT_REMOVALS
         return list(self._client.zrangebyscore(index, "-inf", now_ms, start=0, num=most))
 
+    def is_old(self, key: str, *, later_ms: int) -> bool:
+        """Whether an object of `old_objects` may be deleted; else it is kept, or looked at later.
+
+        Not while the record of its sandbox names it.
+        """
+        return bool(self._scripts.call("old_object", key, key.split("/")[1], later_ms))
+
+    def rescue(
+        self,
+        node: str,
+        sandbox: model.Sandbox,
+        turn: model.Execution | None,
+        *,
+        key: str,
+        size: int,
+        sha256: str,
+    ) -> bool:
+        """Put an archive that a rollback forgot in the place of a sandbox that its node has not.
+
+        False when it has changed since `sandbox` was read. `turn`: whose turn it is, None if idle.
+        """
+        what = (key, size, sha256)
+        who = (turn.id, turn.fence) if turn else ("", "")
+        changed = sandbox.state_changed_at
+        return bool(self._scripts.call("rescue", sandbox.id, node, changed, *what, *who))
+
     def forget_object(self, key: str) -> None:
         """The object is gone."""
         self._client.zrem(keys.OBJECT_REMOVALS, key)

@@ -117,6 +117,15 @@ local function discard(key, ts)
   if key then redis.call('ZADD', P .. 'objects:removals', int(ts), key) end
 end
 
+-- The sandbox is this object from here on, and lives on no node.
+local function become_archive(id, s, key, size, sha256, ts)
+  discard(s.archive, ts)
+  redis.call('ZREM', P .. 'objects:removals', key)
+  redis.call('HDEL', skey(id), 'archiving', 'archiver', 'archiving_until', 'node', 'container', 'hot_until')
+  redis.call('HSET', skey(id), 'state', 'archived', 'state_changed_at', int(ts), 'archive', key,
+    'archive_size', size, 'archive_sha256', sha256, 'archived_at', int(ts))
+end
+
 -- What a node holds of a sandbox that lives there no more is removed by its workers.
 local function leave(id, node)
   if not node then return end
