@@ -144,8 +144,9 @@ class Sandboxes:
         return verdict, rest[0] if rest else ""
 
     def unhold(self, sandbox_id: str, *, node: str, owner: str, done: str = "") -> str:
-        """End a hold; `done` is stopped, removed or nothing. Returns a turn to hint, or ''.
+        """End a hold; `done` is stopped, removed, left or nothing. Returns a turn to hint, or ''.
 
+        Left: the holder lives and does nothing more, but the hold lasts its time.
         Who ends another process's hold has proved it dead.
         """
         return str(self._scripts.call("unhold", sandbox_id, node, owner, done))

@@ -3,7 +3,7 @@
 -- Returns: {'held'} | {'kept' or 'stale' (beyond its time), holder} | {'refused'} (it is in use, or to be kept)
 local id, node, owner, ms, purpose = unpack(ARGV)
 local ts, key = now(), hkey(node, id)
-local hold = record(key)
+local hold = hold_of(node, id, ts)
 if hold then return {tonumber(hold['until']) > ts and 'kept' or 'stale', hold.owner} end
 local s = record(skey(id))
 local turn = redis.call('LINDEX', skey(id) .. ':turns', 0)

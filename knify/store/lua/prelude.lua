@@ -84,6 +84,16 @@ local function is_unsettled(x, ts)
   return tonumber(x.created_at) <= rolled and ts < rolled + 15000
 end
 
+-- The hold on a sandbox's container, or nil. One that its holder let be, alive, ends with its time.
+local function hold_of(node, id, ts)
+  local hold = record(hkey(node, id))
+  if hold and hold.left and tonumber(hold['until']) <= ts then
+    redis.call('DEL', hkey(node, id))
+    return nil
+  end
+  return hold
+end
+
 -- Change a sandbox's record, and the index of those that live on a node.
 local function write_sandbox(id, changes)
   if changes.node ~= nil then
