@@ -180,10 +180,21 @@ class Steps:
             execution=turn.x.id, nonce=turn.x.start_nonce, argv=plan.argv, env=dict(plan.env)
         )
         if not self._hands.guarded(turn, turn.channel.run(command)):
+            self._ran_before(turn)
+            return
+        self._hand_over(turn)
+
+    def _ran_before(self, turn: Turn) -> None:
+        """The sandbox says so, and its marker proves it: the turn goes on there, or has ended."""
+        assert turn.x.start_nonce is not None
+        proof = self._driver.started(turn.container, turn.x.id, turn.x.start_nonce)
+        if not self._hands.call(proof):
             lied = model.Outcome("error", error="the sandbox says that it ran this job before")
             self.begin_completing(turn, lied, [])
             return
-        self._hand_over(turn)
+        self._hands.hang_up(turn)
+        turn.launched, turn.forgotten = False, True
+        self.take_over(turn)
 
     def _hand_over(self, turn: Turn) -> None:
         turn.started = True

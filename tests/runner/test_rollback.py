@@ -291,3 +291,27 @@ def test_a_turn_whose_end_redis_forgot_leaves_the_archive_that_came_after_it(
     found = rig.core.store.sandboxes.find(sandbox_id)
     assert found is not None
     assert found.state is SandboxState.ARCHIVED
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_first_claim_of_a_further_turn_that_ran_before_ends_with_what_is_known(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    """Redis went back and nobody has noticed yet, so the fence is the first one."""
+    monkeypatch.setattr("knify.recovery._START_SECONDS", 0.1)
+    job = rig.submit("true")
+    Worker(rig).advance(job)
+    rig.ended(job)
+    request = {"job_type": "command_task", "command": ["true"]}
+    second = jobs.continue_(rig.core, "default", job, jobs.Submission(request)).execution.id
+    for box in rig.host.containers.values():
+        box.started.append(second)
+    if stored:
+        artifacts.save_manifest(rig.core.objects, second, [], model.Outcome("exited", 0))
+
+    Worker(rig).advance(second)
+
+    x = rig.ended(second)
+    assert x.state is (State.COMPLETED if stored else State.FAILED)
+    assert rig.starts(second) == 1
+    assert stored or "Redis was put back" in (x.error or "")
