@@ -29,7 +29,9 @@ _GONE = "its node has neither container nor volumes of it any more"
 class Wrong:
     """What one look found."""
 
-    stop: list[str] = field(default_factory=list)  # sandboxes whose container is to be stopped
+    stop: list[str] = field(
+        default_factory=list
+    )  # whose container is to be stopped, if no turn came
     remove: list[str] = field(default_factory=list)  # sandboxes that Redis has deleted
     unknown: dict[str, list[base.Listed]] = field(default_factory=dict)  # by sandbox
 

@@ -138,7 +138,7 @@ class Sandboxes:
         """(held | kept | stale | refused, who holds it). `purpose` is stop or remove.
 
         `stale`: the holder's time is over, but it may live. Refused to stop what has turns, and
-        to remove what lives on this node.
+        to remove what lives on this node or is being made there.
         """
         verdict, *rest = self._scripts.call("hold", sandbox_id, node, owner, ms, purpose)
         return verdict, rest[0] if rest else ""

@@ -226,3 +226,28 @@ def test_the_number_of_an_archive_never_comes_again_after_a_rollback(store: open
     store.client.set(keys.EPOCH, 2)
     assert begun() == f"sandboxes/{sandbox.id}/{2**33 + 1}.tar.age"
     assert begun() == f"sandboxes/{sandbox.id}/{2**33 + 2}.tar.age"
+
+
+def test_a_lost_sandbox_stands_in_no_list_of_its_node(store: open.Store, mend: Repair) -> None:
+    sandbox = known(store, SandboxState.PAUSED)
+    store.client.hset(keys.sandbox(sandbox.id), "hot_until", 2**50)
+    store.sandboxes.shelve([sandbox.id])
+
+    assert mend.lose(mend.expected(), []) == [sandbox.id]
+
+    assert store.sandboxes.paused("n") == store.sandboxes.hot("n") == []
+    assert store.client.scard(keys.located("n")) == 0
+
+
+def test_what_runs_without_a_job_is_not_stopped_when_a_turn_came_meanwhile(
+    store: open.Store, mend: Repair
+) -> None:
+    sandbox = known(store, SandboxState.ACTIVE)
+    hold = {"node": "n", "owner": "n/b/1/1", "ms": 9_000, "purpose": "stop"}
+    assert mend.wrong([listed(sandbox.id)]).stop == [sandbox.id]
+
+    assert store.sandboxes.hold(sandbox.id, **hold)[0] == "held"
+    store.sandboxes.unhold(sandbox.id, node="n", owner="n/b/1/1", done="stopped")
+    assert store.sandboxes.hold("sandbox_unknown", **hold)[0] == "held"
+    store.client.rpush(keys.turns(sandbox.id), "job")
+    assert store.sandboxes.hold(sandbox.id, **hold)[0] == "refused"

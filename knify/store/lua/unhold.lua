@@ -13,7 +13,7 @@ redis.call('DEL', key)
 local ts = now()
 if done == 'removed' then redis.call('SREM', P .. 'node:' .. node .. ':removals', id) end
 if done == 'stopped' then
-  redis.call('HDEL', skey(id), 'hot_until')
+  if redis.call('HGET', skey(id), 'node') == node then redis.call('HDEL', skey(id), 'hot_until') end
   shelve(id, ts)
 end
 local turn = redis.call('LINDEX', skey(id) .. ':turns', 0)
