@@ -260,7 +260,7 @@ class Play:
         key = sandbox.archiving or f"sandboxes/{sandbox.id}/{2**50}.tar.age"
         turns = self.store.sandboxes.turns(sandbox.id)
         turn = self.store.executions.find(turns[0]) if turns else None
-        self.store.sandboxes.rescue(sandbox.node or "", sandbox, turn, key=key, size=1, sha256="00")
+        self.store.sandboxes.rescue(sandbox, turn, key=key, size=1, sha256="00")
 
     def adopt(self) -> None:
         found = self.store.sandboxes.get_many({x.sandbox_id or "" for x in self.jobs})
