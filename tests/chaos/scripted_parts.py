@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from knify import core, errors, model, settings
-from knify.services import jobs
+from knify.services import jobs, nodes, retention, workspaces
 
 HOST = "CHAOS_HOST"  # the scripted host's folder
 
@@ -35,6 +35,7 @@ def submitter() -> None:
     """Carries out one order (a JSON object) per line of stdin, and answers each with a line."""
     own = core.connect(settings.load())
     acts = {"submit": _submit, "cancel": _cancel, "clean": _clean, "upload": _upload}
+    acts |= {"drain": _drain, "forget": _forget}
     for line in sys.stdin:
         order = json.loads(line)
         answer = acts[order.pop("act")](own, **order)
@@ -71,7 +72,18 @@ def _upload(own: core.Core, number: int) -> Any:
     record = model.Workspace(
         f"workspace_{number}", "default", "chaos", 0, 3, "0" * 64, key, created_at=1
     )
-    return {"version": own.store.registry.add_workspace(record).version}
+    return {"version": workspaces.add(own, record).version}
+
+
+def _drain(own: core.Core, node: str) -> Any:
+    """For a moment only."""
+    for on in (True, False):
+        nodes.drain(own, node, on=on)
+    return {}
+
+
+def _forget(own: core.Core, job: str) -> Any:
+    return {"forgotten": retention.forget(own, job)}
 
 
 if __name__ == "__main__":
