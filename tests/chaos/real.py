@@ -22,7 +22,7 @@ from tests.parts import stack as stack_part
 USERS = 5
 _ENDS = 240.0  # seconds for all jobs to end once nothing hurts any more
 _WARM = 12  # jobs before the first fault
-_OUTPUT = str(256 * 1024)
+_OUTPUT = str(32 * 1024)  # each line of it is an entry, and 30 of these a segment
 _DISKS = {"objects": "256m", "spool": "64m"}
 
 
@@ -46,7 +46,7 @@ def run(
             KNIFY_ARCHIVE_HOURS="0.003",  # 11 s
             KNIFY_HOT_SECONDS="4",
             KNIFY_PACK_SECONDS="20",
-            KNIFY_OUTPUT_TAIL_BYTES="4096",
+            KNIFY_OUTPUT_TAIL_BYTES="6144",
         ) as stack,
     ):
         load = Load(stack, seed)

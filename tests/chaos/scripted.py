@@ -102,6 +102,10 @@ class _Rig:
             "KNIFY_BASE_IMAGE": "scripted",
             "KNIFY_NODE": "n",
             "KNIFY_SLOTS": "16",
+            "KNIFY_NODE_CPUS": "64",
+            "KNIFY_NODE_MEMORY": "64G",
+            "KNIFY_NODE_DISK": "1T",
+            "KNIFY_DISK_RESERVE": "0",
             "KNIFY_LEASE_SECONDS": "5",
             "KNIFY_SWEEP_SECONDS": "0.5",
             "KNIFY_SANDBOX_DAYS": "0.00015",  # 13 s

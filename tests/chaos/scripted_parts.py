@@ -28,6 +28,7 @@ def worker() -> None:
     node.Node = functools.partial(  # type: ignore[assignment, misc]
         node.Node, make_driver=lambda config, installation: FolderDriver(root)
     )
+    node.inventory.storage = lambda podman: (root,)  # type: ignore[assignment]
     main.worker()
 
 
@@ -77,9 +78,12 @@ def _upload(own: core.Core, number: int) -> Any:
 
 def _drain(own: core.Core, node: str) -> Any:
     """For a moment only."""
-    for on in (True, False):
-        nodes.drain(own, node, on=on)
-    return {}
+    try:
+        for on in (True, False):
+            nodes.drain(own, node, on=on)
+    except errors.NotFound:  # no worker has come so far
+        return {"drained": False}
+    return {"drained": True}
 
 
 def _forget(own: core.Core, job: str) -> Any:
