@@ -40,7 +40,9 @@ class Holds:
         try:
             work()
         except errors.SandboxTimeout:
-            raise  # Podman may still be at it: the hold ends with its time
+            # Podman may still be at it, but we are not: nobody has to kill us for that.
+            self._end(sandbox_id, str(self._owner), "left")
+            raise
         except Exception:
             self._end(sandbox_id, str(self._owner), "")
             raise

@@ -16,6 +16,7 @@ import redis
 from knify import errors, holds, leases, model
 from knify.core import Core
 from knify.lifecycle import SandboxState
+from knify.sandbox import template
 from knify.services import jobs
 from knify.store.executions import Claim
 from knify.turn import Bridge
@@ -102,13 +103,12 @@ class Keeper:
             log.warning("hot sandboxes stay frozen for now: %s", failed)
 
     def cool(self, sandbox_id: str) -> bool:
-        """Stop an idle sandbox's container; False when a turn uses it."""
+        """Stop an idle or unknown sandbox's container; False when a turn uses it."""
         return self._held(sandbox_id, "stop", lambda: self._call_stop(sandbox_id))
 
     def _call_stop(self, sandbox_id: str) -> None:
-        found = self._store.find(sandbox_id)
-        if found is not None and found.container:
-            self._bridge.call(self._bridge.driver.stop(found.container), holds.CALL_SECONDS)
+        name = template.container_name(sandbox_id)
+        self._bridge.call(self._bridge.driver.stop(name), holds.CALL_SECONDS)
 
     def _held(self, sandbox_id: str, purpose: str, work: Callable[[], object]) -> bool:
         turn = self.holds.during(sandbox_id, purpose, work)

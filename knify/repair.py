@@ -11,10 +11,10 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from knify import clock, model
+from knify import clock, model, rescue
+from knify.core import Core
 from knify.lifecycle import SandboxState
 from knify.sandbox import base
-from knify.store.open import Store
 from knify.store.sandboxes import Orphan
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ _GONE = "its node has neither container nor volumes of it any more"
 class Wrong:
     """What one look found."""
 
-    stop: list[str] = field(default_factory=list)  # sandboxes whose container is to be stopped
+    stop: list[str] = field(
+        default_factory=list
+    )  # whose container is to be stopped, if no turn came
     remove: list[str] = field(default_factory=list)  # sandboxes that Redis has deleted
     unknown: dict[str, list[base.Listed]] = field(default_factory=dict)  # by sandbox
 
@@ -37,8 +39,9 @@ class Wrong:
 class Repair:
     """The repair of one node. Nothing here touches Podman: the caller lists, stops and removes."""
 
-    def __init__(self, store: Store, node: str, orphan_hours: float) -> None:
-        self._store = store
+    def __init__(self, core: Core, node: str, orphan_hours: float) -> None:
+        self._core = core
+        self._store = core.store
         self._node = node
         self._orphan_ms = int(orphan_hours * _HOUR_MS)
         self._cursor = 0
@@ -49,9 +52,13 @@ class Repair:
         return [sandbox for sandbox in found if sandbox.state in _IDLE]
 
     def lose(self, expected: Iterable[model.Sandbox], found: list[base.Listed]) -> list[str]:
-        """Mark as lost what was expected and is not there."""
+        """Mark as lost what was expected and is not there, and is no forgotten archive either.
+
+        ObjectStoreError: nothing is lost before the store was asked.
+        """
         here = {row.sandbox_id for row in found}
         missed = [sandbox for sandbox in expected if sandbox.id not in here]
+        missed = [s for s in missed if not rescue.rescue(self._core, self._node, s)]
         lost = [s.id for s in missed if self._store.sandboxes.lose(self._node, s, _GONE)]
         for sandbox_id in lost:
             log.error("%s is lost: %s", sandbox_id, _GONE)

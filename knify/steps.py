@@ -22,7 +22,7 @@ from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.store import executions, streams
-from knify.turn import FILES_SECONDS, Ending, Hands, Turn, request
+from knify.turn import EPOCH, FILES_SECONDS, Ending, Hands, Turn, request
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Steps:
         if self._hands.call(self._driver.image(image)) is None:
             raise errors.ImageMissing(f"this node has no image {image}")
         here: dict[str, Any] = {"node": self._hands.node}
-        if turn.x.parent_id and self._hands.sandbox(turn).state is SandboxState.ARCHIVED:
+        if turn.x.parent_id and self._is_archived(turn):
             here["state"] = SandboxState.CREATING
         turn.x = self._store.move(
             turn.x,
@@ -70,6 +70,12 @@ class Steps:
             detail="Preparing the sandbox",
             sandbox=here,
         ).execution
+
+    def _is_archived(self, turn: Turn) -> bool:
+        sandbox = self._hands.sandbox(turn)
+        if sandbox.state is SandboxState.PAUSED and turn.x.fence >= EPOCH:
+            return not self._hands.has_files(turn) and self._hands.is_archive(turn, sandbox)
+        return sandbox.state is SandboxState.ARCHIVED
 
     def provision(self, turn: Turn) -> None:
         """Make, restore or resume the sandbox; a new one gets its workspace."""
@@ -174,10 +180,21 @@ class Steps:
             execution=turn.x.id, nonce=turn.x.start_nonce, argv=plan.argv, env=dict(plan.env)
         )
         if not self._hands.guarded(turn, turn.channel.run(command)):
+            self._ran_before(turn)
+            return
+        self._hand_over(turn)
+
+    def _ran_before(self, turn: Turn) -> None:
+        """The sandbox says so, and its marker proves it: the turn goes on there, or has ended."""
+        assert turn.x.start_nonce is not None
+        proof = self._driver.started(turn.container, turn.x.id, turn.x.start_nonce)
+        if not self._hands.call(proof):
             lied = model.Outcome("error", error="the sandbox says that it ran this job before")
             self.begin_completing(turn, lied, [])
             return
-        self._hand_over(turn)
+        self._hands.hang_up(turn)
+        turn.launched, turn.forgotten = False, True
+        self.take_over(turn)
 
     def _hand_over(self, turn: Turn) -> None:
         turn.started = True
@@ -259,7 +276,7 @@ class Steps:
         detail = outcome.error or "Job completed successfully"
         kept = self._recovery.result(turn)
         if kept is None and not self._hands.has_files(turn):
-            return Ending(_ending(outcome), detail, SandboxState.LOST)
+            return Ending(_ending(outcome), detail, self._hands.missing(turn))
         # What was stored completely is not collected again: later turns may have come since.
         found = self._artifacts(turn) if kept is None else kept.artifacts
         hot = self._rests_hot(turn, outcome)
@@ -274,10 +291,6 @@ class Steps:
         wanted = self._core.settings.hot_seconds and self._core.settings.hot
         ordinary = outcome.kind == "exited" and turn.channel is not None and turn.container
         return bool(wanted and ordinary) and self._hands.freeze(turn)
-
-    def _is_gone(self, turn: Turn) -> bool:
-        container = turn.container or self._hands.sandbox(turn).container
-        return not container or self._hands.call(self._driver.inspect(container)) is None
 
     def _artifacts(self, turn: Turn) -> list[model.Artifact]:
         limit = self._core.settings.artifact_bytes

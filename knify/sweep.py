@@ -11,6 +11,7 @@ from knify.services import jobs, retention
 log = logging.getLogger(__name__)
 
 _AGAIN_MS = 10_000  # a hint that nobody took is repeated after this
+_HOUR_MS = 3_600_000
 _PAUSE_MS = 30_000  # without a sweep for longer than this, nobody knows what happened meanwhile
 
 
@@ -41,8 +42,13 @@ def sweep(core: Core) -> int:
 
 def _delete_objects(core: Core) -> None:
     """Archives that were replaced, given up, or belonged to deleted sandboxes."""
-    seconds, micros = core.store.client.time()
-    for key in core.store.sandboxes.old_objects(seconds * 1000 + micros // 1000):
+    registry = core.store.registry
+    now = registry.now_ms()
+    if now - registry.rolled_back_at() < core.settings.orphan_hours * _HOUR_MS:
+        return  # Redis was put back: what it takes for old may be the only copy
+    for key in core.store.sandboxes.old_objects(now):
+        if not core.store.sandboxes.is_old(key, later_ms=_HOUR_MS):
+            continue
         try:
             core.objects.delete(key)
         except errors.ObjectStoreError as failed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from knify import errors, leases, model
+from knify import errors, leases, model, rescue
 from knify.agents import base as agents
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
@@ -157,7 +157,17 @@ class Hands:
         there = self.guarded(turn, self.driver.stop(container)) or self.has_files(turn)
         if sandbox.state is SandboxState.CREATING:
             return None
-        return SandboxState.PAUSED if there else SandboxState.LOST
+        return SandboxState.PAUSED if there else self.missing(turn)
+
+    def missing(self, turn: Turn) -> SandboxState | None:
+        """The state that a sandbox without files is in; None when it became an archive just now."""
+        return None if self.is_archive(turn, self.sandbox(turn)) else SandboxState.LOST
+
+    def is_archive(self, turn: Turn, sandbox: model.Sandbox) -> bool:
+        """Whether a sandbox without files became the archive that Redis had forgotten."""
+        if turn.x.fence < EPOCH:
+            return False
+        return rescue.rescue(self._core, self.node, sandbox, turn.x)
 
     def freeze(self, turn: Turn) -> bool:
         """Leave the container frozen instead of stopped; False when that cannot be."""

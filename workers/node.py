@@ -109,7 +109,7 @@ class Node:
         self._loop = Loop()
         self.driver = failpoints.around(make_driver(config, self._installation))
         self._epoch = epoch.Epoch(self.core.store.registry, config)
-        self._mend = repair.Repair(self.core.store, config.node, config.orphan_hours)
+        self._mend = repair.Repair(self.core, config.node, config.orphan_hours)
         self._threads = ThreadPoolExecutor(config.slots + 8, thread_name_prefix="steps")
         self.leases = leases.Leases(
             self.core.store.executions,
@@ -290,7 +290,7 @@ class Node:
         await thread(mend.adopt, found)
         wrong = await thread(mend.wrong, found)
         for sandbox_id in wrong.stop:
-            await self.driver.stop(f"knify-{sandbox_id}")
+            await self._quietly(self.keeper.cool, sandbox_id)  # a turn may have come meanwhile
         for sandbox_id in wrong.remove:
             await self._quietly(self.remove, sandbox_id)
         for orphan in await thread(mend.orphans, wrong.unknown):
@@ -298,7 +298,7 @@ class Node:
             await self.driver.remove(orphan.id)
         await thread(mend.lose, expected, found)
 
-    async def _quietly(self, function: Callable[[str], None], sandbox_id: str) -> None:
+    async def _quietly(self, function: Callable[[str], object], sandbox_id: str) -> None:
         try:
             await self.watcher.thread(function, sandbox_id)
         except errors.SandboxError as failed:

@@ -13,6 +13,7 @@ from knify.objects import base
 from knify.store import keys
 
 _DAY_MS: Final = 86_400_000
+_HOUR_MS: Final = 3_600_000
 _BATCH = 500
 #: Folders of the store, and the kind of record that owns what is in them.
 _OWNERS: Final = {"executions": "x", "workspaces": "w", "sandboxes": "s"}
@@ -62,7 +63,7 @@ def look(core: Core) -> Report:
         tally.size += sum(listed.size for listed in found)
         if len(tally.names) < _SUSPICIOUS:
             tally.names.append(name)
-    return Report(kinds, _upcoming(core), _doubt(kinds))
+    return Report(kinds, _upcoming(core), _doubt(core, kinds))
 
 
 def remove(core: Core) -> dict[str, int]:
@@ -96,7 +97,10 @@ def _groups(listing: Iterable[base.Listed]) -> Iterator[tuple[str, list[base.Lis
             yield name, old
 
 
-def _doubt(kinds: dict[str, Tally]) -> str:
+def _doubt(core: Core, kinds: dict[str, Tally]) -> str:
+    registry, hours = core.store.registry, core.settings.orphan_hours
+    if registry.now_ms() - registry.rolled_back_at() < hours * _HOUR_MS:
+        return f"Redis was put back to an older state less than {hours:g} hours ago"
     owned = sum(tally.owned for tally in kinds.values())
     orphans = sum(tally.orphans for tally in kinds.values())
     if orphans > _SUSPICIOUS and orphans > owned:

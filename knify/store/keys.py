@@ -44,7 +44,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:node:{node}:hot` | zset | those among them that are frozen, not stopped; score: until when | as above, or when stopped |
 | `knify:node:{node}:hold:{sandbox}` | hash | which process stops or removes its container just now, and until when | ended by that process, or by one that proved it dead |
 | `knify:draining` | hash | nodes that take no new sandbox (JSON: since, paused) | until undrained |
-| `knify:objects:removals` | zset | objects to be deleted; score: when | member leaves when gone |
+| `knify:objects:removals` | zset | objects to be deleted; score: when | member leaves when gone, or when a record names it |
 | `knify:nodes` | zset | names of nodes; score: last heartbeat | member leaves after a day |
 | `knify:w:{id}` | hash | a workspace version | until deleted, or `KNIFY_WORKSPACE_VERSIONS` newer ones |
 | `knify:w:{id}:users` | set | sandboxes that still have to be made from it | member leaves when made, or never to be made |

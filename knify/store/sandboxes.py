@@ -138,14 +138,15 @@ class Sandboxes:
         """(held | kept | stale | refused, who holds it). `purpose` is stop or remove.
 
         `stale`: the holder's time is over, but it may live. Refused to stop what has turns, and
-        to remove what lives on this node.
+        to remove what lives on this node or is being made there.
         """
         verdict, *rest = self._scripts.call("hold", sandbox_id, node, owner, ms, purpose)
         return verdict, rest[0] if rest else ""
 
     def unhold(self, sandbox_id: str, *, node: str, owner: str, done: str = "") -> str:
-        """End a hold; `done` is stopped, removed or nothing. Returns a turn to hint, or ''.
+        """End a hold; `done` is stopped, removed, left or nothing. Returns a turn to hint, or ''.
 
+        Left: the holder lives and does nothing more, but the hold lasts its time.
         Who ends another process's hold has proved it dead.
         """
         return str(self._scripts.call("unhold", sandbox_id, node, owner, done))
@@ -208,6 +209,32 @@ class Sandboxes:
         """Objects that nobody needs any more."""
         index = keys.OBJECT_REMOVALS
         return list(self._client.zrangebyscore(index, "-inf", now_ms, start=0, num=most))
+
+    def is_old(self, key: str, *, later_ms: int) -> bool:
+        """Whether an object of `old_objects` may be deleted; else it is kept, or looked at later.
+
+        Not while the record of its sandbox names it.
+        """
+        return bool(self._scripts.call("old_object", key, key.split("/")[1], later_ms))
+
+    def rescue(
+        self,
+        node: str,
+        sandbox: model.Sandbox,
+        turn: model.Execution | None,
+        *,
+        key: str,
+        size: int,
+        sha256: str,
+    ) -> bool:
+        """Put an archive that a rollback forgot in the place of a sandbox that its node has not.
+
+        False when it has changed since `sandbox` was read. `turn`: whose turn it is, None if idle.
+        """
+        what = (key, size, sha256)
+        who = (turn.id, turn.fence) if turn else ("", "")
+        changed = sandbox.state_changed_at
+        return bool(self._scripts.call("rescue", sandbox.id, node, changed, *what, *who))
 
     def forget_object(self, key: str) -> None:
         """The object is gone."""

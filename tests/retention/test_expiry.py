@@ -274,6 +274,14 @@ def test_gc_finds_what_no_record_names_and_nothing_else(
     assert objects(core) == sorted([*mine, "unknown/thing", "executions/job_young/record"])
 
 
+def test_gc_is_in_doubt_while_a_rollback_of_redis_is_young(core: Core) -> None:
+    assert gc.look(core).doubt == ""
+
+    core.store.client.set(keys.ROLLED_AT, core.store.registry.now_ms())
+
+    assert "put back" in gc.look(core).doubt
+
+
 def test_the_command_gc_shows_refuses_and_removes(
     api: Api, core: Core, config: settings.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from knify import leases, model
+from knify import errors, leases, model
 from knify.lifecycle import SandboxState, State
 from knify.sandbox import fakehost
 from knify.services import jobs
+from knify.store import keys
 from knify.sweep import sweep
 from tests.runner.rig import Killed, Rig, Worker, eventually
 
@@ -398,3 +399,27 @@ def test_a_container_that_podman_lost_track_of_is_rebuilt_over_its_files(rig: Ri
     assert ran(rig, worker, second).state is State.COMPLETED
     assert "sandbox_rebuilt" in rig.stages(second)
     assert tree(rig, rig.host, job) == before
+
+
+def test_a_stop_that_podman_does_not_answer_kills_no_living_worker(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(rig, hot=4, hot_seconds=600.0)
+    slow, other = Worker(rig), Worker(rig)
+    job = rig.submit("true")
+    ran(rig, slow, job)
+    name = sandbox(rig, job).id
+    rig.host.down = True
+    with pytest.raises(errors.SandboxTimeout):
+        slow.runner.keeper.cool(name)
+    rig.host.down = False
+    killed: list[str] = []
+    monkeypatch.setattr(leases.Owner, "kill", lambda self, here: killed.append(str(self)))
+    monkeypatch.setattr(leases.Owner, "is_dead", lambda self, here: False)
+
+    assert not other.runner.keeper.cool(name)
+    rig.core.store.client.hset(f"{keys.node('n')}:hold:{name}", "until", 1)
+    assert other.runner.keeper.cool(name)
+
+    assert killed == []
+    assert rig.core.store.sandboxes.hot("n") == []

@@ -30,7 +30,7 @@ class Past:
         self._snapshot.put_back()
         assert self._epoch.look()
         worker = Worker(self._rig)
-        mend = repair.Repair(self._rig.core.store, "n", 24)
+        mend = repair.Repair(self._rig.core, "n", 24)
         mend.adopt(self._rig.loop.call(worker.driver.owned(), 5))
         self._rig.core.store.client.set(keys.ROLLED_AT, 1)
         return worker
@@ -235,3 +235,83 @@ def test_a_manifest_of_the_first_form_is_still_read(rig: Rig) -> None:
     kept = artifacts.result(rig.core.objects, "job_1")
     assert kept is not None
     assert kept.outcome.succeeded
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_turn_finds_the_archive_that_its_sandbox_became_behind_the_back_of_redis(
+    rig: Rig, redis_url: str, begun: bool
+) -> None:
+    rig.script("work", files={"f": b"f"})
+    job = rig.submit("work")
+    worker = Worker(rig)
+    worker.advance(job)
+    sandbox_id = rig.ended(job).sandbox_id or ""
+    keeper = worker.runner.keeper
+    past = Past(rig, redis_url)
+    if begun:
+        begin = keeper._begin
+
+        def watched(name: str) -> tuple[str, str]:
+            nonlocal past
+            answer = begin(name)
+            past = Past(rig, redis_url)
+            return answer
+
+        keeper._begin = watched  # type: ignore[method-assign]
+    assert keeper.archive(sandbox_id)
+    assert rig.host.volumes == {}
+
+    heir = past.comes_back()
+    rig.core.store.client.set(keys.ROLLED_AT, rig.core.store.registry.now_ms())
+    request = {"job_type": "command_task", "command": ["true"]}
+    second = jobs.continue_(rig.core, "default", job, jobs.Submission(request)).execution.id
+    heir.advance(second)
+
+    assert rig.ended(second).state is State.COMPLETED
+    assert "sandbox_restored" in rig.stages(second)
+    root = rig.host.volumes[sandbox_id]["workspace"]
+    assert (root / "f").read_bytes() == b"f"
+    assert rig.core.store.sandboxes.removals("n") == []
+
+
+def test_a_turn_whose_end_redis_forgot_leaves_the_archive_that_came_after_it(
+    rig: Rig, redis_url: str
+) -> None:
+    rig.script("work", files={"f": b"f"})
+    job = rig.submit("work")
+    past = until(rig, job, State.COMPLETING, redis_url)
+    sandbox_id = rig.ended(job).sandbox_id or ""
+    assert Worker(rig).runner.keeper.archive(sandbox_id)
+
+    heir = past.comes_back()
+    rig.core.store.client.set(keys.ROLLED_AT, rig.core.store.registry.now_ms())
+    heir.advance(job)
+
+    assert rig.ended(job).state is State.COMPLETED
+    found = rig.core.store.sandboxes.find(sandbox_id)
+    assert found is not None
+    assert found.state is SandboxState.ARCHIVED
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_first_claim_of_a_further_turn_that_ran_before_ends_with_what_is_known(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    """Redis went back and nobody has noticed yet, so the fence is the first one."""
+    monkeypatch.setattr("knify.recovery._START_SECONDS", 0.1)
+    job = rig.submit("true")
+    Worker(rig).advance(job)
+    rig.ended(job)
+    request = {"job_type": "command_task", "command": ["true"]}
+    second = jobs.continue_(rig.core, "default", job, jobs.Submission(request)).execution.id
+    for box in rig.host.containers.values():
+        box.started.append(second)
+    if stored:
+        artifacts.save_manifest(rig.core.objects, second, [], model.Outcome("exited", 0))
+
+    Worker(rig).advance(second)
+
+    x = rig.ended(second)
+    assert x.state is (State.COMPLETED if stored else State.FAILED)
+    assert rig.starts(second) == 1
+    assert stored or "Redis was put back" in (x.error or "")

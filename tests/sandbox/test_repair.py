@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from knify import repair
+from knify import core, hints, repair, settings
 from knify.sandbox import base, podman
-from knify.store import open as store_open
 from tests.sandbox import engine
 
 pytestmark = pytest.mark.podman
 
 
 def test_an_emptied_installation_quarantines_its_own_and_leaves_the_neighbours(
-    podman_url: str, installation: str, store: store_open.Store
+    podman_url: str, installation: str, redis_url: str, tmp_path: Path
 ) -> None:
+    environ = {"KNIFY_HOME": str(tmp_path), "KNIFY_REDIS_URL": redis_url}
+    connected = core.connect(settings.load(environ), hints.RecordedHints())
+
     async def scenario() -> None:
         own, neighbour = (
             podman.PodmanDriver(podman_url, name, engine.FACTS)
@@ -27,7 +30,7 @@ def test_an_emptied_installation_quarantines_its_own_and_leaves_the_neighbours(
             request = base.SandboxRequest(f"sandbox_{driver._installation}", engine.IMAGE)
             container = await driver.create(request)
             running[driver] = (container, await driver.attach(container))
-        mend = repair.Repair(store, "n", orphan_hours=0)
+        mend = repair.Repair(connected, "n", orphan_hours=0)
 
         found = await own.owned()
         wrong = mend.wrong(found)

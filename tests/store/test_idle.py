@@ -352,3 +352,19 @@ def test_shelving_finds_what_is_in_no_list(store: open.Store) -> None:
     store.sandboxes.shelve([x.sandbox_id or "", factories.sandbox().id])
 
     assert names(store.sandboxes.paused("n")) == [x.sandbox_id]
+
+
+def test_a_hold_that_a_living_process_let_be_ends_with_its_time_and_nobody_is_killed(
+    store: open.Store,
+) -> None:
+    x = paused(store, hot_ms=60_000)
+    name = x.sandbox_id or ""
+    store.sandboxes.hold(name, node="n", owner=ME, ms=60_000, purpose="stop")
+    assert store.sandboxes.unhold(name, node="n", owner=ME, done="left") == ""
+
+    turn = turn_of(store, x)
+    assert claim(store, turn).verdict == "kept"
+    store.client.hset(f"{keys.node('n')}:hold:{name}", "until", 1)
+
+    assert claim(store, turn).verdict == "claimed"
+    assert store.client.keys("knify:node:n:hold:*") == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from knify import clock, model
+from knify import clock, hints, model, settings, sweep
+from knify import core as core_module
 from knify.lifecycle import SandboxState
 from knify.repair import Repair
 from knify.sandbox import base
@@ -17,8 +19,14 @@ HOUR = 3_600_000
 
 
 @pytest.fixture
-def mend(store: open.Store) -> Repair:
-    return Repair(store, "n", 24)
+def core(store: open.Store, redis_url: str, tmp_path: Path) -> core_module.Core:
+    environ = {"KNIFY_HOME": str(tmp_path), "KNIFY_REDIS_URL": redis_url}
+    return core_module.connect(settings.load(environ), hints.RecordedHints())
+
+
+@pytest.fixture
+def mend(core: core_module.Core) -> Repair:
+    return Repair(core, "n", 24)
 
 
 def known(store: open.Store, state: SandboxState, *turns: str, node: str = "n") -> model.Sandbox:
@@ -134,3 +142,112 @@ def test_all_of_a_nodes_sandboxes_are_looked_at_part_by_part(
 
     assert len(parts) > 1
     assert {sandbox_id for part in parts for sandbox_id in part} == made
+
+
+# Archives that Redis, put back to before their commit, does not know to be the sandbox.
+
+
+def archive(core: core_module.Core, sandbox: model.Sandbox, n: int) -> str:
+    return core.sealed.put(f"sandboxes/{sandbox.id}/{n}.tar.age", [b"tar"]).key
+
+
+def put_back(store: open.Store) -> None:
+    store.client.set(keys.ROLLED_AT, store.registry.now_ms())
+
+
+def test_what_was_archived_behind_the_back_of_redis_is_an_archive_and_not_lost(
+    core: core_module.Core, mend: Repair
+) -> None:
+    store = core.store
+    before_begin, before_commit = (known(store, SandboxState.PAUSED) for _ in range(2))
+    old, new = archive(core, before_begin, 1), archive(core, before_begin, 2)
+    key = archive(core, before_commit, 1)
+    record = {"archiving": key, "archiving_until": 9, "archiver": "x"}
+    store.client.hset(keys.sandbox(before_commit.id), mapping=record)
+    store.client.zadd(keys.OBJECT_REMOVALS, {key: 9})
+    store.client.hset(keys.sandbox(before_begin.id), "archive", old)
+    for sandbox in (before_begin, before_commit):
+        store.client.zadd(keys.paused("n"), {sandbox.id: 1})
+    put_back(store)
+
+    assert mend.lose(mend.expected(), []) == []
+
+    for sandbox, wanted in ((before_begin, new), (before_commit, key)):
+        found = store.sandboxes.find(sandbox.id)
+        assert found is not None
+        assert (found.state, found.node, found.archive) == (SandboxState.ARCHIVED, None, wanted)
+        assert found.archiving is None
+    assert store.sandboxes.paused("n") == []
+    assert store.sandboxes.old_objects(2**53) == [old]
+
+
+def test_an_archive_that_later_turns_outdated_does_not_come_back(
+    core: core_module.Core, mend: Repair
+) -> None:
+    given_up, restored = (known(core.store, SandboxState.PAUSED) for _ in range(2))
+    archive(core, given_up, 1)
+    key = archive(core, restored, 1)
+    core.store.client.hset(keys.sandbox(restored.id), "archive", key)
+
+    assert sorted(mend.lose(mend.expected(), [])) == sorted([given_up.id, restored.id])
+
+
+def test_no_object_is_deleted_while_its_record_names_it_or_soon_after_a_rollback(
+    core: core_module.Core,
+) -> None:
+    store = core.store
+    sandbox = known(store, SandboxState.PAUSED)
+    becoming, whole, old = (archive(core, sandbox, n) for n in (3, 2, 1))
+    record = {"archive": whole, "archiving": becoming}
+    store.client.hset(keys.sandbox(sandbox.id), mapping=record)
+    store.client.zadd(keys.OBJECT_REMOVALS, dict.fromkeys((becoming, whole, old), 1))
+
+    def left() -> list[str]:
+        sweep.sweep(core)
+        return sorted(listed.key for listed in core.objects.list("sandboxes"))
+
+    put_back(store)
+    assert left() == [old, whole, becoming]
+    store.client.set(keys.ROLLED_AT, 1)
+    assert left() == [whole, becoming]
+    assert store.sandboxes.old_objects(2**53) == [becoming]  # looked at again
+    store.client.hset(keys.sandbox(sandbox.id), "state", "deleted")
+    store.client.zadd(keys.OBJECT_REMOVALS, dict.fromkeys((becoming, whole), 1))
+    assert left() == []
+
+
+def test_the_number_of_an_archive_never_comes_again_after_a_rollback(store: open.Store) -> None:
+    sandbox = known(store, SandboxState.PAUSED)
+
+    def begun() -> str:
+        return store.sandboxes.begin_archive(sandbox.id, node="n", owner="o", limit_ms=1)[1]
+
+    assert begun() == f"sandboxes/{sandbox.id}/1.tar.age"
+    store.client.set(keys.EPOCH, 2)
+    assert begun() == f"sandboxes/{sandbox.id}/{2**33 + 1}.tar.age"
+    assert begun() == f"sandboxes/{sandbox.id}/{2**33 + 2}.tar.age"
+
+
+def test_a_lost_sandbox_stands_in_no_list_of_its_node(store: open.Store, mend: Repair) -> None:
+    sandbox = known(store, SandboxState.PAUSED)
+    store.client.hset(keys.sandbox(sandbox.id), "hot_until", 2**50)
+    store.sandboxes.shelve([sandbox.id])
+
+    assert mend.lose(mend.expected(), []) == [sandbox.id]
+
+    assert store.sandboxes.paused("n") == store.sandboxes.hot("n") == []
+    assert store.client.scard(keys.located("n")) == 0
+
+
+def test_what_runs_without_a_job_is_not_stopped_when_a_turn_came_meanwhile(
+    store: open.Store, mend: Repair
+) -> None:
+    sandbox = known(store, SandboxState.ACTIVE)
+    hold = {"node": "n", "owner": "n/b/1/1", "ms": 9_000, "purpose": "stop"}
+    assert mend.wrong([listed(sandbox.id)]).stop == [sandbox.id]
+
+    assert store.sandboxes.hold(sandbox.id, **hold)[0] == "held"
+    store.sandboxes.unhold(sandbox.id, node="n", owner="n/b/1/1", done="stopped")
+    assert store.sandboxes.hold("sandbox_unknown", **hold)[0] == "held"
+    store.client.rpush(keys.turns(sandbox.id), "job")
+    assert store.sandboxes.hold(sandbox.id, **hold)[0] == "refused"

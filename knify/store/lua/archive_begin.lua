@@ -8,9 +8,10 @@ if redis.call('LLEN', skey(id) .. ':turns') > 0 then return {'busy'} end
 if s.archiving and tonumber(s.archiving_until) > ts and s.archiver ~= owner and s.archiver ~= dead then
   return {'held', s.archiver}
 end
-local n = int(redis.call('HINCRBY', skey(id), 'archives', 1))
+-- Like a fence: no number of before a rollback comes again, an archive that Redis forgot may have it.
+local n = int(math.max(tonumber(s.archives or '0'), least_fence()) + 1)
 local key = 'sandboxes/' .. id .. '/' .. n .. '.tar.age'
 local limit_at = int(ts + tonumber(limit))
-redis.call('HSET', skey(id), 'archiving', key, 'archiver', owner, 'archiving_until', limit_at)
+redis.call('HSET', skey(id), 'archives', n, 'archiving', key, 'archiver', owner, 'archiving_until', limit_at)
 discard(key, limit_at) -- whoever dies from here on leaves nothing behind for long
 return {'begun', key}

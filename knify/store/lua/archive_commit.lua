@@ -11,10 +11,6 @@ local idle = redis.call('LLEN', skey(id) .. ':turns') == 0
 if not allowed or not idle or s.node ~= node or s.archiving ~= key or tonumber(s.archiving_until) <= ts then
   return 'given up'
 end
-discard(s.archive, ts)
-redis.call('ZREM', P .. 'objects:removals', key)
-redis.call('HDEL', skey(id), 'archiving', 'archiver', 'archiving_until', 'node', 'container', 'hot_until')
-redis.call('HSET', skey(id), 'state', 'archived', 'state_changed_at', int(ts), 'archive', key,
-  'archive_size', size, 'archive_sha256', sha256, 'archived_at', int(ts))
+become_archive(id, s, key, size, sha256, ts)
 leave(id, node)
 return 'archived'

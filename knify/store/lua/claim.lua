@@ -26,7 +26,7 @@ end
 
 local where = redis.call('HGET', skey(x.sandbox_id), 'node')
 if where and where ~= node then return {'elsewhere', where} end
-local hold = record(hkey(node, x.sandbox_id))
+local hold = hold_of(node, x.sandbox_id, ts)
 if hold then
   redis.call('ZADD', P .. 'due', 'XX', int(ts + 1000), id) -- its end wakes the first turn
   return {tonumber(hold['until']) > ts and 'kept' or 'stale', hold.owner, x.sandbox_id}

@@ -3,12 +3,12 @@
 -- Returns: {'held'} | {'kept' or 'stale' (beyond its time), holder} | {'refused'} (it is in use, or to be kept)
 local id, node, owner, ms, purpose = unpack(ARGV)
 local ts, key = now(), hkey(node, id)
-local hold = record(key)
+local hold = hold_of(node, id, ts)
 if hold then return {tonumber(hold['until']) > ts and 'kept' or 'stale', hold.owner} end
 local s = record(skey(id))
 local turn = redis.call('LINDEX', skey(id) .. ':turns', 0)
 if purpose == 'stop' then
-  if not s or s.node ~= node or s.state ~= 'paused' or turn then return {'refused'} end
+  if turn then return {'refused'} end
 else
   if s and s.state ~= 'deleted' and s.node == node then return {'refused'} end
   if turn and redis.call('SISMEMBER', P .. 'node:' .. node .. ':active', turn) == 1 then return {'refused'} end

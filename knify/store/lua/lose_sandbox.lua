@@ -6,6 +6,6 @@ local s = record(skey(id))
 local idle = s and (s.state == 'paused' or s.state == 'active')
 if not idle or s.node ~= node or s.state_changed_at ~= ARGV[3] then return '' end
 if redis.call('LLEN', skey(id) .. ':turns') > 0 then return '' end
-redis.call('SREM', P .. 'node:' .. node .. ':sandboxes', id)
-write(skey(id), {state = 'lost', state_changed_at = int(now()), reason = ARGV[4]})
+write_sandbox(id, {state = 'lost', state_changed_at = int(now()), reason = ARGV[4]})
+shelve(id, now())
 return '1'

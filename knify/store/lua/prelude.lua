@@ -84,6 +84,16 @@ local function is_unsettled(x, ts)
   return tonumber(x.created_at) <= rolled and ts < rolled + 15000
 end
 
+-- The hold on a sandbox's container, or nil. One that its holder let be, alive, ends with its time.
+local function hold_of(node, id, ts)
+  local hold = record(hkey(node, id))
+  if hold and hold.left and tonumber(hold['until']) <= ts then
+    redis.call('DEL', hkey(node, id))
+    return nil
+  end
+  return hold
+end
+
 -- Change a sandbox's record, and the index of those that live on a node.
 local function write_sandbox(id, changes)
   if changes.node ~= nil then
@@ -94,6 +104,8 @@ local function write_sandbox(id, changes)
     end
   end
   write(skey(id), changes)
+  local here = changes.state == 'lost' and redis.call('HGET', skey(id), 'node')
+  if here then redis.call('SREM', P .. 'node:' .. here .. ':sandboxes', id) end
 end
 
 -- Keep the node's lists of idle sandboxes (paused, and hot among them) in step with the record:
@@ -115,6 +127,15 @@ end
 -- Objects that nobody needs any more; the sweep deletes them.
 local function discard(key, ts)
   if key then redis.call('ZADD', P .. 'objects:removals', int(ts), key) end
+end
+
+-- The sandbox is this object from here on, and lives on no node.
+local function become_archive(id, s, key, size, sha256, ts)
+  discard(s.archive, ts)
+  redis.call('ZREM', P .. 'objects:removals', key)
+  redis.call('HDEL', skey(id), 'archiving', 'archiver', 'archiving_until', 'node', 'container', 'hot_until')
+  redis.call('HSET', skey(id), 'state', 'archived', 'state_changed_at', int(ts), 'archive', key,
+    'archive_size', size, 'archive_sha256', sha256, 'archived_at', int(ts))
 end
 
 -- What a node holds of a sandbox that lives there no more is removed by its workers.
