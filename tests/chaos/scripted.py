@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -84,6 +85,30 @@ def _each() -> Iterator[tuple[str, str]]:
     return ((name, when) for name in names for when in ("before", "after"))
 
 
+class _Worker:
+    """A worker's process, forked from one that has imported everything: a tenth of the time."""
+
+    def __init__(self, env: dict[str, str], log: str) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(scripted_parts.PRELOAD))
+        self._process = context.Process(
+            target=scripted_parts.forked_worker, args=(env, log), daemon=True
+        )
+        self._process.start()
+
+    def poll(self) -> int | None:
+        """The exit code; None while it lives."""
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+
+    def wait(self) -> None:
+        """For its end."""
+        self._process.join()
+
+
 class _Rig:
     """Redis, beat, the host's folder, and the processes that come and go."""
 
@@ -118,9 +143,10 @@ class _Rig:
             "KNIFY_LOG_LEVEL": "warning",
             scripted_parts.HOST: str(self._folder / "host"),
         }
-        self._log = (self._folder / "log").open("wb")
+        self._log = (self._folder / "log").open("ab")
         self._processes: list[subprocess.Popen[Any]] = []
-        self._steady: subprocess.Popen[Any] | None = None
+        self._workers: list[_Worker] = []
+        self._steady: _Worker | None = None
         self._jobs: list[str] = []
         self._ended: list[str] = []  # perhaps
         self._hanging: list[str] = []
@@ -135,7 +161,7 @@ class _Rig:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._processes:
+        for process in [*self._processes, *self._workers]:
             if process.poll() is None:
                 process.kill()
             process.wait()
@@ -146,11 +172,11 @@ class _Rig:
     def go(self, points: list[str], jobs: int) -> None:
         """A few workers at a time, each to its point, beside one that lives."""
         self._submitter = self._start_submitter()
-        waiting, alive, total = deque(points), dict[str, tuple[Any, float]](), len(points) + 1
+        waiting, alive, total = deque(points), dict[str, tuple[_Worker, float]](), len(points) + 1
         while waiting or alive:
             while waiting and len(alive) < _WORKERS:
                 point, deadline = waiting.popleft(), time.monotonic() + _FIRES
-                alive[point] = self._start(_PARTS, "worker", point), deadline
+                alive[point] = self._start_worker(point), deadline
             self._keep_steady()
             self._feed(jobs * (total - len(waiting)) // total)
             for point, (worker, deadline) in list(alive.items()):
@@ -195,7 +221,7 @@ class _Rig:
     def _keep_steady(self) -> None:
         """One worker without a point. It may be killed too: by a taker, when it was too slow."""
         if self._steady is None or self._steady.poll() is not None:
-            self._steady = self._start(_PARTS, "worker")
+            self._steady = self._start_worker()
 
     def _feed(self, target: int) -> None:
         """Some work, if there is room for it; something rare in any case."""
@@ -268,6 +294,12 @@ class _Rig:
     def _start_submitter(self) -> subprocess.Popen[Any]:
         point = self.submitter_points.pop(0) if self.submitter_points else ""
         return self._start(_PARTS, "submitter", point, pipes=True)
+
+    def _start_worker(self, point: str = "") -> _Worker:
+        env = self._env | (self._point(point) if point else {})
+        worker = _Worker(env, str(self._folder / "log"))
+        self._workers = [w for w in self._workers if w.poll() is None] + [worker]
+        return worker
 
     def _start(
         self, module: str, part: str, point: str = "", *, pipes: bool = False

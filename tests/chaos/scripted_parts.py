@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import json
 import os
@@ -13,10 +14,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from knify import core, errors, model, settings
+from knify import core, errors, failpoints, model, settings
 from knify.services import jobs, nodes, retention, workspaces
 
 HOST = "CHAOS_HOST"  # the scripted host's folder
+
+
+#: What a worker imports, apart from what reads its settings at once.
+PRELOAD = (
+    *(__name__, "workers.node", "tests.chaos.scripted_host", "celery.bin.worker"),
+    *("celery.apps.worker", "celery.concurrency.thread", "kombu.transport.redis"),
+)
+
+
+def forked_worker(environ: dict[str, str], log: str) -> None:
+    """`worker` in a process that was forked when all imports were done."""
+    os.environ.clear()
+    os.environ.update(environ)
+    out = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(out, stream)
+    importlib.reload(failpoints)
+    worker()
 
 
 def worker() -> None:
