@@ -24,7 +24,7 @@ T = TypeVar("T")
 #: Steps of the runner; `end` is the move into the terminal state and what follows it.
 STEPS: Final = (
     *("stage", "begin_provisioning", "provision", "launch", "take_over"),
-    *("begin_completing", "complete", "end"),
+    *("conclude", "complete", "end"),
 )
 #: Calls of the driver, or of the channel that it opened, which change something.
 CALLS: Final = (

@@ -87,6 +87,7 @@ class Follow:
         self._signalled = False  # whether the command was told to end
         if (before := turn.x.stopping) is not None:  # by an owner who died over it
             self._verdict, self._signalled = Verdict(before.kind, before.error or ""), True
+            self._stopping.set()  # perhaps before it had told the command
         self._spool = Spool(settings.home / "spool")
         self._tail = Tail(watcher.core, turn.x, watcher.thread, watcher.moves)
 

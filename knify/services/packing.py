@@ -53,6 +53,8 @@ def pack(core: Core, execution_id: str) -> bool:
         return False
     segments = _rest(core, execution_id, raw)
     if not _complete(raw, segments):
+        if core.store.retention.raw(execution_id) is None:
+            return False  # another process packed it meanwhile
         raise errors.Conflict(f"{execution_id} changed while it was packed")
     stored = {
         "fields": raw.fields,

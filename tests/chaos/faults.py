@@ -284,11 +284,27 @@ class AtAPoint(Fault):
                 second.wait(5)
 
 
+class Drained(Fault):
+    name = "node drained for 3 s: no new sandbox, all idle ones archived"
+
+    def inject(self, world: World) -> None:
+        user, node = world.load.user(), world.stack.settings.node
+        try:
+            user.insist(lambda: user.client.drain_node(node))
+            time.sleep(3)
+        finally:
+            user.insist(lambda: user.client.drain_node(node, on=False))
+
+
 def _queues(world: World) -> list[str]:
     return [hints.ANY_NODE, hints.node_queue(world.stack.settings.node)]
 
 
-_NOT_IN_WORKERS = ("script.submit", "script.cancel", "script.add_workspace", "driver.put_tar")
+_NOT_IN_WORKERS = (
+    *("script.submit", "script.cancel", "script.add_workspace", "script.drop_workspace"),
+    *("script.drain", "script.expire", "script.forget", "script.expire_files", "script.lose"),
+    *("script.lose_sandbox", "driver.put_tar"),
+)
 
 FAULTS: tuple[Fault, ...] = (
     Killed("worker"),
@@ -316,4 +332,5 @@ FAULTS: tuple[Fault, ...] = (
     DiskFull("spool", 3),
     ReadOnly(),
     AtAPoint(),
+    Drained(),
 )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knify import clock
+import redis
+
+from knify import clock, errors, model
+from knify.core import Core
 from knify.host import podman
 from knify.store import codec, keys
 from tests.chaos.history import Violation
@@ -27,9 +30,15 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "outputs": r"knify:x:[^:]+:output",
         "sandboxes": r"knify:s:[^:]+",
         "idempotency": r"knify:idem:.+",
-        "fixed": r"knify:(installation|schema|due|nodes|sandboxes:expiry|outbox)",
-        "nodes": r"knify:node:[^:]+:(beat|active|removals)",
-        "tenants": r"knify:t:[^:]+:(x|k|w|wv|webhooks)(:.+)?",
+        "segments": r"knify:x:[^:]+:segments",
+        "turns": r"knify:s:[^:]+:turns",
+        "clocks": r"knify:(clock|epoch|rolled_at|watch|served)",
+        "fixed": r"knify:(installation|schema|nodes|sandboxes:expiry|outbox|packed(:files)?)",
+        "nodes": r"knify:node:[^:]+:(beat|machine|sandboxes|used|capacity|hold)",
+        "paused": r"knify:node:[^:]+:paused",
+        "workspaces": r"knify:w:.+",
+        "later": r"knify:objects:removals",
+        "tenants": r"knify:t:[^:]+:(x|s|k|w|wv|webhooks)(:.+)?",
         "keys": r"knify:k:.+",
         "broker": r"_kombu\..+|unacked.*|knify|knify\.node\..+|celery.*",
     }.items()
@@ -62,35 +71,60 @@ def uses(stack: Stack) -> dict[str, Use]:
 
 
 def check(
-    stack: Stack, client: Any, before: dict[str, Use], executions: int, seconds: float = QUIET
+    stack: Stack, core: Core, before: dict[str, Use], executions: int, seconds: float = QUIET
 ) -> list[Violation]:
     """All leaks; those that time may heal are looked for until they are gone or time is up."""
     found: list[Violation] = []
     deadline = time.monotonic() + seconds
     while True:
-        found = [*_redis(stack, client, executions), *_podman(stack, client), *_files(stack)]
+        try:
+            found = look(stack, core, executions)
+        except (redis.RedisError, errors.ObjectStoreError) as away:
+            found = [_leak(f"nothing can be seen: {away}")]
         if not found or time.monotonic() > deadline:
             return found + list(_processes(before, uses(stack)))
         time.sleep(2)
 
 
-def _redis(stack: Stack, client: Any, executions: int) -> Iterator[Violation]:
-    node = stack.settings.node
-    for name, count in (
-        ("due set", client.zcard(keys.DUE)),
-        ("waiting line", client.zcard(keys.waiting()) + client.zcard(keys.waiting(node))),
-        ("slots taken", client.scard(keys.active(node))),
-        ("removals", client.scard(keys.removals(node))),
-    ):
-        if count:
-            yield _leak(f"{name}: {count} left")
+def look(stack: Stack, core: Core, executions: int) -> list[Violation]:
+    """What is wrong at this moment; much of it is so for a while only."""
+    client, node = core.store.client, core.settings.node
+    found = sandboxes(client)
+    return [
+        *redis_keys(client, node),
+        *_counts(client, executions),
+        *lists(client, node, found),
+        *stored(core, found),
+        *_podman(stack, node, client, found),
+        *_files(stack),
+    ]
+
+
+def redis_keys(client: Any, node: str) -> Iterator[Violation]:
+    """Whatever lives only as long as something is under way."""
+    kinds: dict[str, list[str]] = {}
+    for key in client.scan_iter(count=1000):
+        kinds.setdefault(_kind(key), []).append(key)
+    for kind, found in kinds.items():
+        if kind not in _KINDS or kind in ("histories", "outputs", "segments", "turns"):
+            yield _leak(f"{len(found)} keys such as {found[0]} are left")
+    for kind, used in client.hgetall(keys.used(node)).items():
+        if int(used):
+            yield _leak(f"{used} of {kind} count as used")
+    if client.hget(keys.hold(node), "id"):
+        yield _leak(f"{node} is held for {client.hget(keys.hold(node), 'id')}")
+    if client.exists(keys.ROLLED_AT):
+        yield Violation("illegal", "", "a rollback of Redis was noticed, and there was none")
+
+
+def _counts(client: Any, executions: int) -> Iterator[Violation]:
     kinds = Counter(_kind(key) for key in client.scan_iter(count=1000))
-    for kind, count in kinds.items():
-        if kind not in _KINDS:
-            yield _leak(f"{count} keys such as {kind} are in no table")
-    for kind in ("executions", "histories", "outputs"):
-        if kinds[kind] != executions:
-            yield _leak(f"{kinds[kind]} {kind} in Redis, {executions} were asked for")
+    for kind, count in (
+        ("executions", kinds["executions"]),
+        ("packed executions", client.zcard(keys.PACKED_FILES)),
+    ):
+        if count != executions:
+            yield _leak(f"{count} {kind} in Redis, {executions} were asked for")
     for kind in ("sandboxes", "idempotency"):
         if kinds[kind] > executions:
             yield _leak(f"{kinds[kind]} keys of {kind} for {executions} executions")
@@ -100,15 +134,78 @@ def _kind(key: str) -> str:
     return next((kind for kind, form in _KINDS.items() if form.fullmatch(key)), key)
 
 
-def _podman(stack: Stack, client: Any) -> Iterator[Violation]:
-    mark = (stack.home / "installation").read_text().strip()
-    mine = ("--filter", f"label=knify.installation={mark}")
-    conf = stack.containers_conf
-    sandboxes = {}
+def sandboxes(client: Any) -> dict[str, model.Sandbox]:
+    """All records."""
+    found = {}
     for key in client.scan_iter(match="knify:s:*", count=1000):
         if _kind(key) == "sandboxes":
             sandbox = codec.sandbox(client.hgetall(key))
-            sandboxes[sandbox.id] = sandbox
+            found[sandbox.id] = sandbox
+    return found
+
+
+def lists(client: Any, node: str, found: dict[str, model.Sandbox]) -> Iterator[Violation]:
+    """The node's lists of sandboxes against the records."""
+    here = {s.id for s in found.values() if s.node == node and s.state in ("paused", "active")}
+    paused = {s.id for s in found.values() if s.node == node and s.state == "paused"}
+    for name, listed, wanted in (
+        ("sandboxes", client.smembers(keys.located(node)), here),
+        ("paused", set(client.zrange(keys.paused(node), 0, -1)), paused),
+    ):
+        for id_ in sorted(listed ^ wanted):
+            state = found[id_].state if id_ in found else "missing"
+            verb = "stands" if id_ in listed else "stands not"
+            yield _leak(f"{id_} is {state} and {verb} in the list {name}")
+    for sandbox in found.values():
+        if sandbox.hot_until and sandbox.state == "paused":
+            yield _leak(f"{sandbox.id} is still hot")
+        # Its only turn ended before it was made; its expiry is what is left to happen.
+        if sandbox.state == "creating" and not client.zscore(keys.EXPIRY, sandbox.id):
+            yield _leak(f"{sandbox.id} will be made for nobody and never expires")
+
+
+def objects(core: Core) -> list[str]:
+    """The keys of all objects."""
+    kinds = ("executions", "workspaces", "sandboxes")
+    return [listed.key for kind in kinds for listed in core.objects.list(kind)]
+
+
+def stored(core: Core, found: dict[str, model.Sandbox]) -> Iterator[Violation]:
+    """Objects that no record names, and records whose objects are not there."""
+    client = core.store.client
+    there = set(objects(core))
+    wanted = {s.archive for s in found.values() if s.archive and s.state == "archived"}
+    for key in sorted(wanted - there):
+        yield _leak(f"the archive {key} is not there")
+    later = client.zrange(keys.OBJECT_REMOVALS, 0, -1, withscores=True)
+    late = [key for key, when in later if when < clock.now_ms() - 5_000]
+    if late:
+        yield _leak(f"{len(late)} objects should be gone, such as {late[0]}")
+    named = {key for key, _ in later} | {
+        key for s in found.values() for key in (s.archive, s.archiving) if key
+    }
+    strays, owners = [], {"executions": "x", "workspaces": "w"}
+    for key in there:
+        kind, name, *_ = key.split("/")
+        if (
+            key not in named
+            if kind == "sandboxes"
+            else not client.exists(f"knify:{owners[kind]}:{name}")
+        ):
+            strays.append(key)
+    if strays:
+        yield _leak(f"{len(strays)} objects that no record names, such as {min(strays)}")
+    baselines = [key for key in there if key.endswith("/baseline")]
+    if baselines:
+        yield _leak(f"{len(baselines)} objects that packing should have removed: {baselines[0]}")
+
+
+def _podman(
+    stack: Stack, node: str, client: Any, sandboxes: dict[str, model.Sandbox]
+) -> Iterator[Violation]:
+    mark = (stack.home / "installation").read_text().strip()
+    mine = ("--filter", f"label=knify.installation={mark}")
+    conf = stack.containers_conf
     rows = podman.call("ps", "--all", *mine, "--format", "{{.Names}} {{.State}}", conf=conf)
     volumes = podman.call("volume", "ls", *mine, "--format", "{{.Name}}", conf=conf)
     if not (rows.ok and volumes.ok):
@@ -117,9 +214,9 @@ def _podman(stack: Stack, client: Any) -> Iterator[Violation]:
     there = dict(line.split(" ", 1) for line in rows.out.splitlines() if line.strip())
     for name, state in there.items():
         sandbox = sandboxes.get(name.removeprefix("knify-"))
-        if state == "running":
-            yield _leak(f"{name} runs without a turn")
-        if sandbox is None or sandbox.state in ("deleted",):
+        if state in ("running", "paused"):
+            yield _leak(f"{name} is {state} without a turn")
+        if sandbox is None or sandbox.state in ("deleted", "archived"):
             yield _leak(f"{name} is there, its record is {sandbox and sandbox.state}")
     for sandbox in sandboxes.values():
         if sandbox.state in ("paused", "active") and f"knify-{sandbox.id}" not in there:
@@ -144,7 +241,6 @@ def _files(stack: Stack) -> Iterator[Violation]:
 
 
 def _processes(before: dict[str, Use], after: dict[str, Use]) -> Iterator[Violation]:
-    look: Callable[[str], str] = lambda name: f"{name}: {before[name]} before, {after[name]} after"  # noqa: E731
     for name in before.keys() & after.keys():
         old, new = before[name], after[name]
         if (
@@ -152,7 +248,7 @@ def _processes(before: dict[str, Use], after: dict[str, Use]) -> Iterator[Violat
             or new.files > old.files + _FILES
             or new.megabytes > old.megabytes + _MEGABYTES
         ):
-            yield _leak(look(name))
+            yield _leak(f"{name}: {old} before, {new} after")
 
 
 def _leak(text: str) -> Violation:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import redis
 
+from knify import core as core_module
+from knify import errors, hints
 from knify.client import Client, retry
 from knify.client import errors as client_errors
 from knify.lifecycle import TERMINAL
@@ -37,6 +39,33 @@ FILE = (
     START + "head -c 49152 /dev/urandom > out.bin; "
     "set -- $(sha256sum out.bin); echo sum $1; sleep 0.{n}"
 )
+#: Leaves a file with contents, mode and time of its own, a link to it, and one to be deleted.
+KEEP = (
+    START + "head -c 20000 /dev/urandom > kept; chmod 741 kept; touch -d @1000000000 kept;"
+    " ln -s kept link; echo x > goes; mkdir deep; echo y > deep/y; chmod 500 deep;"
+    " set -- $(sha256sum kept); echo sum $1"
+)
+_SAME = (
+    START + "set -- $(sha256sum link); test $1 = {sum} || exit 11;"
+    ' test "$(stat -c "%a %Y" kept)" = "741 1000000000" || exit 12;'
+    ' test "$(stat -c %a deep) $(cat deep/y)" = "500 y" || exit 13; '
+)
+#: Of the second turn, and of those after it.
+KEPT = (
+    _SAME + "rm goes || exit 14; echo z > new; chmod 640 new",
+    _SAME + 'test ! -e goes || exit 15; test "$(stat -c %a new) $(cat new)" = "640 z" || exit 16',
+)
+REST = 20.0  # seconds after which an idle sandbox is usually archived
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rest:
+    """A sandbox whose last turn has ended."""
+
+    job: str
+    sum: str
+    turns: int
+    since: float  # monotonic
 
 
 class Stopped(Exception):
@@ -48,6 +77,7 @@ class Load:
 
     def __init__(self, stack: Stack, seed: int) -> None:
         self.stack = stack
+        self.settings = stack.settings
         self.wishes: list[Wish] = []
         self.done: dict[str, tuple[str, int, int]] = {}  # id: state, events, entries
         self.violations: list[Violation] = []
@@ -56,6 +86,8 @@ class Load:
         self.open_until: threading.Event = threading.Event()  # set: nothing new
         self.given_up = threading.Event()  # set: stop waiting, too
         self.idle: list[str] = []  # ended jobs whose sandbox may be continued
+        self.resting: list[Rest] = []  # sandboxes whose files are known
+        self.stages: Counter[str] = Counter()  # events of all jobs that were looked at
         self._seed = seed
         self._numbers = 0
         self._ended = threading.Condition()
@@ -117,16 +149,23 @@ class User:
         key = (load.stack.home / "admin.key").read_text().strip()
         policy = retry.Policy(attempts=2, stream_attempts=3)
         self.client = Client(load.stack.url, key, timeout=15, policy=policy)
-        url = load.stack.settings.redis
-        self.store = store_open.build(store_redis.connect(url, timeout=5), sandbox_ttl_ms=1)
+        config = load.settings
+        self.store = store_open.build(
+            store_redis.connect(config.redis, timeout=5), sandbox_ttl_ms=1
+        )
+        known = core_module.connect(config, hints.RecordedHints())
+        self.core = dataclasses.replace(known, store=self.store)
         self._fences: dict[str, list[int]] = {}
 
     # What users do.
 
     def play(self) -> None:
         """One of the things that users do."""
-        how = (self.small, self.count, self.file, self.chain, self.cancelled, self.cleaned)
-        self.rng.choices(how, weights=(6, 2, 3, 3, 2, 1))[0]()
+        how = (
+            *(self.small, self.count, self.file, self.chain),
+            *(self.cancelled, self.cleaned, self.rest),
+        )
+        self.rng.choices(how, weights=(6, 2, 3, 3, 2, 1, 3))[0]()
 
     def small(self) -> None:
         """A job that is over at once."""
@@ -163,6 +202,29 @@ class User:
         time.sleep(self.rng.uniform(0, 2))
         self.clean(job)
         self.finish(job)
+
+    def rest(self) -> None:
+        """Files that outlive a pause: what a turn left, changed and deleted is so for the next."""
+        now = time.monotonic()
+        if len(self.load.resting) < 6:
+            job = self.finish(self.submit("rest", KEEP))
+            wrote = self._said(job, "sum") if job else None
+            if wrote:
+                self.load.resting.append(Rest(job, wrote, 1, now))
+            return
+        found = self.load.resting.pop(0)
+        kept = KEPT[min(found.turns, 2) - 1].replace("{sum}", found.sum)
+        for _ in range(20 if self.rng.random() < 0.5 else 0):  # the rest goes on hot
+            if time.monotonic() < found.since + REST and not self.load.open_until.is_set():
+                time.sleep(1)
+        job = self.finish(self.submit("rest", kept, parent=found.job))
+        if job is None:
+            text = "its idle sandbox took no further turn"
+            self.load.violations.append(Violation("lost", found.job, text))
+        if found.turns < 4 and job:
+            self.load.resting.append(Rest(job, found.sum, found.turns + 1, time.monotonic()))
+        else:
+            self.clean(job)
 
     def leave(self, job: str | None) -> None:
         """Most people tidy up; some sandboxes stay for others."""
@@ -241,7 +303,7 @@ class User:
         while not self.load.given_up.is_set():
             try:
                 return call()
-            except redis.RedisError:
+            except (redis.RedisError, errors.ObjectStoreError, OSError):
                 time.sleep(0.2)
         raise Stopped
 
@@ -265,13 +327,14 @@ class User:
         wish = next(wish for wish in reversed(self.load.wishes) if job in wish.ids)
         one = self.seen(job)
         self.load.done[job] = (one.state, len(one.events), len(one.entries))
+        self.load.stages.update(event.stage for event in one.events)
         if check:
             self.load.violations += checker.job(wish, one)
         return job
 
     def seen(self, job: str) -> Seen:
         """All that store and API show of it."""
-        one = self.look(lambda: observe.read(self.store, job))
+        one = self.look(lambda: observe.read(self.core, job))
         starts, hashes = None, {}
         if one.state == "completed":
             for path in ("starts", "out.bin"):
@@ -281,6 +344,12 @@ class User:
                     starts = tuple(data.decode().split()) if path == "starts" else starts
         fences = tuple(self._fences.pop(job, ()))
         return dataclasses.replace(one, fences=fences, starts=starts, hashes=hashes)
+
+    def _said(self, job: str, word: str) -> str | None:
+        """What a job printed behind a word."""
+        one = self.look(lambda: observe.read(self.core, job))
+        lines = (entry.line or "" for entry in one.entries)
+        return next((line.split()[1] for line in lines if line.startswith(f"{word} ")), None)
 
     def _artifact(self, job: str, path: str) -> bytes | None:
         """A small file of a job; None when it has none of this name."""

@@ -1,17 +1,19 @@
-"""An execution as the store shows it."""
+"""An execution as its readers see it, wherever its parts lie by now."""
 
 from __future__ import annotations
 
-from knify.store import open as store_open
+from knify.core import Core
+from knify.services import history
 from tests.chaos.history import Entry, Event, Seen
 
 
-def read(store: store_open.Store, execution_id: str) -> Seen:
-    """Record, history and output; `missing` when there is no record."""
-    x = store.executions.find(execution_id)
+def read(core: Core, execution_id: str) -> Seen:
+    """Record, history and output; `missing` when there is no record. ObjectStoreError."""
+    x = core.store.executions.find(execution_id)
     if x is None:
         return Seen(execution_id, "", "missing")
-    events = list(store.streams.events(execution_id))
+    x = history.whole(core, x)
+    events = list(history.events(core, execution_id))
     return Seen(
         id=x.id,
         key=str(x.metadata.get("key", "")),
@@ -20,7 +22,7 @@ def read(store: store_open.Store, execution_id: str) -> Seen:
         events=tuple(Event(e.n, e.stage, e.state) for e in events),
         entries=tuple(
             Entry(e.seq, e.n, e.stream, e.line, tuple(one["type"] for one in e.events))
-            for e in store.streams.output(execution_id)
+            for e in history.output(core, execution_id)
         ),
         truncated=any(e.stage == "output_truncated" for e in events),
         span=(x.created_at, x.completed_at or 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import shutil
 import subprocess
@@ -10,18 +11,18 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.chaos import checker, leaks, report
+from tests.chaos import checker, leaks, observe, report
 from tests.chaos.faults import FAULTS, Fault, World
 from tests.chaos.history import Violation
 from tests.chaos.jobfaults import JOB_FAULTS
-from tests.chaos.load import Load, all_ids
+from tests.chaos.load import Load, User, all_ids
 from tests.chaos.nemesis import Nemesis
 from tests.parts import stack as stack_part
 
 USERS = 5
 _ENDS = 240.0  # seconds for all jobs to end once nothing hurts any more
 _WARM = 12  # jobs before the first fault
-_OUTPUT = str(256 * 1024)
+_OUTPUT = str(32 * 1024)  # each line of it is an entry, and 30 of these a segment
 _DISKS = {"objects": "256m", "spool": "64m"}
 
 
@@ -42,6 +43,10 @@ def run(
             KNIFY_SWEEP_SECONDS="1",
             KNIFY_OUTPUT_BYTES=_OUTPUT,
             KNIFY_DISK_RESERVE="0",  # some of its disks are smaller than the reserve
+            KNIFY_ARCHIVE_HOURS="0.003",  # 11 s
+            KNIFY_HOT_SECONDS="4",
+            KNIFY_PACK_SECONDS="20",
+            KNIFY_OUTPUT_TAIL_BYTES="6144",
         ) as stack,
     ):
         load = Load(stack, seed)
@@ -88,10 +93,23 @@ def _conclude(
     rest = [user.seen(id_) for id_ in ids if id_ not in load.done]
     found += checker.check([w for w in load.wishes if not set(w.ids) & set(load.done)], rest)
     found += list(_again(load, user.store, set(ids)))
-    client = user.store.client
-    found += leaks.check(world.stack, client, before, len(ids))
+    found += leaks.check(world.stack, user.core, before, len(ids))
+    found += list(_unpacked(load, user))
     rows = [row for nemesis in nemeses for row in nemesis.rows.values()]
-    return report.Result(seed, 0.0, dict(load.kinds), rows, found, dict(load.answers))
+    stages = ("sandbox_resumed", "sandbox_restored", "sandbox_rebuilt", "output_lost")
+    parts = sum(key.rpartition("/")[0].endswith("/output") for key in leaks.objects(user.core))
+    noted = ", ".join(f"{load.stages[stage]} {stage}" for stage in stages)
+    notes = [f"turns and pauses: {noted}; parts of output in objects: {parts}"]
+    return report.Result(seed, 0.0, dict(load.kinds), rows, found, dict(load.answers), notes)
+
+
+def _unpacked(load: Load, user: User) -> Iterator[Violation]:
+    """Packed, every job reads as it did before."""
+    wishes = {id_: wish for wish in load.wishes for id_ in wish.ids}
+    for id_ in load.done:
+        one = user.look(lambda id_=id_: observe.read(user.core, id_))
+        if id_ in wishes:  # its files were looked at when it ended
+            yield from checker.job(dataclasses.replace(wishes[id_], hashed=False), one)
 
 
 def _again(load: Load, store: object, ids: set[str]) -> Iterator[Violation]:

@@ -1,30 +1,33 @@
 """A host of scripted sandboxes in a folder: it outlives the workers that die on it.
 
-A container is a folder. Its command ends at once or waits for a signal; that it was started is one
-hard link, made with the whole output in it, as the real supervisor's marker is made with noclobber.
+A container is a folder, its two volumes are others. Its command ends at once or waits for a
+signal; that it was started is one hard link in the home volume, made with the whole output in it,
+as the real supervisor's marker is made with noclobber.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import shutil
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
 from knify import clock, errors
-from knify.sandbox import base
+from knify.sandbox import archive, base, extract
 
 _LOOK = 0.05  # seconds between two looks at a command that waits
+_VOLUMES = ("workspace", "home")
 _CODES = {"TERM": 143, "KILL": 137, "INT": 130, "HUP": 129}
 
 
 class FolderChannel:
     """See `base.Channel`."""
 
-    def __init__(self, box: Path, skip: tuple[int, int] = (0, 0)) -> None:
-        self._box = box
+    def __init__(self, box: Path, roots: dict[str, Path], skip: tuple[int, int] = (0, 0)) -> None:
+        self._box, self._roots = box, roots
         self._skip = dict(zip(base.Stream, skip, strict=True))
         self._turn: Path | None = None
         self._closed = False
@@ -45,14 +48,13 @@ class FolderChannel:
 
     async def run(self, turn: base.Turn) -> bool:
         key, kind, n = (*(turn.argv or ())[1:4], "", "", "")[:3]
-        if kind == "file":
-            (self._box / "workspace" / f"{key}.txt").write_text(key)
+        self._files(key, kind)
         lines = [f"1 start {key}", *(f"{s} {w} {i}" for i in range(1, int(n or 0) + 1)
                  for s, w in ((1, "line"), (2, "err")))]  # fmt: skip
         text = "\n".join([turn.nonce, "hang" if kind == "hang" else "end", *lines])
         draft = self._box / f"draft.{uuid.uuid4().hex}"
         draft.write_text(text)
-        started = self._box / f"started.{turn.execution}"
+        started = self._roots["home"] / f"started.{turn.execution}"
         try:
             started.hardlink_to(draft)
         except FileExistsError:
@@ -69,9 +71,28 @@ class FolderChannel:
         self.follow(started)
         return True
 
+    def _files(self, key: str, kind: str) -> None:
+        """What earlier turns left must be here, whatever was packed and unpacked meanwhile."""
+        workspace, noted = self._roots["workspace"], self._roots["home"] / "noted"
+        for known in noted.glob("*"):
+            file = workspace / f"{known.name}.txt"
+            if not file.exists() or file.read_text() != known.name or file.stat().st_mode & 1 == 0:
+                (self._box.parent.parent / "ran" / f"{key}.missing").touch()
+        if kind == "file":
+            file = workspace / f"{key}.txt"
+            file.write_text(key)
+            file.chmod(0o751)
+            noted.mkdir(exist_ok=True)
+            (noted / key).touch()
+
     async def signal(self, name: str) -> None:
         if self._turn is not None:
-            self._turn.with_name(f"signal.{self._turn.name}").write_text(str(_CODES[name]))
+            self._signal.write_text(str(_CODES[name]))
+
+    @property
+    def _signal(self) -> Path:
+        assert self._turn is not None
+        return self._box / f"signal.{self._turn.name}"
 
     async def mark(self) -> None:
         pass
@@ -86,7 +107,7 @@ class FolderChannel:
             data = "".join(f"{line}\n" for line in said).encode()[self._skip[stream] :]
             if data:
                 yield stream, data
-        signal = self._turn.with_name(f"signal.{self._turn.name}")
+        signal = self._signal
         while self.end is None:
             if how == "end":
                 self.end = base.TurnEnd(0, True)
@@ -107,7 +128,7 @@ class FolderDriver:
     """See `base.Driver`. A container's id is its sandbox's."""
 
     def __init__(self, root: Path) -> None:
-        self._boxes = root / "boxes"
+        self._boxes, self._volumes = root / "boxes", root / "volumes"
         self._flaky = root / "flaky"
 
     async def prepare(self) -> None:
@@ -117,33 +138,57 @@ class FolderDriver:
         pass
 
     async def create(self, request: base.SandboxRequest) -> str:
-        # One in 16 fails once: what a host does wrong is tried again.
-        if request.sandbox_id[-1] == "0":
-            with contextlib.suppress(FileExistsError):
-                (self._flaky / request.sandbox_id).touch(exist_ok=False)
-                raise errors.SandboxError("not this time")
-        (self._boxes / request.sandbox_id / "workspace").mkdir(parents=True, exist_ok=True)
+        # What a host does wrong is tried again.
+        if self._fails(request.sandbox_id, "0"):
+            raise errors.SandboxError("not this time")
+        if not (self._volumes / request.sandbox_id).exists():
+            draft = self._draft()
+            with contextlib.suppress(FileExistsError, OSError):
+                draft.rename(self._volumes / request.sandbox_id)
+        (self._boxes / request.sandbox_id).mkdir(exist_ok=True)
         return request.sandbox_id
 
     async def attach(self, container: str) -> base.Channel:
         box = self._box(container)
+        if self._fails(container, "1"):
+            shutil.rmtree(box)
+            raise errors.SandboxGone
         try:
             (box / "running").touch(exist_ok=False)
         except FileExistsError:
             raise errors.SandboxRuns from None
-        return FolderChannel(box)
+        return FolderChannel(box, self._roots(container))
+
+    async def freeze(self, container: str) -> None:
+        box = self._box(container)
+        if not (box / "running").exists():
+            raise errors.SandboxGone
+        (box / "frozen").touch()
+
+    async def thaw(self, container: str) -> base.Channel:
+        box = self._box(container)
+        if not (box / "running").exists():
+            return await self.attach(container)
+        (box / "frozen").unlink(missing_ok=True)
+        return FolderChannel(box, self._roots(container))
 
     async def reattach(
         self, container: str, nonce: str, skip_out: int = 0, skip_err: int = 0
     ) -> base.Channel:
         box = self._box(container)
-        channel = FolderChannel(box, (skip_out, skip_err))
-        turns = (t for t in box.glob("started.*") if t.read_text().startswith(f"{nonce}\n"))
-        channel.follow(next(turns, None))
+        channel = FolderChannel(box, self._roots(container), (skip_out, skip_err))
+        channel.follow(self._turn(container, nonce))
         return channel
 
     async def started(self, container: str, execution: str, nonce: str) -> bool:
-        return (self._box(container) / f"started.{execution}").exists()
+        return (self._roots(container)["home"] / f"started.{execution}").exists()
+
+    async def logged(self, container: str, nonce: str) -> bool:
+        return self._turn(container, nonce) is not None
+
+    def _turn(self, container: str, nonce: str) -> Path | None:
+        turns = self._roots(container)["home"].glob("started.*")
+        return next((t for t in turns if t.read_text().startswith(f"{nonce}\n")), None)
 
     async def inspect(self, container: str) -> base.ContainerStatus | None:
         box = self._boxes / container
@@ -151,22 +196,58 @@ class FolderDriver:
             return None
         runs = (box / "running").exists()
         code = None if runs else 137
+        frozen = runs and (box / "frozen").exists()
         return base.ContainerStatus(
-            container, container, runs, None, code, False, 0, {}, "image", "digest"
+            container, container, runs, None, code, False, 0, {}, "image", "digest", frozen
         )
 
     async def stop(self, container: str, grace: float = 0) -> bool:
-        (self._boxes / container / "running").unlink(missing_ok=True)
+        for name in ("running", "frozen"):
+            (self._boxes / container / name).unlink(missing_ok=True)
         return (self._boxes / container).exists()
 
     async def remove(self, sandbox_id: str) -> None:
         shutil.rmtree(self._boxes / sandbox_id, ignore_errors=True)
+        shutil.rmtree(self._volumes / sandbox_id, ignore_errors=True)
+
+    async def rebuild(self, request: base.SandboxRequest) -> str:
+        self._roots(request.sandbox_id)
+        shutil.rmtree(self._boxes / request.sandbox_id, ignore_errors=True)
+        (self._boxes / request.sandbox_id).mkdir()
+        return request.sandbox_id
+
+    async def pack(self, sandbox_id: str) -> AsyncIterator[bytes]:
+        if (self._boxes / sandbox_id / "running").exists():
+            raise errors.SandboxRuns
+        if self._fails(sandbox_id, "2"):
+            raise errors.SandboxError("not this time")
+        for chunk in archive.pack(self._roots(sandbox_id)):
+            yield chunk
+            await asyncio.sleep(0)
+
+    async def unpack(self, request: base.SandboxRequest, chunks: AsyncIterable[bytes]) -> str:
+        if (self._boxes / request.sandbox_id / "running").exists():
+            raise errors.SandboxRuns
+        await self.remove(request.sandbox_id)
+        content = b"".join([chunk async for chunk in chunks])
+        draft = self._draft()
+        extract.unpack(io.BytesIO(content), {name: draft / name for name in _VOLUMES})
+        draft.rename(self._volumes / request.sandbox_id)
+        (self._boxes / request.sandbox_id).mkdir(exist_ok=True)
+        return request.sandbox_id
+
+    async def digest(self, sandbox_id: str) -> str:
+        return archive.digest(self._roots(sandbox_id))
 
     async def owned(self) -> list[base.Listed]:
         now = clock.now_ms()
-        return [
+        rows = [
             base.Listed("container", box.name, box.name, now, (box / "running").exists())
             for box in self._boxes.iterdir()
+        ]
+        return rows + [
+            base.Listed("volume", f"{one.name}-home", one.name, now)
+            for one in self._volumes.iterdir()
         ]
 
     async def image(self, name: str) -> base.ImageInfo | None:
@@ -179,7 +260,29 @@ class FolderDriver:
         return 0
 
     async def workspace_root(self, sandbox_id: str) -> Path:
-        return self._box(sandbox_id) / "workspace"
+        return self._roots(sandbox_id)["workspace"]
+
+    def _fails(self, sandbox_id: str, last: str) -> bool:
+        """Once for each of those whose id ends so, one in 16 or 32."""
+        if sandbox_id[-1] != last:
+            return False
+        with contextlib.suppress(FileExistsError):
+            (self._flaky / sandbox_id).touch(exist_ok=False)
+            return True
+        return False
+
+    def _draft(self) -> Path:
+        """Two empty volumes, which are not there before they are complete."""
+        draft = self._flaky.parent / "drafts" / uuid.uuid4().hex
+        for name in _VOLUMES:
+            (draft / name).mkdir(parents=True)
+        return draft
+
+    def _roots(self, sandbox_id: str) -> dict[str, Path]:
+        roots = {name: self._volumes / sandbox_id / name for name in _VOLUMES}
+        if not all(root.exists() for root in roots.values()):
+            raise errors.SandboxGone
+        return roots
 
     def _box(self, container: str) -> Path:
         box = self._boxes / container
@@ -190,5 +293,5 @@ class FolderDriver:
 
 def make(root: Path) -> None:
     """An empty host."""
-    for name in ("boxes", "ran", "flaky"):
+    for name in ("boxes", "volumes", "drafts", "ran", "flaky"):
         (root / name).mkdir(parents=True, exist_ok=True)

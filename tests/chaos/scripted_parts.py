@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import json
 import os
@@ -13,10 +14,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from knify import core, errors, model, settings
-from knify.services import jobs
+from knify import core, errors, failpoints, model, settings
+from knify.services import jobs, nodes, retention, workspaces
 
 HOST = "CHAOS_HOST"  # the scripted host's folder
+
+
+#: What a worker imports, apart from what reads its settings at once.
+PRELOAD = (
+    *(__name__, "workers.node", "tests.chaos.scripted_host", "celery.bin.worker"),
+    *("celery.apps.worker", "celery.concurrency.thread", "kombu.transport.redis"),
+)
+
+
+def forked_worker(environ: dict[str, str], log: str) -> None:
+    """`worker` in a process that was forked when all imports were done."""
+    os.environ.clear()
+    os.environ.update(environ)
+    out = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(out, stream)
+    importlib.reload(failpoints)
+    worker()
 
 
 def worker() -> None:
@@ -28,6 +47,7 @@ def worker() -> None:
     node.Node = functools.partial(  # type: ignore[assignment, misc]
         node.Node, make_driver=lambda config, installation: FolderDriver(root)
     )
+    node.inventory.storage = lambda podman: (root,)  # type: ignore[assignment]
     main.worker()
 
 
@@ -35,6 +55,7 @@ def submitter() -> None:
     """Carries out one order (a JSON object) per line of stdin, and answers each with a line."""
     own = core.connect(settings.load())
     acts = {"submit": _submit, "cancel": _cancel, "clean": _clean, "upload": _upload}
+    acts |= {"drain": _drain, "forget": _forget}
     for line in sys.stdin:
         order = json.loads(line)
         answer = acts[order.pop("act")](own, **order)
@@ -71,7 +92,21 @@ def _upload(own: core.Core, number: int) -> Any:
     record = model.Workspace(
         f"workspace_{number}", "default", "chaos", 0, 3, "0" * 64, key, created_at=1
     )
-    return {"version": own.store.registry.add_workspace(record).version}
+    return {"version": workspaces.add(own, record).version}
+
+
+def _drain(own: core.Core, node: str) -> Any:
+    """For a moment only."""
+    try:
+        for on in (True, False):
+            nodes.drain(own, node, on=on)
+    except errors.NotFound:  # no worker has come so far
+        return {"drained": False}
+    return {"drained": True}
+
+
+def _forget(own: core.Core, job: str) -> Any:
+    return {"forgotten": retention.forget(own, job)}
 
 
 if __name__ == "__main__":

@@ -181,9 +181,7 @@ def test_whoever_reads_while_another_packs_writes_nothing_wrong(
     packing.pack(core, job_id)
 
     core_store = replace(core.store, retention=_Stale(core.store.retention, late))
-    with pytest.raises(errors.Conflict):
-        packing.pack(replace(core, store=core_store), job_id)  # type: ignore[arg-type]
-
+    assert not packing.pack(replace(core, store=core_store), job_id)  # type: ignore[arg-type]
     assert answers(api, job_id) == before
 
 
@@ -191,10 +189,10 @@ class _Stale:
     """A reader that was frozen behind its first reading."""
 
     def __init__(self, real: Any, seen: Any) -> None:
-        self._real, self._seen = real, seen
+        self._real, self._seen = real, [seen]
 
     def raw(self, execution_id: str) -> Any:
-        return self._seen
+        return self._seen.pop() if self._seen else self._real.raw(execution_id)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

@@ -158,6 +158,22 @@ def test_a_command_that_a_dead_worker_had_stopped_ends_for_its_reason(
     assert (x.state, x.error) == (state, error)
 
 
+def test_a_command_whose_stop_was_noted_and_never_sent_is_stopped(rig: Rig) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
+    job = rig.submit("wait")
+    first, second = Worker(rig), Worker(rig)
+    first.advance(job)
+    eventually(lambda: rig.lines(job))
+    jobs.cancel(rig.core, "default", job, "enough")
+    noted = model.Outcome("cancelled", error="cancelled by request")
+    rig.core.store.executions.note(rig.job(job), "", "", stopping=noted)
+
+    second.advance(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (State.CANCELLED, "enough")
+
+
 def test_a_flood_that_a_dead_worker_had_noticed_is_ended_without_reading_it(rig: Rig) -> None:
     rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True)
     job = rig.submit("wait")

@@ -75,7 +75,7 @@ def test_every_step_of_the_runner_and_every_script_has_a_point() -> None:
     steps = {f"step.{step.__name__}" for step in table.values()}
 
     assert set(table) < set(State)
-    assert steps | {"step.begin_completing", "step.end"} == {
+    assert steps | {"step.conclude", "step.end"} == {
         name for name in failpoints.names() if name.startswith("step.")
     }
     assert {"script.claim", "script.transition", "driver.run"} < set(failpoints.names())
