@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from typing import Any
 
 from celery import signals
@@ -14,6 +15,8 @@ from knify.store import ready
 from workers.app import app, config
 
 log = logging.getLogger(__name__)
+
+_OUT_SECONDS = 8.5  # from SIGTERM to the end, whatever runs
 
 # Only a worker loads the node's modules: beat, which only sends, is a third smaller without them.
 
@@ -37,6 +40,11 @@ def _serve_node(**_: Any) -> None:
 def _leave_node(**_: Any) -> None:
     from workers import node
 
+    # A task may be in a long step, such as unpacking gigabytes, which Celery would wait for. The
+    # next owner takes such a step again; who has to be out within ten seconds must not.
+    last = threading.Timer(_OUT_SECONDS, os._exit, (0,))
+    last.daemon = True
+    last.start()
     if node.is_served():
         node.current().stop()
 

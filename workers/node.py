@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from knify.store import keys
 from knify.store.redis import connect as connect_redis
 from knify.watch import Watcher
 from workers import duty
+from workers.loop import Bridge, Loop
 
 log = logging.getLogger(__name__)
 
@@ -59,32 +59,6 @@ def current() -> Node:
 def is_served() -> bool:
     """Whether this process serves a node by now."""
     return bool(_current)
-
-
-class Loop:
-    """An event loop in a thread of its own, and the way into it from other threads."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="watcher", daemon=True)
-        self._thread.start()
-
-    def call(self, coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
-        """Run it there and wait. SandboxTimeout after `seconds`."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-        try:
-            return future.result(seconds)
-        except FutureTimeout as late:
-            future.cancel()
-            raise errors.SandboxTimeout(f"no answer in {seconds:g} s") from late
-
-
-class Bridge:
-    """The driver, for the runner's threads."""
-
-    def __init__(self, loop: Loop, driver: sandbox_base.Driver) -> None:
-        self.driver = driver
-        self.call = loop.call
 
 
 def podman_driver(config: settings.Settings, installation: str) -> sandbox_base.Driver:
@@ -148,13 +122,21 @@ class Node:
 
     def stop(self) -> None:
         """Follow nothing any more; commands go on, and the next process picks them up."""
-        self._loop.call(self.watcher.stop(), 5)
+        for what in (self._unfollow, self._cool, self._save_epoch):
+            try:
+                what()
+            except (errors.KnifyError, redis.RedisError, OSError) as failed:
+                log.warning("stopping: %s", failed)
+
+    def _unfollow(self) -> None:
+        self._loop.call(self.watcher.stop(), 4)
+
+    def _cool(self) -> None:
         self.keeper.cool_all(_COOL_SECONDS)
-        try:
-            self._epoch.look()
-            self._epoch.save()
-        except (redis.RedisError, OSError) as failed:
-            log.warning("what was seen of the store is not saved: %s", failed)
+
+    def _save_epoch(self) -> None:
+        self._epoch.look()
+        self._epoch.save()
 
     def take_name(self, seconds: float = _NAME_SECONDS) -> None:
         """Make sure that no other machine lives under this node's name. ConfigError.

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.slow, pytest.ma
 LINES = 500_000  # of 100 bytes
 
 
+@pytest.mark.slow
 def test_fifty_megabytes_come_back_whole_while_redis_holds_a_tail() -> None:
     pad = "x" * 90
     program = f'BEGIN {{ for (i = 1; i <= {LINES}; i++) printf "%08d %s\\n", i, "{pad}" }}'

@@ -18,6 +18,7 @@ from tests.stack import parts
 pytestmark = [pytest.mark.stack, pytest.mark.podman]
 
 
+@pytest.mark.slow
 def test_after_redis_was_put_back_nothing_runs_twice_and_nothing_is_lost() -> None:
     with stack_part.running(KNIFY_LEASE_SECONDS="3", KNIFY_SWEEP_SECONDS="1") as stack:
         client = stack.client()
