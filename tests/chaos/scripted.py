@@ -34,9 +34,11 @@ _NEVER_IN_WORKERS = tuple(name for name in _SUBMITTERS if name != "script.retire
 OUT_OF_REACH = {
     "script.lose": "its node would have to be silent for KNIFY_NODE_LOST_SECONDS",
     "script.lose_sandbox": "the scripted host loses containers, but never volumes",
+    "script.rescue": "only after a rollback of Redis",
 }
 _PARTS = scripted_parts.__name__
 _WORKERS = 3  # at a time
+_SPARED = 6.0  # seconds between two deaths of the worker that has no point
 _FIRES = 60.0  # seconds within which a worker must come to its point
 _ENDS = 300.0  # seconds for the rest, in the end
 _AHEAD = 400  # jobs that may be under way
@@ -133,7 +135,7 @@ class _Rig:
             "KNIFY_DISK_RESERVE": "0",
             "KNIFY_LEASE_SECONDS": "5",
             "KNIFY_SWEEP_SECONDS": "0.5",
-            "KNIFY_SANDBOX_DAYS": "0.00015",  # 13 s
+            "KNIFY_SANDBOX_DAYS": "0.00025",  # 22 s
             "KNIFY_ARCHIVE_HOURS": "0.0003",  # 1 s
             "KNIFY_HOT_SECONDS": "0.5",
             "KNIFY_PACK_SECONDS": "2",
@@ -173,10 +175,17 @@ class _Rig:
         """A few workers at a time, each to its point, beside one that lives."""
         self._submitter = self._start_submitter()
         waiting, alive, total = deque(points), dict[str, tuple[_Worker, float]](), len(points) + 1
+        spared = time.monotonic()
         while waiting or alive:
             while waiting and len(alive) < _WORKERS:
                 point, deadline = waiting.popleft(), time.monotonic() + _FIRES
                 alive[point] = self._start_worker(point), deadline
+            if (
+                time.monotonic() > spared + _SPARED
+            ):  # so that there is always something to take over
+                spared = time.monotonic()
+                if self._steady is not None:
+                    self._steady.kill()
             self._keep_steady()
             self._feed(jobs * (total - len(waiting)) // total)
             for point, (worker, deadline) in list(alive.items()):
