@@ -58,7 +58,7 @@ class Repair:
         """
         here = {row.sandbox_id for row in found}
         missed = [sandbox for sandbox in expected if sandbox.id not in here]
-        missed = [s for s in missed if not rescue.rescue(self._core, self._node, s)]
+        missed = [s for s in missed if not rescue.rescue(self._core, s)]
         lost = [s.id for s in missed if self._store.sandboxes.lose(self._node, s, _GONE)]
         for sandbox_id in lost:
             log.error("%s is lost: %s", sandbox_id, _GONE)

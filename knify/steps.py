@@ -73,9 +73,14 @@ class Steps:
 
     def _is_archived(self, turn: Turn) -> bool:
         sandbox = self._hands.sandbox(turn)
+        if sandbox.node not in (None, self._hands.node):  # adopted by its node since our claim
+            raise errors.SandboxError(f"{sandbox.id} lives on {sandbox.node}")
         if sandbox.state is SandboxState.PAUSED and turn.x.fence >= EPOCH:
             return not self._hands.has_files(turn) and self._hands.is_archive(turn, sandbox)
-        return sandbox.state is SandboxState.ARCHIVED
+        if sandbox.state is not SandboxState.ARCHIVED:
+            return False
+        self._hands.is_archive(turn, sandbox)  # perhaps a newer one than is known
+        return True
 
     def provision(self, turn: Turn) -> None:
         """Make, restore or resume the sandbox; a new one gets its workspace."""

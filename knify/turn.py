@@ -167,7 +167,7 @@ class Hands:
         """Whether a sandbox without files became the archive that Redis had forgotten."""
         if turn.x.fence < EPOCH:
             return False
-        return rescue.rescue(self._core, self.node, sandbox, turn.x)
+        return rescue.rescue(self._core, sandbox, turn.x)
 
     def freeze(self, turn: Turn) -> bool:
         """Leave the container frozen instead of stopped; False when that cannot be."""

@@ -219,7 +219,6 @@ class Sandboxes:
 
     def rescue(
         self,
-        node: str,
         sandbox: model.Sandbox,
         turn: model.Execution | None,
         *,
@@ -234,6 +233,7 @@ class Sandboxes:
         what = (key, size, sha256)
         who = (turn.id, turn.fence) if turn else ("", "")
         changed = sandbox.state_changed_at
+        node = sandbox.node or ""
         return bool(self._scripts.call("rescue", sandbox.id, node, changed, *what, *who))
 
     def forget_object(self, key: str) -> None:

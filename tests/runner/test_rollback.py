@@ -315,3 +315,38 @@ def test_a_first_claim_of_a_further_turn_that_ran_before_ends_with_what_is_known
     assert x.state is (State.COMPLETED if stored else State.FAILED)
     assert rig.starts(second) == 1
     assert stored or "Redis was put back" in (x.error or "")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_restored_since_then_keeps_its_newer_files(
+    rig: Rig, redis_url: str, again: bool
+) -> None:
+    """Whether they lie on the node or in a newer archive, which replaced the known one."""
+    rig.script("work", files={"f": b"old"})
+    rig.script("change", files={"f": b"new"})
+    worker = Worker(rig)
+
+    def ran(command: str, before: str) -> str:
+        request = {"job_type": "command_task", "command": [command]}
+        job = jobs.continue_(rig.core, "default", before, jobs.Submission(request)).execution.id
+        worker.advance(job)
+        assert rig.ended(job).state is State.COMPLETED
+        return job
+
+    job = rig.submit("work")
+    worker.advance(job)
+    sandbox_id = rig.ended(job).sandbox_id or ""
+    assert worker.runner.keeper.archive(sandbox_id)
+    past = Past(rig, redis_url)
+    ran("change", job)
+    if again:
+        known = [listed.key for listed in rig.core.objects.list("sandboxes")]
+        assert worker.runner.keeper.archive(sandbox_id)
+        rig.core.objects.delete(known[0])
+
+    worker = past.comes_back()
+    rig.core.store.client.set(keys.ROLLED_AT, rig.core.store.registry.now_ms())
+    repair.Repair(rig.core, "n", 24).adopt(rig.loop.call(worker.driver.owned(), 5))
+    ran("true", job)
+
+    assert (rig.host.volumes[sandbox_id]["workspace"] / "f").read_bytes() == b"new"

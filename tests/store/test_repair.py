@@ -251,3 +251,22 @@ def test_what_runs_without_a_job_is_not_stopped_when_a_turn_came_meanwhile(
     assert store.sandboxes.hold("sandbox_unknown", **hold)[0] == "held"
     store.client.rpush(keys.turns(sandbox.id), "job")
     assert store.sandboxes.hold(sandbox.id, **hold)[0] == "refused"
+
+
+def test_what_was_restored_behind_the_back_of_redis_is_what_its_node_has(
+    store: open.Store, mend: Repair
+) -> None:
+    restored, leftover, settled = (known(store, SandboxState.ARCHIVED) for _ in range(3))
+    for sandbox in (restored, leftover, settled):
+        store.client.hdel(keys.sandbox(sandbox.id), "node")
+        store.client.srem(keys.located("n"), sandbox.id)
+    store.client.sadd(keys.removals("n"), leftover.id)
+    put_back(store)
+    store.client.hset(keys.sandbox(settled.id), "state_changed_at", 2**50)
+
+    assert mend.adopt([listed(s.id) for s in (restored, leftover, settled)]) == [restored.id]
+
+    found = store.sandboxes.find(restored.id)
+    assert found is not None
+    assert (found.state, found.node) == (SandboxState.PAUSED, "n")
+    assert [name for name, _ in store.sandboxes.paused("n")] == [restored.id]

@@ -104,8 +104,8 @@ local function write_sandbox(id, changes)
     end
   end
   write(skey(id), changes)
-  local here = changes.state == 'lost' and redis.call('HGET', skey(id), 'node')
-  if here then redis.call('SREM', P .. 'node:' .. here .. ':sandboxes', id) end
+  local s = redis.call('HMGET', skey(id), 'state', 'node')
+  if s[1] == 'lost' and s[2] then redis.call('SREM', P .. 'node:' .. s[2] .. ':sandboxes', id) end
 end
 
 -- Keep the node's lists of idle sandboxes (paused, and hot among them) in step with the record:
