@@ -39,7 +39,7 @@ OUT_OF_REACH = {
 _PARTS = scripted_parts.__name__
 _WORKERS = 3  # at a time
 _SPARED = 6.0  # seconds between two deaths of the worker that has no point
-_FIRES = 60.0  # seconds within which a worker must come to its point
+_FIRES = 30.0  # seconds within which a worker must come to its point; a second one gets as long
 _ENDS = 300.0  # seconds for the rest, in the end
 _AHEAD = 400  # jobs that may be under way
 _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
@@ -175,17 +175,18 @@ class _Rig:
         """A few workers at a time, each to its point, beside one that lives."""
         self._submitter = self._start_submitter()
         waiting, alive, total = deque(points), dict[str, tuple[_Worker, float]](), len(points) + 1
-        spared = time.monotonic()
+        spared, again = time.monotonic(), set[str]()
         while waiting or alive:
             while waiting and len(alive) < _WORKERS:
                 point, deadline = waiting.popleft(), time.monotonic() + _FIRES
+                if point in again or any(word in point for word in ("take_over", "reattach")):
+                    self._kill_steady()
                 alive[point] = self._start_worker(point), deadline
             if (
                 time.monotonic() > spared + _SPARED
             ):  # so that there is always something to take over
                 spared = time.monotonic()
-                if self._steady is not None:
-                    self._steady.kill()
+                self._kill_steady()
             self._keep_steady()
             self._feed(jobs * (total - len(waiting)) // total)
             for point, (worker, deadline) in list(alive.items()):
@@ -195,8 +196,9 @@ class _Rig:
                 if self.fired(point):
                     self.crashes += 1
                 elif worker.poll() is None:
-                    self.silent.append(point)
                     worker.kill()
+                    (self.silent if point in again else waiting).append(point)
+                    again.add(point)
                 else:  # killed by another one as its lease ran out: on a slow machine only
                     waiting.append(point)
         self._end(jobs)
@@ -226,6 +228,10 @@ class _Rig:
         client = self._core.store.client
         yield from leaks.redis_keys(client, "n")
         yield from leaks.lists(client, "n", leaks.sandboxes(client))
+
+    def _kill_steady(self) -> None:
+        if self._steady is not None:
+            self._steady.kill()
 
     def _keep_steady(self) -> None:
         """One worker without a point. It may be killed too: by a taker, when it was too slow."""
