@@ -42,6 +42,7 @@ _SPARED = 6.0  # seconds between two deaths of the worker that has no point
 _FIRES = 30.0  # seconds within which a worker must come to its point; a second one gets as long
 _ENDS = 300.0  # seconds for the rest, in the end
 _AHEAD = 400  # jobs that may be under way
+_FEW = 20  # that are enough for a point to be reached
 _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
 _KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 4, "book": 5}
 
@@ -241,7 +242,8 @@ class _Rig:
     def _feed(self, target: int) -> None:
         """Some work, if there is room for it; something rare in any case."""
         under_way = self._core.store.client.zcard(keys.DUE)
-        for _ in range(40 if under_way < _AHEAD and len(self.wishes) < target else 1):
+        full = under_way < _AHEAD and len(self.wishes) < target
+        for _ in range(40 if full else int(under_way < _FEW)):
             self._submit()
         if len(self._hanging) > 2:
             self._order(act="cancel", job=self._hanging.pop(0))
