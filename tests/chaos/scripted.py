@@ -38,7 +38,8 @@ OUT_OF_REACH = {
 }
 _PARTS = scripted_parts.__name__
 _WORKERS = 3  # at a time
-_SPARED = 6.0  # seconds between two deaths of the worker that has no point
+_SPARED = 14.0  # seconds between two deaths of the worker that has no point
+_AWAY = 7.0  # seconds until it is back: the others take over what it had
 _FIRES = 30.0  # seconds within which a worker must come to its point; a second one gets as long
 _ENDS = 300.0  # seconds for the rest, in the end
 _AHEAD = 400  # jobs that may be under way
@@ -150,6 +151,7 @@ class _Rig:
         self._processes: list[subprocess.Popen[Any]] = []
         self._workers: list[_Worker] = []
         self._steady: _Worker | None = None
+        self._back = 0.0  # monotonic: when it may start again
         self._jobs: list[str] = []
         self._ended: list[str] = []  # perhaps
         self._hanging: list[str] = []
@@ -233,10 +235,12 @@ class _Rig:
     def _kill_steady(self) -> None:
         if self._steady is not None:
             self._steady.kill()
+            self._back = time.monotonic() + _AWAY
 
     def _keep_steady(self) -> None:
         """One worker without a point. It may be killed too: by a taker, when it was too slow."""
-        if self._steady is None or self._steady.poll() is not None:
+        is_gone = self._steady is None or self._steady.poll() is not None
+        if is_gone and time.monotonic() > self._back:
             self._steady = self._start_worker()
 
     def _feed(self, target: int) -> None:
