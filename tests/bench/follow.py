@@ -39,7 +39,8 @@ class Followed:
 def measure(*, many: int = MANY, quiet: float = QUIET) -> Followed:
     """Start `many` sandboxes that print a line a second, and look at the worker."""
     slots = str(many + 10)
-    with stack_part.running(KNIFY_SLOTS=slots) as running, running.client() as client:
+    settings = {"KNIFY_SLOTS": slots, "KNIFY_CPU_OVERCOMMIT": "1000"}
+    with stack_part.running(**settings) as running, running.client() as client:
         jobs = _start(client, many)
         time.sleep(5)
         with _delays(running, jobs[:: max(1, many // SAMPLES)]) as delays:
