@@ -51,7 +51,9 @@ class Part:
                 start_new_session=True,
                 preexec_fn=_in_child,  # safe: this process has one thread
             )
-        self.pid_file.write_text(f"{self.process.pid}\n")
+        draft = self.pid_file.with_suffix(".new")  # whoever reads meets a whole number
+        draft.write_text(f"{self.process.pid}\n")
+        draft.replace(self.pid_file)
         self.started_at = time.monotonic()
 
     def died(self) -> int | None:
