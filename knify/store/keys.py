@@ -42,7 +42,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:node:{node}:removals` | set | sandboxes whose container and volumes are to go | member leaves when gone |
 | `knify:node:{node}:paused` | zset | idle paused sandboxes there; score: since when, 0: to be archived now | member leaves with a new turn, by archiving or deletion |
 | `knify:node:{node}:hot` | zset | those among them that are frozen, not stopped; score: until when | as above, or when stopped |
-| `knify:node:{node}:hold:{sandbox}` | hash | which process stops or removes its container just now, and until when | ended by that process, or by one that proved it dead |
+| `knify:node:{node}:hold:{sandbox}` | hash | which process stops or removes its container just now, and until when | ended by that process, or by one that proved it dead; a day at most |
 | `knify:draining` | hash | nodes that take no new sandbox (JSON: since, paused) | until undrained |
 | `knify:objects:removals` | zset | objects to be deleted; score: when | member leaves when gone, or when a record names it |
 | `knify:nodes` | zset | names of nodes; score: last heartbeat | member leaves after a day |

@@ -43,6 +43,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "broker": r"_kombu\..+|unacked.*|knify|knify\.node\..+|celery.*",
     }.items()
 }
+_OWNERS = {"executions": "x", "workspaces": "w", "sandboxes": "s"}
 _THREADS, _FILES, _MEGABYTES = 24, 40, 150.0  # growth of one process that is no leak yet
 
 
@@ -166,38 +167,53 @@ def lists(client: Any, node: str, found: dict[str, model.Sandbox]) -> Iterator[V
 
 def objects(core: Core) -> list[str]:
     """The keys of all objects."""
-    kinds = ("executions", "workspaces", "sandboxes")
-    return [listed.key for kind in kinds for listed in core.objects.list(kind)]
+    return [listed.key for kind in _OWNERS for listed in core.objects.list(kind)]
 
 
 def stored(core: Core, found: dict[str, model.Sandbox]) -> Iterator[Violation]:
-    """Objects that no record names, and records whose objects are not there."""
+    """Objects that no record names, and records whose objects are not there.
+
+    All is asked again before it is said: records and objects come and go meanwhile.
+    """
     client = core.store.client
     there = set(objects(core))
-    wanted = {s.archive for s in found.values() if s.archive and s.state == "archived"}
-    for key in sorted(wanted - there):
-        yield _leak(f"the archive {key} is not there")
-    later = client.zrange(keys.OBJECT_REMOVALS, 0, -1, withscores=True)
-    late = [key for key, when in later if when < clock.now_ms() - 5_000]
+    for key in sorted({s.archive for s in found.values() if s.archive} - there):
+        if _is_needed(core, key) and not _is_there(core, key):
+            yield _leak(f"the archive {key} is not there")
+    late = core.store.sandboxes.old_objects(clock.now_ms() - 5_000)
     if late:
         yield _leak(f"{len(late)} objects should be gone, such as {late[0]}")
-    named = {key for key, _ in later} | {
-        key for s in found.values() for key in (s.archive, s.archiving) if key
-    }
-    strays, owners = [], {"executions": "x", "workspaces": "w"}
-    for key in there:
-        kind, name, *_ = key.split("/")
-        if (
-            key not in named
-            if kind == "sandboxes"
-            else not client.exists(f"knify:{owners[kind]}:{name}")
-        ):
-            strays.append(key)
+    strays = [key for key in there if not _is_named(core, key) and _is_there(core, key)]
     if strays:
         yield _leak(f"{len(strays)} objects that no record names, such as {min(strays)}")
-    baselines = [key for key in there if key.endswith("/baseline")]
-    if baselines:
-        yield _leak(f"{len(baselines)} objects that packing should have removed: {baselines[0]}")
+    ended = [key for key in there if key.endswith("/baseline") and _is_there(core, key)]
+    if ended and not client.zcard(keys.DUE):
+        yield _leak(f"{len(ended)} objects that packing should have removed: {ended[0]}")
+
+
+def _is_there(core: Core, key: str) -> bool:
+    try:
+        core.objects.stat(key)
+    except errors.ObjectMissing:
+        return False
+    return True
+
+
+def _is_needed(core: Core, key: str) -> bool:
+    """Whether it is all that there is of a sandbox."""
+    found = core.store.sandboxes.find(key.split("/")[1])
+    return found is not None and found.state == "archived" and found.archive == key
+
+
+def _is_named(core: Core, key: str) -> bool:
+    """Whether a record names it now, or the list of what is to be deleted does."""
+    kind, name, *_ = key.split("/")
+    if kind != "sandboxes":
+        return bool(core.store.client.exists(f"knify:{_OWNERS[kind]}:{name}"))
+    if core.store.client.zscore(keys.OBJECT_REMOVALS, key) is not None:
+        return True
+    found = core.store.sandboxes.find(name)
+    return found is not None and key in (found.archive, found.archiving)
 
 
 def _podman(

@@ -52,7 +52,7 @@ def table(result: Result) -> list[str]:
         times = [_percentile(row.recoveries, share) for share in (0.5, 0.99)]
         lines.append(f"| {row.name} | {row.injected} | {' | '.join([*map(str, counts), *times])} |")
     lines.append(
-        "| a reboot of the machine (needs a Podman root of its own) | not run | | | | | | |"
+        "| a reboot of the machine (`tests/stack/test_reboot.py` does it) | not run | | | | | | |"
     )
     return lines
 

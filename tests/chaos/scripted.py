@@ -34,12 +34,16 @@ _NEVER_IN_WORKERS = tuple(name for name in _SUBMITTERS if name != "script.retire
 OUT_OF_REACH = {
     "script.lose": "its node would have to be silent for KNIFY_NODE_LOST_SECONDS",
     "script.lose_sandbox": "the scripted host loses containers, but never volumes",
+    "script.rescue": "only after a rollback of Redis",
 }
 _PARTS = scripted_parts.__name__
 _WORKERS = 3  # at a time
-_FIRES = 60.0  # seconds within which a worker must come to its point
+_SPARED = 14.0  # seconds between two deaths of the worker that has no point
+_AWAY = 7.0  # seconds until it is back: the others take over what it had
+_FIRES = 30.0  # seconds within which a worker must come to its point; a second one gets as long
 _ENDS = 300.0  # seconds for the rest, in the end
 _AHEAD = 400  # jobs that may be under way
+_FEW = 20  # that are enough for a point to be reached
 _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
 _KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 4, "book": 5}
 
@@ -133,7 +137,7 @@ class _Rig:
             "KNIFY_DISK_RESERVE": "0",
             "KNIFY_LEASE_SECONDS": "5",
             "KNIFY_SWEEP_SECONDS": "0.5",
-            "KNIFY_SANDBOX_DAYS": "0.00015",  # 13 s
+            "KNIFY_SANDBOX_DAYS": "0.00025",  # 22 s
             "KNIFY_ARCHIVE_HOURS": "0.0003",  # 1 s
             "KNIFY_HOT_SECONDS": "0.5",
             "KNIFY_PACK_SECONDS": "2",
@@ -147,6 +151,7 @@ class _Rig:
         self._processes: list[subprocess.Popen[Any]] = []
         self._workers: list[_Worker] = []
         self._steady: _Worker | None = None
+        self._back = 0.0  # monotonic: when it may start again
         self._jobs: list[str] = []
         self._ended: list[str] = []  # perhaps
         self._hanging: list[str] = []
@@ -173,10 +178,18 @@ class _Rig:
         """A few workers at a time, each to its point, beside one that lives."""
         self._submitter = self._start_submitter()
         waiting, alive, total = deque(points), dict[str, tuple[_Worker, float]](), len(points) + 1
+        spared, again = time.monotonic(), set[str]()
         while waiting or alive:
             while waiting and len(alive) < _WORKERS:
                 point, deadline = waiting.popleft(), time.monotonic() + _FIRES
+                if point in again or any(word in point for word in ("take_over", "reattach")):
+                    self._kill_steady()
                 alive[point] = self._start_worker(point), deadline
+            if (
+                time.monotonic() > spared + _SPARED
+            ):  # so that there is always something to take over
+                spared = time.monotonic()
+                self._kill_steady()
             self._keep_steady()
             self._feed(jobs * (total - len(waiting)) // total)
             for point, (worker, deadline) in list(alive.items()):
@@ -186,8 +199,9 @@ class _Rig:
                 if self.fired(point):
                     self.crashes += 1
                 elif worker.poll() is None:
-                    self.silent.append(point)
                     worker.kill()
+                    (self.silent if point in again else waiting).append(point)
+                    again.add(point)
                 else:  # killed by another one as its lease ran out: on a slow machine only
                     waiting.append(point)
         self._end(jobs)
@@ -218,15 +232,22 @@ class _Rig:
         yield from leaks.redis_keys(client, "n")
         yield from leaks.lists(client, "n", leaks.sandboxes(client))
 
+    def _kill_steady(self) -> None:
+        if self._steady is not None:
+            self._steady.kill()
+            self._back = time.monotonic() + _AWAY
+
     def _keep_steady(self) -> None:
         """One worker without a point. It may be killed too: by a taker, when it was too slow."""
-        if self._steady is None or self._steady.poll() is not None:
+        is_gone = self._steady is None or self._steady.poll() is not None
+        if is_gone and time.monotonic() > self._back:
             self._steady = self._start_worker()
 
     def _feed(self, target: int) -> None:
         """Some work, if there is room for it; something rare in any case."""
         under_way = self._core.store.client.zcard(keys.DUE)
-        for _ in range(40 if under_way < _AHEAD and len(self.wishes) < target else 1):
+        full = under_way < _AHEAD and len(self.wishes) < target
+        for _ in range(40 if full else int(under_way < _FEW)):
             self._submit()
         if len(self._hanging) > 2:
             self._order(act="cancel", job=self._hanging.pop(0))

@@ -19,6 +19,7 @@ from knify import clock, errors
 from knify.sandbox import archive, base, extract
 
 _LOOK = 0.05  # seconds between two looks at a command that waits
+_PREFIX = "knify-"  # of names, which do for ids
 _VOLUMES = ("workspace", "home")
 _CODES = {"TERM": 143, "KILL": 137, "INT": 130, "HUP": 129}
 
@@ -191,6 +192,7 @@ class FolderDriver:
         return next((t for t in turns if t.read_text().startswith(f"{nonce}\n")), None)
 
     async def inspect(self, container: str) -> base.ContainerStatus | None:
+        container = container.removeprefix(_PREFIX)
         box = self._boxes / container
         if not box.exists():
             return None
@@ -202,6 +204,7 @@ class FolderDriver:
         )
 
     async def stop(self, container: str, grace: float = 0) -> bool:
+        container = container.removeprefix(_PREFIX)
         for name in ("running", "frozen"):
             (self._boxes / container / name).unlink(missing_ok=True)
         return (self._boxes / container).exists()

@@ -87,7 +87,7 @@ def _clean(own: core.Core, job: str) -> Any:
 
 def _upload(own: core.Core, number: int) -> Any:
     """The same record each time: an upload that is repeated after a lost answer."""
-    key = f"workspaces/chaos-{number}"
+    key = f"workspaces/workspace_{number}"
     own.sealed.put(key, io.BytesIO(b"tar"))
     record = model.Workspace(
         f"workspace_{number}", "default", "chaos", 0, 3, "0" * 64, key, created_at=1

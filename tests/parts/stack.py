@@ -82,7 +82,7 @@ class Stack:
         for part in ("api", "worker", "beat", "redis", "podman"):
             try:
                 self.kill(part)
-            except ProcessLookupError:
+            except (ProcessLookupError, FileNotFoundError):  # a Podman of its own is not a part
                 pass
         self._process.wait()
         self._forget_log()

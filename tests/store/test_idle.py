@@ -241,6 +241,23 @@ def test_a_hold_beyond_its_time_is_told_and_never_taken_silently(store: open.Sto
     assert claim(store, turn).verdict == "claimed"
 
 
+def test_whoever_dies_over_a_second_removal_leaves_it_to_others(store: open.Store) -> None:
+    x = paused(store)
+    name = x.sandbox_id or ""
+    store.sandboxes.retire(name)
+    for owner in (ME, OTHER):  # both had read the node's list when it was in it
+        store.sandboxes.hold(name, node="n", owner=owner, ms=60_000, purpose="remove")
+        if owner == ME:
+            store.sandboxes.unhold(name, node="n", owner=ME, done="removed")
+
+    assert store.sandboxes.removals("n") == [name]
+    hold = f"knify:node:n:hold:{name}"
+    assert 0 < store.client.ttl(hold) <= 86_400
+    store.sandboxes.unhold(name, node="n", owner=OTHER, done="removed")
+    assert not store.client.exists(hold)
+    assert store.sandboxes.removals("n") == []
+
+
 def test_a_draining_node_takes_nothing_new_but_goes_on_with_its_own(store: open.Store) -> None:
     x, fresh = paused(store), submitted(store)
 

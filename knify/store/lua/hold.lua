@@ -12,6 +12,8 @@ if purpose == 'stop' then
 else
   if s and s.state ~= 'deleted' and s.node == node then return {'refused'} end
   if turn and redis.call('SISMEMBER', P .. 'node:' .. node .. ':active', turn) == 1 then return {'refused'} end
+  redis.call('SADD', P .. 'node:' .. node .. ':removals', id) -- if we die, somebody comes back for it
 end
 redis.call('HSET', key, 'owner', owner, 'until', int(ts + tonumber(ms)))
+redis.call('EXPIRE', key, 86400) -- no holder is at it for so long, and nobody may ever ask again
 return {'held'}
