@@ -15,7 +15,12 @@ from knify.client import Client
 from tests.parts import stack as stack_part
 from tests.stack import parts
 
-pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.podman,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 PAUSED = 300
 #: 1,000,000 numbered lines of 100 bytes.
