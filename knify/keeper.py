@@ -24,6 +24,7 @@ from knify.turn import Bridge
 log = logging.getLogger(__name__)
 
 _LIMIT_SECONDS = 3600.0  # an archive that takes longer is given up
+_OVERHEAD = 1024**3  # bytes that many small files may take in an archive beside their content
 _CHUNK_SECONDS = 60.0
 _LOOK_SECONDS = 1.0  # a turn that came ends the packing so soon
 _AGAIN_SECONDS = 600.0  # an archive that failed is tried again after this
@@ -186,9 +187,14 @@ class Keeper:
     def _pack(self, sandbox_id: str, key: str) -> Iterator[bytes]:
         """The sandbox's tar, out of the driver's loop. SandboxBusy as soon as a turn came."""
         chunks = self._bridge.driver.pack(sandbox_id)
-        looked = time.monotonic()
+        looked, size = time.monotonic(), 0
+        found = self._store.find(sandbox_id)
+        most = 2 * (found.resources.disk if found else 0) + _OVERHEAD
         try:
             while chunk := self._bridge.call(_next(chunks), _CHUNK_SECONDS):
+                size += len(chunk)
+                if size > most:  # holes in files, made to fill the store
+                    raise errors.TooLarge("its archive would be far larger than its disk limit")
                 yield chunk
                 if time.monotonic() > looked + _LOOK_SECONDS:
                     looked = time.monotonic()

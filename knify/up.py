@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from knify import errors, install, processes
 from knify import settings as settings_module
@@ -111,6 +112,16 @@ def _alone(settings: settings_module.Settings) -> Iterator[None]:
         except BlockingIOError as taken:
             raise errors.ConfigError(f"another knify up uses {settings.home}") from taken
         yield
+
+
+def is_running(lock: Path) -> bool:
+    """Whether a `knify up` holds this lock."""
+    with lock.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _run(settings: settings_module.Settings, no_auth: bool) -> int:

@@ -107,6 +107,9 @@ def purge(yes: bool) -> None:
     marker = settings.home / "installation"
     if not marker.exists():
         raise click.UsageError(f"{settings.home} holds no installation")
+    lock = settings.run_dir / "up.lock"
+    if lock.exists() and entry.later("knify.up").is_running(lock):
+        raise click.UsageError(f"knify up runs in {settings.home}: stop it first (Ctrl-C)")
     if not yes:
         click.confirm(f"Delete all sandboxes of {settings.home} for good?", abort=True)
     conf = settings.home / "containers.conf"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,12 +84,14 @@ class Admission:
             pipe.zrank(whole if x.line is None else keys.line(x.line, x.tenant), x.id)
             pipe.lindex(keys.turns(x.sandbox_id or ""), 0)
             pipe.hget(keys.sandbox(x.sandbox_id or ""), "node")
-        answers = iter(pipe.execute())
+        pipe.hkeys(keys.DRAINING)
+        *flat, draining = pipe.execute()
+        answers = iter(flat)
         rooms = self.rooms(nodes())
         shown = {}
         for x in pending:
             rank, turn, node = (next(answers) for _ in range(3))
-            reason = _reason(x, rooms, turn or x.id, node)
+            reason = _reason(x, rooms, turn or x.id, node, draining)
             shown[x.id] = Waiting((rank or 0) + 1, reason)
         return shown
 
@@ -98,11 +100,17 @@ class Admission:
         return int(seconds) * 1000 + int(micros) // 1000
 
 
-def _reason(x: model.Execution, rooms: list[Room], turn: str, node: str | None) -> str:
+def _reason(
+    x: model.Execution, rooms: list[Room], turn: str, node: str | None, draining: Collection[str]
+) -> str:
     """The first thing that is in its way."""
     if turn != x.id:
         return "an earlier job of its sandbox has not ended"
     places = [room for room in rooms if node in (None, room.node)]
+    if node is None and places:
+        places = [room for room in places if room.node not in draining]
+        if not places:
+            return "all nodes are draining: knify nodes undrain NAME lets jobs come again"
     if not places:
         return f"its sandbox's node {node} is away" if node else "no node is there"
     short = [capacity.shortfall(x.spec.resources, room) for room in places]

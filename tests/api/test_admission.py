@@ -127,3 +127,12 @@ def test_ready_says_when_every_node_is_low_on_disk(
     assert answer.get_json()["detail"]["disk"] == low["low_disk"]
     core.store.registry.heartbeat("n2", node, clock.now_ms())
     assert api.get("/api/v1/health/ready").status_code == 200
+
+
+def test_a_job_says_that_all_nodes_drain(api: Api, core: Core) -> None:
+    core.store.registry.heartbeat("n1", {"slots": 3}, clock.now_ms())
+    core.store.registry.drain("n1", True)
+
+    job = api.get(f"/jobs/{api.submit()}").get_json()
+
+    assert job["pending_reason"].startswith("all nodes are draining")

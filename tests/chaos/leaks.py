@@ -147,7 +147,9 @@ def sandboxes(client: Any) -> dict[str, model.Sandbox]:
 
 def lists(client: Any, node: str, found: dict[str, model.Sandbox]) -> Iterator[Violation]:
     """The node's lists of sandboxes against the records."""
-    here = {s.id for s in found.values() if s.node == node and s.state in ("paused", "active")}
+    # A job that was cancelled while it was provisioned leaves one in creating, until it expires.
+    living = ("creating", "active", "paused")
+    here = {s.id for s in found.values() if s.node == node and s.state in living}
     paused = {s.id for s in found.values() if s.node == node and s.state == "paused"}
     for name, listed, wanted in (
         ("sandboxes", client.smembers(keys.located(node)), here),

@@ -323,6 +323,23 @@ def test_a_draining_node_archives_all_and_passes_new_jobs_on(rig: Rig) -> None:
     assert ran(rig, other, continued(rig, job)).state is State.COMPLETED
 
 
+def test_what_would_be_far_larger_than_its_disk_is_not_archived_and_keeps_nobody(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("knify.keeper._OVERHEAD", 0)
+    rig.script("bomb", files={"big": b"x" * 5_000_000})
+    worker = Worker(rig)
+    bomb, neighbour = rig.submit("bomb", disk="1M"), rig.submit("true")
+    ran(rig, worker, bomb)
+    ran(rig, worker, neighbour)
+    configure(rig, archive_hours=1e-9)
+
+    worker.runner.keeper.archive_due()
+
+    assert sandbox(rig, neighbour).state is SandboxState.ARCHIVED
+    assert sandbox(rig, bomb).state is SandboxState.PAUSED
+
+
 def test_an_expired_archive_is_deleted_with_its_object(rig: Rig) -> None:
     worker = Worker(rig)
     job = rig.submit("true")

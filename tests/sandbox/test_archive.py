@@ -81,6 +81,15 @@ def test_an_unpacked_tree_is_the_packed_one(roots: Roots, tmp_path: Path) -> Non
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_a_file_of_many_pieces_far_apart_stays_small(roots: Roots) -> None:
+    with (roots["workspace"] / "bomb").open("wb") as file:
+        for n in range(1_000):
+            file.seek(n * 8 * 1024**2)
+            file.write(b"x" * 4096)
+
+    assert len(packed(roots)) < 20 * 1024**2
+
+
 def test_devices_fifos_and_sockets_are_left_out(roots: Roots) -> None:
     work = roots["workspace"]
     seen, stamp = packed(roots), work.stat().st_mtime_ns
