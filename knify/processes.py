@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -39,6 +40,7 @@ class Part:
     def start(self) -> None:
         """Run it, detached from the terminal's Ctrl-C, ending with this process at the latest."""
         stop_stale(self.pid_file, self.name, self.env["KNIFY_HOME"])
+        self._end_leftovers()
         _rotate(self.log_file)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -81,7 +83,24 @@ class Part:
             self.process.kill()
             self.process.wait()
         self.process = None
+        self._end_leftovers()
         self.pid_file.unlink(missing_ok=True)
+
+    def _end_leftovers(self) -> None:
+        """Kill what a dead process of this part forked and left in its session.
+
+        Podman forks for each user namespace that it makes; killed in that moment, it leaves a
+        child that sleeps for ever on the locks of Podman's database, and all of Podman with it.
+        What belongs to containers has sessions of its own.
+        """
+        try:
+            session = int(self.pid_file.read_text())
+        except (OSError, ValueError):
+            return
+        for pid in _of_session(session):
+            if _is_of(pid, self.name, self.env["KNIFY_HOME"]):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def tidy(self) -> None:
         """Keep the log file bounded."""
@@ -126,9 +145,7 @@ def stop_stale(pid_file: Path, name: str, home: str) -> None:
     except (OSError, ValueError):
         return
     try:
-        environ = Path(f"/proc/{pid}/environ").read_bytes()
-        marks = {f"KNIFY_PART={name}".encode(), f"KNIFY_HOME={home}".encode()}
-        if not marks <= set(environ.split(b"\0")):
+        if not _is_of(pid, name, home):
             return
         for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
             signal.pidfd_send_signal(handle, number)
@@ -138,6 +155,30 @@ def stop_stale(pid_file: Path, name: str, home: str) -> None:
         pass
     finally:
         os.close(handle)
+
+
+def _is_of(pid: int, name: str, home: str) -> bool:
+    """Whether it is a process of this part of this home."""
+    try:
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+    return {f"KNIFY_PART={name}".encode(), f"KNIFY_HOME={home}".encode()} <= set(
+        environ.split(b"\0")
+    )
+
+
+def _of_session(session: int) -> list[int]:
+    """Living processes of a session, by /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session:
+            found.append(int(stat.parent.name))
+    return found
 
 
 def _gone(handle: int, seconds: float) -> bool:
