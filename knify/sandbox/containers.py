@@ -39,17 +39,25 @@ class Containers:
     async def make(self, request: base.SandboxRequest, body: dict[str, Any]) -> dict[str, Any]:
         """A container with the create call's body, or the one made before; ImageMissing."""
         try:
-            made = await self._api.call("POST", "/containers/create", body=body, timeout=SLOW)
-            return await self.look(made["Id"])
+            return await self._create(body)
         except errors.SandboxTimeout:
             raise
         except errors.SandboxError as failed:
             if "image not known" in failed.message:
                 raise errors.ImageMissing(f"no image {request.image} on this node") from failed
             found = await self.ours(request.sandbox_id)  # its name may be taken: made before
-            if found is None:
+            if found is not None:
+                return found
+            if "already in use" not in failed.message:
                 raise
-            return found
+        # A Podman that was killed while it created left the name in its storage, and no container.
+        path = f"/containers/{template.container_name(request.sandbox_id)}"
+        await self._api.call("DELETE", path, query={"force": "true", "timeout": 0}, timeout=SLOW)
+        return await self._create(body)
+
+    async def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        made = await self._api.call("POST", "/containers/create", body=body, timeout=SLOW)
+        return await self.look(made["Id"])
 
     async def ours(self, sandbox_id: str) -> dict[str, Any] | None:
         """The sandbox's container; SandboxError when one of that name is not ours."""

@@ -405,3 +405,34 @@ def test_a_killed_conmon_is_noticed(podman_url: str, installation: str) -> None:
             assert await driver.owned() == []
 
     asyncio.run(scenario())
+
+
+def test_a_name_that_a_killed_podman_left_in_its_storage_is_taken_over(
+    podman_url: str, installation: str
+) -> None:
+    sandbox_id = ids.new("sbx")
+    name = f"knify-{sandbox_id}"
+
+    def listed() -> str:
+        form = "{{.Names}} {{.Status}}"
+        words = ["podman", "ps", "--all", "--external", "--format", form]
+        rows = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        return "".join(row for row in rows.splitlines() if row.startswith(name))
+
+    for n in range(60):  # killed at ever later moments, until one is between the two records
+        argv = ["podman", "create", "--name", name, engine.IMAGE, "true"]
+        creating = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.04 + 0.004 * n)
+        creating.kill()
+        creating.wait()
+        if "Storage" in listed():
+            break
+        subprocess.run(["podman", "rm", "--force", name], capture_output=True, check=False)
+    assert "Storage" in listed()
+
+    async def made() -> str:
+        driver = podman.PodmanDriver(podman_url, installation, engine.FACTS)
+        return await driver.create(base.SandboxRequest(sandbox_id, engine.IMAGE, SMALL))
+
+    assert asyncio.run(made())
+    assert "Storage" not in listed()
