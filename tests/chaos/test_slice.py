@@ -16,6 +16,7 @@ TELLING = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 @pytest.mark.podman
 @pytest.mark.timeout(900)
