@@ -75,9 +75,9 @@ class Spool:
         return True
 
     def _create(self) -> int:
-        file, name = tempfile.mkstemp(dir=self._folder, prefix="spool-")
-        Path(name).unlink()
-        return file
+        # Where the file system can do it, it never has a name: who dies here leaves nothing.
+        with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
+            return os.dup(file.fileno())
 
     async def finish(self) -> None:
         """The writer is done."""

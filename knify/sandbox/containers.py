@@ -2,6 +2,10 @@
 
 Podman hears of a container's end from its conmon alone. When that was killed, Podman 4 says
 `running` for ever, neither stops nor starts it, and removes it at the second attempt only.
+
+A Podman that is killed while it makes or removes one leaves half of it: a name in its storage
+without a container, or a container without storage. Neither can be looked at, both can be deleted
+by name.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from knify.sandbox import api, base, hostfs, inventory, template, views
 
 SLOW = 60.0  # seconds for calls that create, start, stop or remove
 _CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
+_HALF_REMOVED = "container not known"
 _LEFT = 1.0  # seconds until what the supervisor killed is gone
 
 
@@ -28,9 +33,13 @@ class Containers:
         self._installation = installation
 
     async def look(self, container: str) -> dict[str, Any]:
-        """Podman's inspect answer; SandboxGone when there is none."""
-        seen = await self._api.call("GET", f"/containers/{api.part(container)}/json")
-        return dict(seen)
+        """Podman's inspect answer; SandboxGone when there is none, or half of one."""
+        try:
+            return dict(await self._api.call("GET", f"/containers/{api.part(container)}/json"))
+        except errors.SandboxError as failed:
+            if _HALF_REMOVED in failed.message:
+                raise errors.SandboxGone(failed.message) from failed
+            raise
 
     async def pid(self, container: str) -> int:
         """Of its init."""
@@ -50,9 +59,7 @@ class Containers:
                 return found
             if "already in use" not in failed.message:
                 raise
-        # A Podman that was killed while it created left the name in its storage, and no container.
-        path = f"/containers/{template.container_name(request.sandbox_id)}"
-        await self._api.call("DELETE", path, query={"force": "true", "timeout": 0}, timeout=SLOW)
+        await self._delete(template.container_name(request.sandbox_id))
         return await self._create(body)
 
     async def _create(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -104,17 +111,23 @@ class Containers:
         path = f"/containers/{api.part(container)}/stop"
         await self._api.call("POST", path, query=query, timeout=SLOW + grace)
 
-    async def remove(self, seen: dict[str, Any]) -> None:
+    async def remove(self, sandbox_id: str) -> None:
         """Kill and remove the container, not its volumes; gone before, nothing happens."""
+        seen = await self.ours(sandbox_id)
+        if seen is None:
+            await self._delete(template.container_name(sandbox_id))
+            return
         if views.runs(seen) and (views.frozen(seen) or not views.watched(seen)):
             await self._killed(seen)
-        query = {"force": "true", "timeout": 0}
+        await self._delete(seen["Id"])
+
+    async def _delete(self, container: str) -> None:
+        """Until Podman has none, nor what a Podman that was killed over it left behind."""
+        path, query = f"/containers/{container}", {"force": "true", "timeout": 0}
         deadline = time.monotonic() + _CLEANUP
         while True:
             try:
-                await self._api.call(
-                    "DELETE", f"/containers/{seen['Id']}", query=query, timeout=SLOW
-                )
+                await self._api.call("DELETE", path, query=query, timeout=SLOW)
             except errors.SandboxGone:
                 return
             except errors.SandboxTimeout:

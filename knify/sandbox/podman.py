@@ -190,9 +190,7 @@ class PodmanDriver:
 
     async def remove(self, sandbox_id: str) -> None:
         """See `base.Driver`."""
-        found = await self._containers.ours(sandbox_id)
-        if found is not None:
-            await self._containers.remove(found)
+        await self._containers.remove(sandbox_id)
         for what in volumes.NAMES:
             name = template.volume_name(sandbox_id, what)
             await asyncio.to_thread(inventory.remove_volume, self._url, self._installation, name)
@@ -200,9 +198,7 @@ class PodmanDriver:
     async def rebuild(self, request: base.SandboxRequest) -> str:
         """See `base.Driver`."""
         await self._roots(request.sandbox_id)
-        found = await self._containers.ours(request.sandbox_id)
-        if found is not None:
-            await self._containers.remove(found)
+        await self._containers.remove(request.sandbox_id)
         return await self._furnished(request)
 
     async def pack(self, sandbox_id: str) -> AsyncIterator[bytes]:

@@ -407,32 +407,74 @@ def test_a_killed_conmon_is_noticed(podman_url: str, installation: str) -> None:
     asyncio.run(scenario())
 
 
+def left_over(name: str, wanted: str, *argv: str) -> None:
+    """Kill Podman over it at ever later moments, until its list says what is `wanted`."""
+    for n in range(80):
+        if argv[0] != "create":
+            subprocess.run([*CREATE, name, engine.IMAGE, "true"], capture_output=True, check=True)
+        process = subprocess.Popen(["podman", *argv], stdout=-3, stderr=-3)
+        time.sleep(0.03 + 0.003 * n)
+        process.kill()
+        process.wait()
+        if wanted in (listed(name), looked(name)):
+            return
+        subprocess.run(["podman", "rm", "--force", name], capture_output=True, check=False)
+    raise AssertionError(f"Podman never left {name} so that it is {wanted}")
+
+
+CREATE = ("podman", "create", "--name")
+
+
+def listed(name: str) -> str:
+    """What Podman's list says of it, of which all may be left that storage knows."""
+    form = ("--format", "{{.Names}} {{.Status}}")
+    rows = subprocess.run(
+        ["podman", "ps", "--all", "--external", *form], capture_output=True, text=True, check=True
+    )
+    found = [row.split(" ", 1)[1] for row in rows.stdout.splitlines() if row.startswith(name)]
+    return found[0] if found else ""
+
+
+def looked(name: str) -> str:
+    """Why it cannot be looked at, in Podman's last words."""
+    words = ["podman", "inspect", "--type", "container", name]
+    seen = subprocess.run(words, capture_output=True, text=True, check=False)
+    return seen.stderr.strip().rpartition(": ")[2]
+
+
 def test_a_name_that_a_killed_podman_left_in_its_storage_is_taken_over(
     podman_url: str, installation: str
 ) -> None:
     sandbox_id = ids.new("sbx")
     name = f"knify-{sandbox_id}"
-
-    def listed() -> str:
-        form = "{{.Names}} {{.Status}}"
-        words = ["podman", "ps", "--all", "--external", "--format", form]
-        rows = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        return "".join(row for row in rows.splitlines() if row.startswith(name))
-
-    for n in range(60):  # killed at ever later moments, until one is between the two records
-        argv = ["podman", "create", "--name", name, engine.IMAGE, "true"]
-        creating = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.04 + 0.004 * n)
-        creating.kill()
-        creating.wait()
-        if "Storage" in listed():
-            break
-        subprocess.run(["podman", "rm", "--force", name], capture_output=True, check=False)
-    assert "Storage" in listed()
+    left_over(name, "Storage", "create", "--name", name, engine.IMAGE, "true")
 
     async def made() -> str:
         driver = podman.PodmanDriver(podman_url, installation, engine.FACTS)
         return await driver.create(base.SandboxRequest(sandbox_id, engine.IMAGE, SMALL))
 
     assert asyncio.run(made())
-    assert "Storage" not in listed()
+    assert listed(name) == "Created"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "argv"),
+    [
+        ("Storage", ("create", "--name", "{name}", engine.IMAGE, "true")),
+        ("container not known", ("rm", "--force", "{name}")),
+    ],
+)
+def test_what_a_killed_podman_left_of_a_sandbox_can_be_removed(
+    podman_url: str, installation: str, wanted: str, argv: tuple[str, ...]
+) -> None:
+    sandbox_id = ids.new("sbx")
+    name = f"knify-{sandbox_id}"
+    left_over(name, wanted, *(word.format(name=name) for word in argv))
+
+    async def removed() -> None:
+        driver = podman.PodmanDriver(podman_url, installation, engine.FACTS)
+        assert await driver.inspect(name) is None
+        await driver.remove(sandbox_id)
+
+    asyncio.run(removed())
+    assert listed(name) == ""
