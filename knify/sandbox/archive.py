@@ -148,20 +148,22 @@ def _pieces(file: int, size: int) -> list[tuple[int, int]]:
     """Where a file with holes has data: offset and length. Its end is always named."""
     found: list[tuple[int, int]] = []
     at = 0
-    while at < size:
-        try:
-            start = os.lseek(file, at, os.SEEK_DATA)
-        except OSError as failed:
-            if failed.errno == errno.ENXIO:  # only a hole is left
-                break
-            return [(0, size)]
-        at = min(size, os.lseek(file, start, os.SEEK_HOLE))
+    while at < size and (start := _seek(file, at, os.SEEK_DATA, at)) is not None:
+        at = min(size, _seek(file, start, os.SEEK_HOLE, size) or size)
         if len(found) == _MOST_PIECES - 1:
             at = size
         found.append((start, at - start))
     if not found or sum(found[-1]) < size:
         found.append((size, 0))
     return found
+
+
+def _seek(file: int, at: int, what: int, otherwise: int) -> int | None:
+    """The next data or hole; None when only a hole is left. `otherwise`: if nobody knows holes."""
+    try:
+        return os.lseek(file, at, what)
+    except OSError as failed:
+        return None if failed.errno == errno.ENXIO else otherwise
 
 
 def _header(entry: tarfile.TarInfo, more: dict[str, str]) -> bytes:
@@ -192,13 +194,7 @@ def _content(node: Node) -> bytes:
     total, size, at = hashlib.sha256(b"%d" % node.seen.st_size), node.seen.st_size, 0
     file = node.open()
     try:
-        while at < size:
-            try:
-                start = os.lseek(file, at, os.SEEK_DATA)
-            except OSError as failed:
-                if failed.errno == errno.ENXIO:  # only a hole is left
-                    break
-                start = at
+        while at < size and (start := _seek(file, at, os.SEEK_DATA, at)) is not None:
             at = start - start % len(_ZEROS)
             data = os.pread(file, len(_ZEROS), at)
             if data != _ZEROS[: len(data)]:
