@@ -50,11 +50,16 @@ class Owner:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
         return cls(node, f"{boot}.{namespace}", os.getpid(), _start_of(os.getpid()) or 0)
 
+    @property
+    def boot_id(self) -> str:
+        """The boot of the kernel alone: which machine it is, since when it runs."""
+        return self.boot.partition(".")[0]
+
     def is_dead(self, here: Owner) -> bool:
         """Whether it is proved dead, seen from `here`; another node's process never is."""
         if self.node != here.node:
             return False
-        if self.boot.partition(".")[0] != here.boot.partition(".")[0]:
+        if self.boot_id != here.boot_id:
             return True
         return self.boot == here.boot and _start_of(self.pid) != self.start
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from knify import (
-    __version__,
-    capacity,
-    clock,
     core,
     epoch,
     errors,
@@ -27,15 +21,15 @@ from knify import (
     repair,
     settings,
 )
-from knify.host import busybox, probe, size
+from knify.host import busybox, probe
 from knify.runner import Runner
 from knify.sandbox import base as sandbox_base
-from knify.sandbox import inventory, podman
-from knify.services import jobs
+from knify.sandbox import podman
 from knify.store import keys
 from knify.store.redis import connect as connect_redis
 from knify.watch import Watcher
 from workers import duty
+from workers.heartbeat import Heartbeat
 from workers.loop import Bridge, Loop
 
 log = logging.getLogger(__name__)
@@ -45,9 +39,6 @@ _MEASURE_SECONDS = 5.0
 _COOL_SECONDS = 3.0  # of a stop's time
 _START_SECONDS = 60.0
 _HEARTBEAT_SECONDS = 10.0  # the record outlives six of them
-_NAME_SECONDS = (
-    75.0  # within which a dead machine's heartbeat has run out, and a living one's moved
-)
 _current: list[Node] = []
 
 
@@ -97,11 +88,11 @@ class Node:
         )
         self.watcher.conclude = self.runner.conclude
         self.keeper = self.runner.keeper
-        self._storage: tuple[Path, ...] = ()  # Podman's folders, known once it answers
+        self._heartbeat = Heartbeat(self.core, self.driver, self.leases.owner)
 
     def start(self) -> None:
         """Begin to serve: takes over at once what a dead process of this node left behind."""
-        self.take_name()
+        self._heartbeat.take_name()
         self._loop.call(self._prepare(), 60)
         self._loop.call(self._beat(), 60)  # the first claim must find what this node can hold
         if self._epoch.look():
@@ -138,20 +129,6 @@ class Node:
         self._epoch.look()
         self._epoch.save()
 
-    def take_name(self, seconds: float = _NAME_SECONDS) -> None:
-        """Make sure that no other machine lives under this node's name. ConfigError.
-
-        Machines are told apart by their boot; a heartbeat of this machine's last boot runs out.
-        """
-        first: Any = None
-        deadline = time.monotonic() + seconds
-        take = self.core.store.registry.take_name
-        while (held := take(self._config.node, self._machine)) is not None:
-            first = first or held
-            if held.get("time") != first.get("time") or time.monotonic() > deadline:
-                raise errors.ConfigError(_taken(self._config.node))
-            time.sleep(0.2)
-
     def remove(self, sandbox_id: str) -> None:
         """Remove what this node has of a sandbox that is deleted, or lives elsewhere."""
         self.keeper.remove(sandbox_id)
@@ -162,7 +139,7 @@ class Node:
             try:
                 await self.driver.ping()
                 await self.driver.prepare()
-                self._storage = await asyncio.to_thread(inventory.storage, self._config.podman)
+                await asyncio.to_thread(self._heartbeat.find_storage)
                 return
             except errors.SandboxError as failed:
                 log.warning("waiting for Podman: %s", failed)
@@ -208,52 +185,8 @@ class Node:
         await self.watcher.thread(self._mend.adopt, await self.driver.owned())
 
     async def _beat(self) -> None:
-        """Say what this node offers; also the moment for removals that a lost hint left."""
-        facts: dict[str, Any] = {
-            "version": __version__,
-            "time": clock.now_ms(),
-            "podman": "ok",
-            "images": [],
-        }
-        try:
-            await self.driver.ping()
-            facts["images"] = [image.name for image in await self.driver.images()]
-        except errors.SandboxError as failed:
-            facts["podman"] = failed.message
-        if await self.watcher.thread(self._say, facts) is not None:
-            log.error(_taken(self._config.node))
-            os._exit(1)
+        await self._heartbeat.beat(self.watcher.thread)
         await self.watcher.thread(self._epoch.save)
-
-    def _say(self, facts: dict[str, Any]) -> dict[str, Any] | None:
-        """Beat; the facts of another machine that has this name."""
-        name, store = self._config.node, self.core.store
-        facts |= self._capacity()
-        used = store.admission.rooms({name: facts})[0]
-        facts["used"] = {kind: getattr(used, kind) for kind in ("slots", *capacity.KINDS)}
-        beat = store.registry.heartbeat(name, facts, machine=self._machine)
-        if beat.woken:
-            jobs.hint_all(self.core, [beat.woken], name)
-        return beat.taken
-
-    def _capacity(self) -> dict[str, Any]:
-        """What this node can hold, as the settings say or as it is measured now."""
-        config = self._config
-        places = [*self._storage, config.home]
-        if config.object_store.startswith("file://"):
-            places.append(Path(config.object_store.removeprefix("file://")))
-        return {
-            "slots": config.slots,
-            "cpus": config.node_cpus,
-            "cpu_overcommit": config.cpu_overcommit,
-            "memory": config.node_memory or size.memory(),
-            "disk": config.node_disk or size.disk(self._storage[0]),
-            "low_disk": size.low_disk(places, config.disk_reserve, config.node),
-        }
-
-    @property
-    def _machine(self) -> str:
-        return self.leases.owner.boot.partition(".")[0]
 
     async def _remove_deleted(self) -> None:
         """What a lost hint left."""
@@ -306,10 +239,3 @@ class Node:
 
     def _soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop.loop)
-
-
-def _taken(node: str) -> str:
-    return (
-        f"another machine works under the name {node}: give each machine its own KNIFY_NODE "
-        "(workers of one machine share one)"
-    )
