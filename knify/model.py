@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from knify.lifecycle import SandboxState, State
 
+_EPOCH_FENCE = 2**32  # fences of a store that was never put back are smaller
 SCHEMA = 2  # raised when a stored record changes its meaning; a newer store refuses to start
 
 
@@ -107,6 +108,11 @@ class Execution(Record):
     packed: bool = False  # only a row is left of it: long fields are brief, `history.whole` has all
     is_brief: bool = False  # some of them were cut
     files_expired_at: int | None = None  # when its artifacts went
+
+    @property
+    def is_after_rollback(self) -> bool:
+        """Whether it was claimed in a store that had been put back to an older state."""
+        return self.fence >= _EPOCH_FENCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from knify.lifecycle import SandboxState, State
 from knify.sandbox import template
 from knify.services import artifacts as stored
 from knify.store import executions
-from knify.turn import EPOCH, Hands, Turn
+from knify.turn import Hands, Turn
 
 _START_SECONDS = 10.0  # between the marker of a start and its line in the log: milliseconds
 _PAUSE = 0.5
@@ -44,7 +44,7 @@ class Recovery:
             if self._hands.call(self._driver.started(status.id, turn.x.id, nonce)):
                 turn.container = status.id
                 return True
-        return turn.x.fence >= EPOCH and self.result(turn) is not None
+        return turn.x.is_after_rollback and self.result(turn) is not None
 
     def catch_up(self, turn: Turn) -> None:
         """Its command was started, which Redis forgot: straight on to where that is followed."""

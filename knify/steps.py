@@ -6,23 +6,22 @@ simply taken again by the next owner.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from knify import clock, collect, errors, model, units
+from knify import clock, collect, errors, model
 from knify.agents import base as agents
 from knify.agents import registry
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
-from knify.objects import base
+from knify.provisioning import Provisioning
 from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.store import executions, streams
-from knify.turn import EPOCH, FILES_SECONDS, Ending, Hands, Turn, request
+from knify.turn import Ending, Hands, Turn
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +41,11 @@ class Steps:
         self._driver = hands.driver
         self._follow = follow
         self._recovery = Recovery(core, hands)
+        provisioning = Provisioning(core, hands, self._recovery)
         self.table: dict[State, Step] = {
             State.PENDING: self.stage,
-            State.STAGING: self.begin_provisioning,
-            State.PROVISIONING: self.provision,
+            State.STAGING: provisioning.begin_provisioning,
+            State.PROVISIONING: provisioning.provision,
             State.READY: self.launch,
             State.RUNNING: self.take_over,
             State.COMPLETING: self.complete,
@@ -55,96 +55,6 @@ class Steps:
         """Accepted, and now ours."""
         moved = self._store.move(turn.x, State.STAGING, detail="Checking what the job needs")
         turn.x = moved.execution
-
-    def begin_provisioning(self, turn: Turn) -> None:
-        """The image must be here. ImageMissing."""
-        image = turn.x.spec.image or self._core.settings.base_image
-        if self._hands.call(self._driver.image(image)) is None:
-            raise errors.ImageMissing(f"this node has no image {image}")
-        here: dict[str, Any] = {"node": self._hands.node}
-        if turn.x.parent_id and self._is_archived(turn):
-            here["state"] = SandboxState.CREATING
-        turn.x = self._store.move(
-            turn.x,
-            State.PROVISIONING,
-            detail="Preparing the sandbox",
-            sandbox=here,
-        ).execution
-
-    def _is_archived(self, turn: Turn) -> bool:
-        sandbox = self._hands.sandbox(turn)
-        if sandbox.node not in (None, self._hands.node):  # adopted by its node since our claim
-            raise errors.SandboxError(f"{sandbox.id} lives on {sandbox.node}")
-        if sandbox.state is SandboxState.PAUSED and turn.x.fence >= EPOCH:
-            return not self._hands.has_files(turn) and self._hands.is_archive(turn, sandbox)
-        if sandbox.state is not SandboxState.ARCHIVED:
-            return False
-        self._hands.is_archive(turn, sandbox)  # perhaps a newer one than is known
-        return True
-
-    def provision(self, turn: Turn) -> None:
-        """Make, restore or resume the sandbox; a new one gets its workspace."""
-        sandbox = self._hands.sandbox(turn)
-        if self._recovery.has_run(turn, sandbox):
-            self._recovery.catch_up(turn)
-            return
-        if sandbox.state is SandboxState.CREATING:
-            self._create(turn, sandbox)
-        elif self._hands.thaw(turn, sandbox):
-            detail = "Sandbox resumed hot, files in place"
-            turn.x = self._store.note(turn.x, "sandbox_resumed", detail)
-        else:
-            self._hands.open(turn, sandbox)
-            turn.x = self._store.note(turn.x, "sandbox_resumed", "Sandbox resumed, files in place")
-        turn.x = self._store.move(
-            turn.x,
-            State.READY,
-            detail="Files are in",
-            sandbox={
-                "state": SandboxState.ACTIVE,
-                "container": turn.container,
-                "hot_until": None,
-            },
-        ).execution
-
-    def _create(self, turn: Turn, sandbox: model.Sandbox) -> None:
-        """A new one, or one out of its archive."""
-        if sandbox.archive:
-            self._restore(turn, sandbox, sandbox.archive)
-            self._hands.open(turn, sandbox)
-            return
-        self._hands.open(turn, sandbox)
-        made = {"container": turn.container}
-        detail = "Sandbox provisioned"
-        turn.x = self._store.note(turn.x, "sandbox_created", detail, sandbox=made)
-        self._mount(turn, sandbox)
-
-    def _restore(self, turn: Turn, sandbox: model.Sandbox, archive: str) -> None:
-        """Once the container is on record, all files are in; whoever died before left nothing."""
-        if sandbox.container:
-            return
-        with self._core.sealed.open(archive) as reader:
-            unpack = self._driver.unpack(request(sandbox), _chunks(reader))
-            turn.container = self._hands.guarded(turn, unpack, FILES_SECONDS)
-        turn.x = self._store.note(
-            turn.x,
-            "sandbox_restored",
-            f"Sandbox restored from {archive}, {units.show_size(sandbox.archive_size or 0)}",
-            sandbox={"container": turn.container},
-        )
-
-    def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
-        if sandbox.workspace_id is None:
-            return
-        workspace = self._core.store.registry.find_workspace(sandbox.workspace_id)
-        if workspace is None:
-            raise errors.NotFound("the workspace was deleted before the job began")
-        assert turn.channel is not None
-        with self._core.sealed.open(workspace.key) as reader:
-            unpack = turn.channel.put_tar(sandbox_base.WORKSPACE, _chunks(reader), reader.size)
-            self._hands.call(unpack, FILES_SECONDS)
-        detail = f"{workspace.name}@{workspace.version}: {workspace.files} files"
-        turn.x = self._store.note(turn.x, "workspace_mounted", detail)
 
     def launch(self, turn: Turn) -> None:
         """Start the command. The state is committed first: from then on the marker decides."""
@@ -215,9 +125,7 @@ class Steps:
             self.conclude(turn, model.Outcome("host_lost", error="the sandbox is gone"), [])
             return
         assert x.start_nonce is not None
-        if (
-            status.running and status.stuck
-        ):  # nobody hears it any more: what it said stays in the log
+        if status.running and status.stuck:  # unheard by now: what it said stays in the log
             self._hands.guarded(turn, self._driver.stop(turn.container))
         if not self._hands.call(self._driver.started(turn.container, x.id, x.start_nonce)):
             if x.cancel_requested_at:
@@ -249,8 +157,8 @@ class Steps:
         self._hand_over(turn)
 
     def _is_overdue(self, x: model.Execution) -> bool:
-        seconds, _ = self._core.store.client.time()
-        return x.started_at is not None and seconds > x.started_at / 1000 + x.spec.timeout
+        end = (x.started_at or 0) + x.spec.timeout * 1000
+        return x.started_at is not None and self._core.store.registry.now_ms() > end
 
     def conclude(self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]) -> None:
         """The command has ended, as far as its sandbox can tell; its stored result knows better."""
@@ -328,12 +236,6 @@ def _read(root: Path, path: str) -> bytes:
     if len(data) > _MAX_FILE:
         raise errors.TooLarge(f"{path} is larger than {_MAX_FILE // 1024} KiB")
     return data
-
-
-async def _chunks(reader: base.Reader) -> AsyncIterator[bytes]:
-    """An object's bytes, read in threads: the loop must not wait for disks or networks."""
-    while part := await asyncio.to_thread(reader.read, base.CHUNK):
-        yield part
 
 
 def _ending(outcome: model.Outcome) -> State:

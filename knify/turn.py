@@ -18,9 +18,6 @@ log = logging.getLogger(__name__)
 FILES_SECONDS = 600.0  # for calls that move all files of a sandbox
 
 
-EPOCH = 2**32  # fences of a store that was never put back to an older state are smaller
-
-
 @dataclass(slots=True)
 class Turn:
     """An execution on its way, and the open line to its sandbox once there is one."""
@@ -29,6 +26,7 @@ class Turn:
     channel: sandbox_base.Channel | None = None
     adapter: agents.Adapter | None = None
     container: str = ""
+    root: Path | None = None  # its workspace as a folder of this host, once it was asked for
     followed: bool = False  # the watcher has it now
     started: bool = False  # its command is known to have been started
     launched: bool = False  # by this very process, so nothing of it can have been stored before
@@ -63,7 +61,7 @@ class Hands:
     def __init__(self, core: Core, bridge: Bridge, held: leases.Leases) -> None:
         self.driver = bridge.driver
         self.node = held.owner.node
-        self.boot = held.owner.boot.partition(".")[0]
+        self.boot = held.owner.boot_id
         self._core = core
         self._bridge = bridge
         self._leases = held
@@ -95,8 +93,10 @@ class Hands:
 
     def root(self, turn: Turn) -> Path:
         """Its workspace as a folder of this host; hostile."""
-        found: Path = self.call(self.driver.workspace_root(turn.x.sandbox_id or ""))
-        return found
+        if turn.root is None:
+            turn.root = self.call(self.driver.workspace_root(turn.x.sandbox_id or ""))
+        assert turn.root is not None
+        return turn.root
 
     def open(self, turn: Turn, sandbox: model.Sandbox) -> sandbox_base.Channel:
         """Make or resume the container, nothing running in it, and attach."""
@@ -165,9 +165,7 @@ class Hands:
 
     def is_archive(self, turn: Turn, sandbox: model.Sandbox) -> bool:
         """Whether a sandbox without files became the archive that Redis had forgotten."""
-        if turn.x.fence < EPOCH:
-            return False
-        return rescue.rescue(self._core, sandbox, turn.x)
+        return turn.x.is_after_rollback and rescue.rescue(self._core, sandbox, turn.x)
 
     def freeze(self, turn: Turn) -> bool:
         """Leave the container frozen instead of stopped; False when that cannot be."""
@@ -179,7 +177,8 @@ class Hands:
         return True
 
     def has_files(self, turn: Turn) -> bool:
-        """Whether the sandbox's volumes are there, whatever became of its container."""
+        """Whether the sandbox's volumes are there now, whatever became of its container."""
+        turn.root = None
         try:
             self.root(turn)
         except errors.SandboxGone:

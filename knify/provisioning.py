@@ -1,0 +1,125 @@
+"""The steps until a sandbox is ready: it is made, restored or resumed, and has its files.
+
+Like all steps (`steps.py`), each is idempotent and commits itself by one move of the state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from knify import errors, model, units
+from knify.core import Core
+from knify.lifecycle import SandboxState, State
+from knify.objects import base
+from knify.recovery import Recovery
+from knify.sandbox import base as sandbox_base
+from knify.turn import FILES_SECONDS, Hands, Turn, request
+
+
+class Provisioning:
+    """What is to be done in `staging` and `provisioning`."""
+
+    def __init__(self, core: Core, hands: Hands, recovery: Recovery) -> None:
+        self._core = core
+        self._store = core.store.executions
+        self._hands = hands
+        self._driver = hands.driver
+        self._recovery = recovery
+
+    def begin_provisioning(self, turn: Turn) -> None:
+        """The image must be here. ImageMissing."""
+        image = turn.x.spec.image or self._core.settings.base_image
+        if self._hands.call(self._driver.image(image)) is None:
+            raise errors.ImageMissing(f"this node has no image {image}")
+        here: dict[str, Any] = {"node": self._hands.node}
+        if turn.x.parent_id and self._is_archived(turn):
+            here["state"] = SandboxState.CREATING
+        turn.x = self._store.move(
+            turn.x,
+            State.PROVISIONING,
+            detail="Preparing the sandbox",
+            sandbox=here,
+        ).execution
+
+    def _is_archived(self, turn: Turn) -> bool:
+        sandbox = self._hands.sandbox(turn)
+        if sandbox.node not in (None, self._hands.node):  # adopted by its node since our claim
+            raise errors.SandboxError(f"{sandbox.id} lives on {sandbox.node}")
+        if sandbox.state is SandboxState.PAUSED and turn.x.is_after_rollback:
+            return not self._hands.has_files(turn) and self._hands.is_archive(turn, sandbox)
+        if sandbox.state is not SandboxState.ARCHIVED:
+            return False
+        self._hands.is_archive(turn, sandbox)  # perhaps a newer one than is known
+        return True
+
+    def provision(self, turn: Turn) -> None:
+        """Make, restore or resume the sandbox; a new one gets its workspace."""
+        sandbox = self._hands.sandbox(turn)
+        if self._recovery.has_run(turn, sandbox):
+            self._recovery.catch_up(turn)
+            return
+        if sandbox.state is SandboxState.CREATING:
+            self._create(turn, sandbox)
+        elif self._hands.thaw(turn, sandbox):
+            detail = "Sandbox resumed hot, files in place"
+            turn.x = self._store.note(turn.x, "sandbox_resumed", detail)
+        else:
+            self._hands.open(turn, sandbox)
+            turn.x = self._store.note(turn.x, "sandbox_resumed", "Sandbox resumed, files in place")
+        turn.x = self._store.move(
+            turn.x,
+            State.READY,
+            detail="Files are in",
+            sandbox={
+                "state": SandboxState.ACTIVE,
+                "container": turn.container,
+                "hot_until": None,
+            },
+        ).execution
+
+    def _create(self, turn: Turn, sandbox: model.Sandbox) -> None:
+        """A new one, or one out of its archive."""
+        if sandbox.archive:
+            self._restore(turn, sandbox, sandbox.archive)
+            self._hands.open(turn, sandbox)
+            return
+        self._hands.open(turn, sandbox)
+        made = {"container": turn.container}
+        detail = "Sandbox provisioned"
+        turn.x = self._store.note(turn.x, "sandbox_created", detail, sandbox=made)
+        self._mount(turn, sandbox)
+
+    def _restore(self, turn: Turn, sandbox: model.Sandbox, archive: str) -> None:
+        """Once the container is on record, all files are in; whoever died before left nothing."""
+        if sandbox.container:
+            return
+        with self._core.sealed.open(archive) as reader:
+            unpack = self._driver.unpack(request(sandbox), _chunks(reader))
+            turn.container = self._hands.guarded(turn, unpack, FILES_SECONDS)
+        turn.x = self._store.note(
+            turn.x,
+            "sandbox_restored",
+            f"Sandbox restored from {archive}, {units.show_size(sandbox.archive_size or 0)}",
+            sandbox={"container": turn.container},
+        )
+
+    def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
+        if sandbox.workspace_id is None:
+            return
+        workspace = self._core.store.registry.find_workspace(sandbox.workspace_id)
+        if workspace is None:
+            raise errors.NotFound("the workspace was deleted before the job began")
+        assert turn.channel is not None
+        with self._core.sealed.open(workspace.key) as reader:
+            unpack = turn.channel.put_tar(sandbox_base.WORKSPACE, _chunks(reader), reader.size)
+            self._hands.call(unpack, FILES_SECONDS)
+        detail = f"{workspace.name}@{workspace.version}: {workspace.files} files"
+        turn.x = self._store.note(turn.x, "workspace_mounted", detail)
+
+
+async def _chunks(reader: base.Reader) -> AsyncIterator[bytes]:
+    """An object's bytes, read in threads: the loop must not wait for disks or networks."""
+    while part := await asyncio.to_thread(reader.read, base.CHUNK):
+        yield part
