@@ -215,10 +215,10 @@ class Follow:
         """Seconds since the command was started, by the clock that wrote it down: Redis's."""
         started = self.turn.x.started_at
         try:
-            seconds, micros = self._watcher.core.store.client.time()
+            now = self._watcher.core.store.registry.now_ms()
         except redis.RedisError:
             return 0.0
-        return max(0.0, seconds + micros / 1e6 - started / 1000) if started else 0.0
+        return max(0.0, (now - started) / 1000) if started else 0.0
 
     async def _note_stop(self, verdict: Verdict) -> None:
         """Who takes over must know why the command ended: it was told to, by a dead process."""

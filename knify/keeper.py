@@ -84,7 +84,7 @@ class Keeper:
 
     def cool_due(self) -> float:
         """Stop those whose time is over or that are too many; seconds until the next one's end."""
-        now, found = self._now(), self._store.hot(self._node)
+        now, found = self._core.store.registry.now_ms(), self._store.hot(self._node)
         beyond = max(len(found) - self._core.settings.hot, int(self._tight))
         self._tight = False
         for n, (sandbox_id, until) in enumerate(found):
@@ -132,7 +132,7 @@ class Keeper:
         return 0.0 if len(chosen) > _AT_ONCE else _LONGEST_WAIT
 
     def _chosen(self) -> list[str]:
-        settings, now = self._core.settings, self._now()
+        settings, now = self._core.settings, self._core.store.registry.now_ms()
         paused, count = self._store.paused(self._node), self._store.paused_count(self._node)
         draining = self._node in self._core.store.registry.draining()
         beyond = count if draining else max(count - settings.paused, self._room)
@@ -156,7 +156,7 @@ class Keeper:
         if verdict != "begun":
             return False
         try:
-            stored = self._core.sealed.put(key, self._pack(sandbox_id, key))
+            stored = self._core.sealed.put(key, self._pack(found, key))
             done = self._store.commit_archive(
                 sandbox_id, node=self._node, key=key, size=stored.size, sha256=stored.sha256
             )
@@ -184,27 +184,22 @@ class Keeper:
             sandbox_id, node=self._node, owner=owner, limit_ms=limit, dead=dead
         )
 
-    def _pack(self, sandbox_id: str, key: str) -> Iterator[bytes]:
+    def _pack(self, sandbox: model.Sandbox, key: str) -> Iterator[bytes]:
         """The sandbox's tar, out of the driver's loop. SandboxBusy as soon as a turn came."""
-        chunks = self._bridge.driver.pack(sandbox_id)
-        looked, size = time.monotonic(), 0
-        found = self._store.find(sandbox_id)
-        most = 2 * (found.resources.disk if found else 0) + _OVERHEAD
+        chunks = self._bridge.driver.pack(sandbox.id)
+        looked, left = time.monotonic(), 2 * sandbox.resources.disk + _OVERHEAD
         try:
             while chunk := self._bridge.call(_next(chunks), _CHUNK_SECONDS):
-                size += len(chunk)
-                if size > most:  # holes in files, made to fill the store
+                left -= len(chunk)
+                if left < 0:  # holes in files, made to fill the store
                     raise errors.TooLarge("its archive would be far larger than its disk limit")
                 yield chunk
                 if time.monotonic() > looked + _LOOK_SECONDS:
-                    looked = time.monotonic()
-                    self._look(self._store.find(sandbox_id), key)
+                    looked, now = time.monotonic(), self._store.find(sandbox.id)
+                    if now is None or now.archiving != key:
+                        raise errors.SandboxBusy("a turn came while it was archived")
         finally:
             self._bridge.call(_close(chunks), _CHUNK_SECONDS)
-
-    def _look(self, found: model.Sandbox | None, key: str) -> None:
-        if found is None or found.archiving != key:
-            raise errors.SandboxBusy("a turn came while it was archived")
 
     def _remove_quietly(self, sandbox_id: str) -> None:
         """It is in the node's list of removals, so a failure costs time only."""
@@ -212,10 +207,6 @@ class Keeper:
             self.remove(sandbox_id)
         except (errors.KnifyError, redis.RedisError) as failed:
             log.warning("%s is not removed yet: %s", sandbox_id, failed)
-
-    def _now(self) -> int:
-        seconds, micros = self._core.store.client.time()
-        return int(seconds * 1000 + micros // 1000)
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes:

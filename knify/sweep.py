@@ -28,23 +28,22 @@ def sweep(core: Core) -> int:
             core.hints.advance(execution_id, node)
         elif living and watched >= core.settings.node_lost_seconds * 1000:
             _lose(core, execution_id, node)
-    expired = core.store.sandboxes.expired(clock.now_ms())
+    now = core.store.registry.now_ms()
+    expired = core.store.sandboxes.expired(now)
     for sandbox_id in expired:
         retired = core.store.sandboxes.retire(sandbox_id, expired=True)
         if retired.node:
             core.hints.remove(sandbox_id, retired.node)
-    _delete_objects(core)
+    _delete_objects(core, now)
     tidied = retention.tidy(core)
     if due or expired:
         log.info("swept: %d due executions, %d expired sandboxes", len(due), len(expired))
     return len(due) + len(expired) + tidied
 
 
-def _delete_objects(core: Core) -> None:
+def _delete_objects(core: Core, now: int) -> None:
     """Archives that were replaced, given up, or belonged to deleted sandboxes."""
-    registry = core.store.registry
-    now = registry.now_ms()
-    if now - registry.rolled_back_at() < core.settings.orphan_hours * _HOUR_MS:
+    if now - core.store.registry.rolled_back_at() < core.settings.orphan_hours * _HOUR_MS:
         return  # Redis was put back: what it takes for old may be the only copy
     for key in core.store.sandboxes.old_objects(now):
         if not core.store.sandboxes.is_old(key, later_ms=_HOUR_MS):

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,6 @@ class PodmanDriver:
     async def create(self, request: base.SandboxRequest) -> str:
         """See `base.Driver`; ImageMissing when this node has no such image."""
         marks = template.labels(self._installation, request)
-        template.container_name(request.sandbox_id)
         roots = await volumes.make_all(self._api, self._installation, request.sandbox_id, marks)
         found = await self._containers.ours(request.sandbox_id)
         try:
@@ -289,10 +288,9 @@ class PodmanDriver:
     def _backing(self, seen: dict[str, Any]) -> channel.Backing:
         log = seen["HostConfig"]["LogConfig"]["Path"]
         folder = hostfs.visible(str(Path(log).parent))
-        status: Callable[[], Awaitable[base.ContainerStatus | None]]
-        status = functools.partial(self.inspect, seen["Id"])
+        inspect = functools.partial(self.inspect, seen["Id"])
         command = functools.partial(self._command, seen["Image"])
-        return channel.Backing(folder / Path(log).name, status, command)
+        return channel.Backing(folder / Path(log).name, inspect, command)
 
     async def _without_log(self, seen: dict[str, Any]) -> channel.Backing:
         """The same, and the earlier turns' output is dropped."""

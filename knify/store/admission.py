@@ -10,7 +10,7 @@ from knify import capacity, model
 from knify.capacity import Room
 from knify.lifecycle import State
 from knify.store import keys
-from knify.store.redis import Client, Scripts
+from knify.store.redis import Client, Scripts, now_ms
 
 _SHOWN = 3  # nodes that a reason names
 
@@ -48,7 +48,7 @@ class Admission:
             pipe.hmget(keys.used(name), capacity.KINDS)
             pipe.hmget(keys.hold(name), "id", "until")
         answers = iter(pipe.execute() if nodes else ())
-        now = self._now() if nodes else 0
+        now = now_ms(self._client) if nodes else 0
         found = []
         for name, facts in nodes.items():
             slots, (cpus, memory, disk), (held, until) = (next(answers) for _ in range(3))
@@ -94,10 +94,6 @@ class Admission:
             reason = _reason(x, rooms, turn or x.id, node, draining)
             shown[x.id] = Waiting((rank or 0) + 1, reason)
         return shown
-
-    def _now(self) -> int:
-        seconds, micros = self._client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
 
 
 def _reason(

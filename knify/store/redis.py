@@ -57,6 +57,12 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
     return redis.Redis.from_pool(pool)
 
 
+def now_ms(client: Client) -> int:
+    """Redis's own time, ms since the epoch: the one clock of all records."""
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 def keepalive(url: str) -> dict[str, Any]:
     """The option for connections over TCP; those over a Unix socket refuse it."""
     return {} if url.startswith("unix:") else {"socket_keepalive": True}

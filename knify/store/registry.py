@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from knify import capacity, errors, ids, model
 from knify.lifecycle import SandboxState
 from knify.store import codec, keys, upgrade
-from knify.store.redis import Client, Scripts, changes, pairs
+from knify.store.redis import Client, Scripts, changes, now_ms, pairs
 
 T = TypeVar("T")
 
@@ -167,8 +167,7 @@ class Registry:
 
     def now_ms(self) -> int:
         """Redis's own time."""
-        seconds, micros = self._client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return now_ms(self._client)
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The living nodes by name."""
