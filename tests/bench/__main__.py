@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     with stack.running() as running:
         rows = [*_idle(running), *_waiting(running)]
     with stack.running(KNIFY_HOT_SECONDS="60") as running, running.client() as client:
-        hot = fresh.started(client)
+        _, hot = fresh.continued(client)
         rows.append(Row("continue → process started, hot", _ms(hot), " ms", most=100))
     rows += [*_following(), *_requests()]
     print(f"\n{'':34} {'measured':10} {'target':9}")
@@ -74,8 +74,7 @@ def _waiting(running: stack.Stack) -> list[Row]:
         print(f"  until {stage:18} {_ms(spent):6.1f} ms")
     floor = f"{_ms(found.ours):.0f} ms, podman run {_ms(found.podman):.0f} ms"
     with running.client() as client:
-        again, lines = fresh.continued(client), fresh.lines(client)
-        began = fresh.started(client)
+        (again, began), lines = fresh.continued(client), fresh.lines(client)
     return [
         Row("fresh sandbox ÷ podman run", found.ratio, most=1.5, note=floor),
         Row("continue → agent_started", _ms(again), " ms"),

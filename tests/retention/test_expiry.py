@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click.testing
 import pytest
@@ -20,7 +17,8 @@ from knify.core import Core
 from knify.services import gc, jobs, retention, workspaces
 from knify.store import keys
 from tests.api.parts import COMMAND, Api, Worker, archive
-from tests.retention.test_packing import DiedError, age, make, pack_all
+from tests.retention.dying import dying
+from tests.retention.test_packing import age, make, pack_all
 
 DAY = 86_400_000
 
@@ -129,33 +127,14 @@ def test_forgetting_the_last_execution_removes_a_living_sandbox(
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("n", range(4))
 def test_dying_at_any_line_of_expiry_leaves_nothing_behind(
-    api: Api, worker: Worker, core: Core, n: int, when: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, worker: Worker, core: Core, n: int, when: str
 ) -> None:
     job_id = make(api, worker, spill=700)
     pack_all(core)
     delete_sandbox(core, job_id)
-    count = itertools.count()
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
-            here = next(count) == n
-            if here and when == "before":
-                raise DiedError
-            found = function(*arguments)
-            if here:
-                raise DiedError
-            return found
-
-        return wrapped
-
     scripts = core.store.retention._scripts
-    monkeypatch.setattr(scripts, "call", dying(scripts.call))
-    monkeypatch.setattr(core.objects, "delete_prefix", dying(core.objects.delete_prefix))
-    try:
+    with dying(n, when, (scripts, "call"), (core.objects, "delete_prefix")):
         retention.forget(core, job_id, idle=True)
-    except DiedError:
-        pass
-    monkeypatch.undo()
     age(core, keys.PACKED_FILES, 100 * DAY)
     retention.tidy(core)
     age(core, keys.PACKED, 100 * DAY)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +15,7 @@ from knify.lifecycle import State
 from knify.services import history, jobs, packing, retention
 from knify.store import keys
 from tests.api.parts import Api, Worker
+from tests.retention.dying import dying
 
 MINUTE = 60_000
 
@@ -131,40 +130,16 @@ def test_a_packed_execution_can_be_claimed_and_written_by_nobody(
     assert core.store.executions.renew([(job_id, done.fence)], lease_ms=1000) == ["lost"]
 
 
-class DiedError(Exception):
-    """Here the process would have died."""
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("n", range(6))
 def test_dying_at_any_line_of_packing_loses_nothing(
-    api: Api, worker: Worker, core: Core, n: int, when: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, worker: Worker, core: Core, n: int, when: str
 ) -> None:
     job_id = make(api, worker, spill=700)
     before = answers(api, job_id)
-    count = itertools.count()
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
-            here = next(count) == n
-            if here and when == "before":
-                raise DiedError
-            found = function(*arguments)
-            if here:
-                raise DiedError
-            return found
-
-        return wrapped
-
-    monkeypatch.setattr(core.objects, "put", dying(core.objects.put))
-    monkeypatch.setattr(core.objects, "delete", dying(core.objects.delete))
     scripts = core.store.retention._scripts
-    monkeypatch.setattr(scripts, "call", dying(scripts.call))
-    try:
+    with dying(n, when, (core.objects, "put"), (core.objects, "delete"), (scripts, "call")):
         packing.pack(core, job_id)
-    except DiedError:
-        pass
-    monkeypatch.undo()
 
     assert answers(api, job_id) == before
     packing.pack(core, job_id)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from knify import core as core_module
 from knify import hints, leases, model, settings
@@ -133,6 +136,41 @@ class Rig:
     def close(self) -> None:
         self.loop.close()
         gc.collect()  # here: coroutines of the dead that are finalised within a compile crash it
+
+
+def die(
+    rig: Rig,
+    victim: Worker,
+    n: int,
+    when: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *others: tuple[object, str],
+) -> None:
+    """From its n-th call on, whatever the victim asks for fails as a dead process's.
+
+    Calls to the driver and the scripts count, and those to `others` (object, method).
+    """
+    counter = itertools.count()
+
+    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            turn = next(counter)
+            if turn == n and when == "after":
+                function(*arguments)
+            if turn >= n:
+                for argument in arguments:
+                    if hasattr(argument, "close"):
+                        argument.close()
+                victim.died.set()
+                raise Killed
+            return function(*arguments)
+
+        return wrapped
+
+    scripts = rig.core.store.executions._scripts
+    victim.call = dying(victim.call)  # type: ignore[method-assign]  # it stays dead
+    for owner, method in ((scripts, "call"), *others):
+        monkeypatch.setattr(owner, method, dying(getattr(owner, method)))
 
 
 def eventually(look: Callable[[], Any], seconds: float = 10) -> Any:

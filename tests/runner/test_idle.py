@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from knify.sandbox import fakehost
 from knify.services import jobs
 from knify.store import keys
 from knify.sweep import sweep
-from tests.runner.rig import Killed, Rig, Worker, eventually
+from tests.runner.rig import Killed, Rig, Worker, die, eventually
 
 
 def configure(rig: Rig, **settings: Any) -> None:
@@ -160,31 +159,6 @@ def test_dying_at_any_call_of_a_hot_turn_costs_time_only(
     heir.runner.keeper.cool_all(10)
     assert not any(box.running for box in rig.host.containers.values())
     assert rig.core.store.sandboxes.hot("n") == []
-
-
-def die(rig: Rig, victim: Worker, n: int, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From its n-th call on, whatever the victim asks for fails as a dead process's."""
-    counter = itertools.count()
-    scripts = rig.core.store.executions._scripts
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
-            turn = next(counter)
-            if turn == n and when == "after":
-                function(*arguments)
-            if turn >= n:
-                for argument in arguments:
-                    if hasattr(argument, "close"):
-                        argument.close()
-                victim.died.set()
-                raise Killed
-            return function(*arguments)
-
-        return wrapped
-
-    bridge = victim.call
-    monkeypatch.setattr(victim, "call", dying(bridge))
-    monkeypatch.setattr(scripts, "call", dying(scripts.call))
 
 
 def test_a_turn_that_comes_ends_the_archiving_and_runs_at_once(rig: Rig) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from knify import errors, lifecycle
 from knify.lifecycle import State
 from knify.services import history
 from knify.store import keys
-from tests.runner.rig import OUT, Killed, Rig, Worker, eventually
+from tests.runner.rig import OUT, Rig, Worker, die, eventually
 
 LINES = [f"line {n}" for n in range(400)]
 TAIL = 4096
@@ -61,7 +59,7 @@ def test_dying_at_any_call_while_output_moves_loses_and_doubles_no_line(
     rig: Rig, long: str, n: int, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     victim = Worker(rig)
-    _die(rig, victim, n, when, monkeypatch)
+    die(rig, victim, n, when, monkeypatch, (rig.core.objects, "put"))
 
     victim.advance(long)
     eventually(lambda: victim.died.is_set() or rig.job(long).state in lifecycle.TERMINAL)
@@ -73,32 +71,6 @@ def test_dying_at_any_call_while_output_moves_loses_and_doubles_no_line(
     assert (x.state, x.error) == (State.COMPLETED, None)
     assert rig.starts(long) == 1
     assert read(rig, long) == LINES
-
-
-def _die(rig: Rig, victim: Worker, n: int, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From its n-th call to driver, scripts or objects on, the victim is a dead process."""
-    counter = itertools.count()
-    scripts = rig.core.store.executions._scripts
-    call, script, put = victim.call, scripts.call, rig.core.objects.put
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
-            turn = next(counter)
-            if turn == n and when == "after":
-                function(*arguments)
-            if turn >= n:
-                for argument in arguments:
-                    if hasattr(argument, "close"):
-                        argument.close()
-                victim.died.set()
-                raise Killed
-            return function(*arguments)
-
-        return wrapped
-
-    victim.call = dying(call)  # type: ignore[method-assign]
-    monkeypatch.setattr(scripts, "call", dying(script))
-    monkeypatch.setattr(rig.core.objects, "put", dying(put))
 
 
 def test_without_an_object_store_the_tail_grows_so_far_and_then_waits(

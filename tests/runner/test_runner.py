@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from knify import errors, lifecycle, model
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
 from knify.turn import Turn
-from tests.runner.rig import ERR, OUT, Killed, Rig, Worker, eventually
+from tests.runner.rig import ERR, OUT, Rig, Worker, die, eventually
 
 PATH = ["pending", "staging", "provisioning", "ready", "running", "completing", "completed"]
 
@@ -313,7 +312,7 @@ def test_dying_at_any_call_to_the_driver_or_the_store_loses_and_doubles_nothing(
     rig.script("work", steps=[(0, OUT, b"one\n"), (0, ERR, b"two\n")], files={"f": b"f"})
     job = rig.submit("work")
     victim = Worker(rig)
-    _die(rig, victim, n, when, monkeypatch)
+    die(rig, victim, n, when, monkeypatch)
 
     victim.advance(job)
     eventually(lambda: victim.died.is_set() or rig.job(job).state in lifecycle.TERMINAL)
@@ -328,31 +327,6 @@ def test_dying_at_any_call_to_the_driver_or_the_store_loses_and_doubles_nothing(
     _assert_legal(rig.states(job))
     assert rig.core.store.executions.active("n") == []
     assert rig.core.store.executions.due(again_ms=1) == []
-
-
-def _die(rig: Rig, victim: Worker, n: int, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From its n-th call on, whatever the victim's steps ask for fails as a dead process's."""
-    counter = itertools.count()
-    scripts = rig.core.store.executions._scripts
-    call, script = victim.call, scripts.call
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
-            turn = next(counter)
-            if turn == n and when == "after":
-                function(*arguments)
-            if turn >= n:
-                for argument in arguments:
-                    if hasattr(argument, "close"):
-                        argument.close()
-                victim.died.set()
-                raise Killed
-            return function(*arguments)
-
-        return wrapped
-
-    victim.call = dying(call)  # type: ignore[method-assign]
-    monkeypatch.setattr(scripts, "call", dying(script))
 
 
 def _assert_legal(states: list[str]) -> None:

@@ -17,8 +17,18 @@ def stack() -> Iterator[stack_part.Stack]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def own_stack() -> Iterator[stack_part.Stack]:
+    """An installation that one file's tests may hurt; quick to notice it."""
+    settings = {"KNIFY_LEASE_SECONDS": "3", "KNIFY_SWEEP_SECONDS": "1", "KNIFY_NODE": "first"}
+    with stack_part.running(**settings) as running:
+        yield running
+
+
 @pytest.fixture
-def client(stack: stack_part.Stack) -> Iterator[Client]:
-    """The SDK on it."""
-    with stack.client() as client:
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """The SDK on the test's installation."""
+    own = "own_stack" in request.fixturenames
+    running: stack_part.Stack = request.getfixturevalue("own_stack" if own else "stack")
+    with running.client() as client:
         yield client

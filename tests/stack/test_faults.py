@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,20 +12,7 @@ from knify.client import Client
 from tests.parts import stack as stack_part
 from tests.stack import parts
 
-pytestmark = [pytest.mark.stack, pytest.mark.podman]
-
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[stack_part.Stack]:
-    """An installation that may be hurt; quick to notice it."""
-    with stack_part.running(KNIFY_LEASE_SECONDS="3", KNIFY_SWEEP_SECONDS="1") as running:
-        yield running
-
-
-@pytest.fixture
-def client(own_stack: stack_part.Stack) -> Iterator[Client]:
-    with own_stack.client() as client:
-        yield client
+pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.usefixtures("own_stack")]
 
 
 def started(client: Client, n: int) -> str:

@@ -15,7 +15,7 @@ from tests.parts import podman
 from tests.parts import stack as stack_part
 from tests.stack import parts
 
-pytestmark = [pytest.mark.stack, pytest.mark.podman]
+pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.usefixtures("own_stack")]
 
 CYCLES = 20
 #: A tree with all that has to survive: modes, links, empty folders, a session in the home folder.
@@ -29,20 +29,6 @@ cd / && find workspace home/agent -path home/agent/.knify -prune -o -printf '%p 
 sort > /tmp/list && find workspace home/agent -path home/agent/.knify -prune -o -type f -print |
 sort | while read -r f; do sha256sum "$f"; done >> /tmp/list && sha256sum < /tmp/list
 """
-
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[stack_part.Stack]:
-    """An installation that may be hurt; quick to notice it."""
-    settings = {"KNIFY_LEASE_SECONDS": "3", "KNIFY_SWEEP_SECONDS": "1", "KNIFY_NODE": "first"}
-    with stack_part.running(**settings) as running:
-        yield running
-
-
-@pytest.fixture
-def client(own_stack: stack_part.Stack) -> Iterator[Client]:
-    with own_stack.client() as client:
-        yield client
 
 
 @pytest.fixture

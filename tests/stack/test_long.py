@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,25 +19,12 @@ pytestmark = [
     pytest.mark.podman,
     pytest.mark.slow,
     pytest.mark.timeout(900),
+    pytest.mark.usefixtures("own_stack"),
 ]
 
 PAUSED = 300
 #: 1,000,000 numbered lines of 100 bytes.
 MUCH = "seq -f '%099.0f' 1 1000000"
-
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[stack_part.Stack]:
-    """An installation that may be hurt; quick to notice it."""
-    settings = {"KNIFY_LEASE_SECONDS": "3", "KNIFY_SWEEP_SECONDS": "1"}
-    with stack_part.running(**settings) as running:
-        yield running
-
-
-@pytest.fixture
-def client(own_stack: stack_part.Stack) -> Iterator[Client]:
-    with own_stack.client() as client:
-        yield client
 
 
 def test_a_hundred_waiting_jobs_outlive_the_loss_of_the_brokers_keys(
