@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import time
@@ -98,9 +99,8 @@ class Part:
         except (OSError, ValueError):
             return
         for pid in _of_session(session):
-            if _is_of(pid, self.name, self.env["KNIFY_HOME"]):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                _end(pid, self.name, self.env["KNIFY_HOME"], ((signal.SIGKILL, 5.0),))
 
     def tidy(self) -> None:
         """Keep the log file bounded."""
@@ -139,20 +139,19 @@ def stop(parts: list[Part]) -> None:
 
 def stop_stale(pid_file: Path, name: str, home: str) -> None:
     """End a process that an earlier `knify up` of this home left behind."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         pid = int(pid_file.read_text())
-        handle = os.pidfd_open(pid)
-    except (OSError, ValueError):
-        return
+        _end(pid, name, home, ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)))
+
+
+def _end(pid: int, name: str, home: str, signals: tuple[tuple[int, float], ...]) -> None:
+    """Send these, and give each its seconds, if it is a process of this part. OSError: gone."""
+    handle = os.pidfd_open(pid)
     try:
-        if not _is_of(pid, name, home):
-            return
-        for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+        for number, seconds in signals if _is_of(pid, name, home) else ():
             signal.pidfd_send_signal(handle, number)
-            if _gone(handle, seconds):
+            if select.select([handle], [], [], seconds)[0]:
                 return
-    except (ProcessLookupError, FileNotFoundError):
-        pass
     finally:
         os.close(handle)
 
@@ -179,12 +178,6 @@ def _of_session(session: int) -> list[int]:
         if int(fields[3]) == session:
             found.append(int(stat.parent.name))
     return found
-
-
-def _gone(handle: int, seconds: float) -> bool:
-    import select
-
-    return bool(select.select([handle], [], [], seconds)[0])
 
 
 def _in_child() -> None:

@@ -7,7 +7,6 @@ it is half made, and nobody takes it for the sandbox.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import ctypes
 import functools
 import os
@@ -136,7 +135,7 @@ class _Source:
         self._loop = asyncio.get_running_loop()
         self._chunks = aiter(chunks)
         self._cancelled = False
-        self._asked: concurrent.futures.Future[bytes] | None = None
+        self._asked: asyncio.Task[Any] | None = None  # touched in the loop alone
         self._over = False
 
     def cancel(self) -> None:
@@ -148,10 +147,10 @@ class _Source:
     def read(self, size: int, /) -> bytes:
         if self._over:
             return b""
-        self._asked = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
-        return self._asked.result()
+        return asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
 
     async def _next(self) -> bytes:
+        self._asked = asyncio.current_task()
         if self._cancelled:
             raise errors.SandboxError("given up")
         async for chunk in self._chunks:

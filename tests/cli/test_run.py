@@ -202,6 +202,11 @@ def test_a_hostile_artifact_is_not_written(server: scripted.Server, knify: Run, 
     assert not (here / "evil").exists()
 
 
+def _hear_ctrl_c() -> None:
+    """Whoever is started in the background by a shell ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_follow_it(
     server: scripted.Server, here: Path
 ) -> None:
@@ -217,7 +222,14 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_follow_it(
     command = [sys.executable, "-m", "knify.cli.main", "run", "sleep 100"]
     root = str(Path(__file__).parents[2])
     env = os.environ | {"KNIFY_URL": server.url, "KNIFY_API_KEY": "k", "PYTHONPATH": root}
-    process = subprocess.Popen(command, env=env, cwd=here, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=env,
+        cwd=here,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_ctrl_c,
+    )
     try:
         assert asked.wait(20)
         process.send_signal(signal.SIGINT)
