@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from knify.lifecycle import SandboxState, State
 
-_EPOCH_FENCE = 2**32  # fences of a store that was never put back are smaller
+EPOCH_FENCE = 2**32  # fences of a store that was never put back are smaller
 SCHEMA = 2  # raised when a stored record changes its meaning; a newer store refuses to start
 
 
@@ -112,7 +112,7 @@ class Execution(Record):
     @property
     def is_after_rollback(self) -> bool:
         """Whether it was claimed in a store that had been put back to an older state."""
-        return self.fence >= _EPOCH_FENCE
+        return self.fence >= EPOCH_FENCE
 
 
 @dataclass(frozen=True, slots=True)

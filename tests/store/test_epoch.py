@@ -8,8 +8,8 @@ import pytest
 
 from knify import epoch, errors, settings
 from knify.lifecycle import SandboxState, State
+from knify.model import EPOCH_FENCE as EPOCH
 from knify.store import keys, open
-from knify.turn import EPOCH
 from tests.parts.rollback import Snapshot
 from tests.store.test_executions import claim, claimed, stages, submitted
 
