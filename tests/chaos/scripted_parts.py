@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from knify import core, errors, failpoints, model, settings
+from knify.sandbox import inventory
 from knify.services import jobs, nodes, retention, workspaces
 
 HOST = "CHAOS_HOST"  # the scripted host's folder
@@ -47,7 +48,7 @@ def worker() -> None:
     node.Node = functools.partial(  # type: ignore[assignment, misc]
         node.Node, make_driver=lambda config, installation: FolderDriver(root)
     )
-    node.inventory.storage = lambda podman: (root,)  # type: ignore[assignment]
+    inventory.storage = lambda podman: (root,)  # type: ignore[assignment]
     main.worker()
 
 
