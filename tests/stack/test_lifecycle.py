@@ -140,7 +140,7 @@ def test_a_sandbox_is_archived_on_request_and_deleted_with_its_object(
 
 
 def test_a_hot_sandbox_is_thawed_stopped_in_time_and_survives_its_worker() -> None:
-    settings = {"KNIFY_HOT_SECONDS": "20", "KNIFY_LEASE_SECONDS": "3"}
+    settings = {"KNIFY_HOT_SECONDS": "10", "KNIFY_LEASE_SECONDS": "3"}
     with stack_part.running(**settings) as stack, stack.client() as client:
         first = parts.ran(client, MAKE + "echo kept > /tmp/kept")
         assert frozen(first.sandbox_id) == "paused"

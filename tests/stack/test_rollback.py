@@ -63,6 +63,7 @@ def test_after_redis_was_put_back_nothing_runs_twice_and_nothing_is_lost() -> No
         client.close()
 
 
+@pytest.mark.slow
 def test_a_worker_that_lives_through_a_rollback_follows_its_job_anew() -> None:
     with (
         stack_part.running(KNIFY_LEASE_SECONDS="3", KNIFY_SWEEP_SECONDS="1") as stack,
