@@ -20,7 +20,9 @@ from knify.sandbox import api, base, hostfs, inventory, template, views
 
 SLOW = 60.0  # seconds for calls that create, start, stop or remove
 _CLEANUP = 5.0  # seconds within which Podman has cleaned up after a stop
-_HALF_REMOVED = "container not known"
+#: How Podman answers when a part of the container is gone: its storage's record, its layer, the
+#: layer's folder.
+_HALF_REMOVED = ("container not known", "layer not known", "getting graph driver info")
 _LEFT = 1.0  # seconds until what the supervisor killed is gone
 
 
@@ -37,7 +39,7 @@ class Containers:
         try:
             return dict(await self._api.call("GET", f"/containers/{api.part(container)}/json"))
         except errors.SandboxError as failed:
-            if _HALF_REMOVED in failed.message:
+            if any(words in failed.message for words in _HALF_REMOVED):
                 raise errors.SandboxGone(failed.message) from failed
             raise
 
