@@ -31,6 +31,7 @@ _KILLED = 5.0  # seconds that a killed job gets to be reported
 _RETRY = 0.5
 _NOTED = 10.0  # seconds that a stop waits for Redis to take down its reason
 _FLOOD = 2  # times the kept output; who prints more is stopped, for the disk's sake
+_FLOODED = "flood"
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 
 
@@ -100,7 +101,7 @@ class Follow:
     async def to_the_end(self) -> tuple[model.Outcome, list[dict[str, Any]]]:
         """Store all output; how the command ended, and the adapter's closing events."""
         reader = asyncio.create_task(self._read())
-        guard = asyncio.create_task(self._guard())
+        guard = asyncio.create_task(self._guard(reader))
         try:
             if self.turn.x.cancel_requested_at:
                 self.stop(CANCELLED)
@@ -114,7 +115,9 @@ class Follow:
                     await self._store(functools.partial(self._append, pieces=pieces))
             for pieces in self._transcript.rest():
                 await self._store(functools.partial(self._append, pieces=pieces))
-            await reader
+            await asyncio.wait({reader})
+            if not reader.cancelled():
+                reader.result()
             outcome = await self._outcome()
         finally:
             for task in (reader, guard):
@@ -166,7 +169,8 @@ class Follow:
     def _stop_flood(self) -> None:
         printed = self.turn.x.out_bytes + self.turn.x.err_bytes
         if printed > self._watcher.core.settings.output_bytes * _FLOOD:
-            self.stop(Verdict("flood", f"printed more than {units.show_size(printed)}", grace=1.0))
+            error = f"printed more than {units.show_size(printed)}"
+            self.stop(Verdict(_FLOODED, error, grace=1.0))
 
     def _append(self, x: model.Execution, pieces: list[Piece]) -> model.Execution:
         """In a thread: reading and encoding many lines takes long."""
@@ -185,7 +189,7 @@ class Follow:
         store = self._watcher.core.store.executions
         return store.append(x, [], lines=x.lines, out=chunk.out, err=chunk.err)
 
-    async def _guard(self) -> None:
+    async def _guard(self, reader: asyncio.Task[None]) -> None:
         """Wait for a reason to stop the command, then stop it, ever more firmly."""
         self._end -= await self._watcher.thread(self._passed)
         if self._end < self._loop.time():  # taken over late: it may have ended in time
@@ -204,12 +208,19 @@ class Follow:
         await self._note_stop(self._verdict)
         # At the command's end this task is cancelled.
         await self._signal("TERM", self._verdict.grace)
+        if self._verdict.kind == _FLOODED:
+            await self._end_by_force()
+            reader.cancel()  # nothing of the rest would be kept, and gigabytes take minutes
+            return
         await self._signal("KILL", _KILLED)
         while self._channel.end is None:
-            self._signalled = True
-            with contextlib.suppress(errors.SandboxError):
-                await self._watcher.driver.stop(self.turn.container)
+            await self._end_by_force()
             await asyncio.sleep(_KILLED)
+
+    async def _end_by_force(self) -> None:
+        self._signalled = True
+        with contextlib.suppress(errors.SandboxError):
+            await self._watcher.driver.stop(self.turn.container)
 
     def _passed(self) -> float:
         """Seconds since the command was started, by the clock that wrote it down: Redis's."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from knify import errors, lifecycle, model
 from knify.lifecycle import SandboxState, State
+from knify.sandbox import base, fakechannel
 from knify.services import jobs
 from knify.turn import Turn
 from tests.runner.rig import ERR, OUT, Rig, Worker, die, eventually
@@ -352,6 +355,28 @@ def test_a_command_that_cannot_be_started_fails_soon_and_holds_no_slot(rig: Rig)
     x = rig.ended(job)
     assert (x.state, x.error) == (State.FAILED, "the sandbox could not note the start")
     assert rig.core.store.executions.active("n") == []
+
+
+def test_what_a_flood_left_behind_its_limit_is_not_read(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    object.__setattr__(rig.core.settings, "output_bytes", 1000)
+    rig.script("flood", steps=[(0, OUT, b"y\n")], hangs=True)
+    job = rig.submit("flood")
+
+    async def endless(_: fakechannel.FakeChannel) -> AsyncIterator[tuple[base.Stream, bytes]]:
+        while True:  # as the log of a job that printed for long while nobody followed it
+            yield OUT, b"y\n" * 1000
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(fakechannel.FakeChannel, "frames", endless)
+
+    Worker(rig).advance(job)
+
+    x = rig.ended(job)
+    assert x.outcome is not None
+    assert x.outcome.kind == "flood"
+    assert not next(iter(rig.host.containers.values())).running
 
 
 def test_a_flood_is_counted_and_stopped(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""What a Podman that was killed over a container may leave of it: every half goes, and files stay."""
+"""What a Podman that was killed over a container left of it is replaced or removed; files stay."""
 
 from __future__ import annotations
 
