@@ -37,6 +37,18 @@ class ImageMissing(BadRequest):
     code = "IMAGE_MISSING"
 
 
+class EgressRefused(BadRequest):
+    """Knify does not connect to such an address."""
+
+    code = "EGRESS_REFUSED"
+
+
+class NameUnknown(KnifyError):
+    """The host's name has no address."""
+
+    code = "NAME_UNKNOWN"
+
+
 class InsufficientResources(KnifyError):
     """No node can ever hold this job."""
 

@@ -57,6 +57,7 @@ class Settings:
     artifact_bytes: int
     max_body_bytes: int
     workspace_bytes: int
+    webhook_allow_private: bool
     log_level: str
     flower_user: str
     flower_password: str = field(repr=False)
@@ -142,6 +143,9 @@ def _read(env: Env) -> Settings:
         artifact_bytes=env.int("ARTIFACT_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
         max_body_bytes=env.int("MAX_BODY_BYTES", 1024**2, validate=Range(1_024, 2**30)),
         workspace_bytes=env.int("WORKSPACE_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
+        webhook_allow_private=bool(
+            env.int("WEBHOOK_ALLOW_PRIVATE", 0, validate=OneOf([0, 1])),
+        ),
         log_level=env.str(
             "LOG_LEVEL", "info", validate=OneOf(["debug", "info", "warning", "error"])
         ),
