@@ -14,6 +14,7 @@ from api import errors as api_errors
 from knify import errors
 
 MAX_DEPTH = 64
+IDEMPOTENCY_KEY = "Idempotency-Key"
 _MAX_KEY = 255  # characters of an Idempotency-Key
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -68,21 +69,27 @@ def parse(raw: bytes) -> Any:
 
 def digest() -> str:
     """What an Idempotency-Key is bound to: the route and the body, however it is spaced."""
-    body = json.dumps(read(), sort_keys=True, separators=(",", ":"))
+    body = json.dumps(read_optional(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{flask.request.path}\n{body}".encode()).hexdigest()
 
 
 def idempotency() -> dict[str, str]:
     """`idempotency_key` and `digest` of a Submission; both empty without the header."""
-    key = flask.request.headers.get("Idempotency-Key")
+    key = idempotency_key()
+    return {} if key is None else {"idempotency_key": key, "digest": digest()}
+
+
+def idempotency_key() -> str | None:
+    """The header, checked; None without it."""
+    key = flask.request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
-        return {}
+        return None
     if not 0 < len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
         raise errors.BadRequest(
             f"an Idempotency-Key has 1 to {_MAX_KEY} printable ASCII characters",
-            detail={"field": "Idempotency-Key"},
+            detail={"field": IDEMPOTENCY_KEY},
         )
-    return {"idempotency_key": key, "digest": digest()}
+    return key
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -127,6 +127,12 @@ class IdempotencyConflict(KnifyError):
     code = "IDEMPOTENCY_CONFLICT"
 
 
+class IdempotencyBusy(Conflict):
+    """The first request with this Idempotency-Key is still at work: ask again in a moment."""
+
+    code = "IDEMPOTENCY_BUSY"
+
+
 class IllegalTransition(Conflict):
     """The state table does not allow this move."""
 

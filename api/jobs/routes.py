@@ -23,7 +23,7 @@ blp = Blueprint("jobs", __name__, description="Work, each piece in its own sandb
 def create_job(body: dict[str, Any]) -> flask.Response:
     """Submit a job."""
     accepted = jobs.submit(context.core(), context.tenant(), _submission(body))
-    return _accepted(view.accepted(accepted.execution), accepted.replayed)
+    return _accepted(view.accepted(accepted.answer), accepted.replayed)
 
 
 @blp.route("/jobs")
@@ -62,7 +62,7 @@ def get_job(job_id: str) -> flask.Response:
 def continue_job(body: dict[str, Any], job_id: str) -> flask.Response:
     """Submit a job as the next turn of another one's sandbox."""
     accepted = jobs.continue_(context.core(), context.tenant(), job_id, _submission(body))
-    return _accepted(view.continued(accepted.execution), accepted.replayed)
+    return _accepted(view.continued(accepted.answer), accepted.replayed)
 
 
 @blp.route("/jobs/<job_id>/cancel", methods=["POST"])

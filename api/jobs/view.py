@@ -8,7 +8,7 @@ from typing import Any, Final
 from knify import clock, model
 from knify.lifecycle import State
 from knify.services import packing
-from knify.store import admission
+from knify.store import admission, executions
 
 #: The whole state table in the Jobs API's five words.
 STATUS: Final[dict[State, str]] = {
@@ -82,12 +82,12 @@ def event(e: model.Event) -> dict[str, Any]:
     }
 
 
-def accepted(x: model.Execution) -> dict[str, Any]:
+def accepted(x: executions.Answer) -> dict[str, Any]:
     """The answer to a submission: always the first one's, also when it is replayed later."""
     return {"job_id": x.id, "status": STATUS[State.PENDING]}
 
 
-def continued(x: model.Execution) -> dict[str, Any]:
+def continued(x: executions.Answer) -> dict[str, Any]:
     """The answer to a continuation."""
     return accepted(x) | {
         "parent_job_id": x.parent_id,

@@ -7,6 +7,8 @@ has been authenticated to its last byte, so nobody begins to unpack half an arch
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -61,6 +63,20 @@ class Sealed:
                     f"{key} is damaged or was sealed with another master key: {failed}"
                 ) from failed
         return base.Reader(file, size, contextlib.nullcontext)
+
+    def seal(self, text: str) -> str:
+        """A short text, encrypted: for secrets that are kept in Redis."""
+        recipient = self._identities[0].to_public()
+        return base64.b64encode(pyrage.encrypt(text.encode(), [recipient])).decode()
+
+    def unseal(self, sealed: str) -> str:
+        """The text again; ObjectStoreError when it is damaged or not ours."""
+        try:
+            return str(pyrage.decrypt(base64.b64decode(sealed), self._identities).decode())
+        except (pyrage.DecryptError, binascii.Error, UnicodeError) as failed:
+            raise errors.ObjectStoreError(
+                "a sealed text is damaged or was sealed with another master key"
+            ) from failed
 
 
 class _Source:

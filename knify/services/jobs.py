@@ -10,7 +10,7 @@ from typing import Any
 from knify import capacity, clock, errors, ids, model, spec
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
-from knify.store import streams
+from knify.store import executions, streams
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
 #: A sandbox's files are its own: these belong to the first turn only.
@@ -31,8 +31,9 @@ class Submission:
 class Accepted:
     """An accepted execution."""
 
-    execution: model.Execution
-    replayed: bool = False  # this Idempotency-Key was used before: the first one's execution
+    answer: executions.Answer
+    execution: model.Execution | None = None  # None when replayed: it may be gone by now
+    replayed: bool = False  # this Idempotency-Key was used before: the first one's answer
 
 
 def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "job") -> Accepted:
@@ -59,10 +60,10 @@ def continue_(
     Raises NotFound, BadRequest, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost,
     InsufficientResources when its node has become too small for it.
     """
-    parent = core.store.executions.get(parent_id, tenant=tenant)
     first = _replayed(core, tenant, submission)
     if first is not None:
         return first
+    parent = core.store.executions.get(parent_id, tenant=tenant)
     for field in _FIRST_TURN_ONLY:
         if field in submission.request:
             raise spec.bad(field, f"{field} belongs to a sandbox's first job: leave it out")
@@ -205,8 +206,7 @@ def _replayed(core: Core, tenant: str, submission: Submission) -> Accepted | Non
     if not submission.idempotency_key:
         return None
     first = core.store.executions.replayed(tenant, submission.idempotency_key, submission.digest)
-    x = core.store.executions.find(first) if first else None
-    return Accepted(x, replayed=True) if x else None
+    return Accepted(first, replayed=True) if first else None
 
 
 def _accept(
@@ -217,10 +217,10 @@ def _accept(
     *,
     node: str = "",
 ) -> Accepted:
-    accepted, replayed = core.store.executions.submit(
+    answer, replayed = core.store.executions.submit(
         x, sandbox, idempotency_key=submission.idempotency_key, digest=submission.digest
     )
     if replayed:
-        return Accepted(core.store.executions.get(accepted, tenant=x.tenant), replayed=True)
+        return Accepted(answer, replayed=True)
     core.hints.advance(x.id, node)
-    return Accepted(x)
+    return Accepted(answer, x)

@@ -40,6 +40,16 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a submission is told: the same again when its Idempotency-Key comes again."""
+
+    id: str
+    sandbox_id: str | None
+    parent_id: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """An execution after a change, and the executions that it set free."""
 
@@ -63,10 +73,10 @@ class Executions:
         *,
         idempotency_key: str = "",
         digest: str = "",
-    ) -> tuple[str, bool]:
+    ) -> tuple[Answer, bool]:
         """Accept `x` in a new `sandbox`, or (None) as the next turn of `x.sandbox_id`.
 
-        Returns (id, replayed): the first submission's id when this Idempotency-Key was used.
+        Returns (answer, replayed): the first submission's when this Idempotency-Key was used.
         Raises IdempotencyConflict, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost.
         """
         made = changes(codec.sandbox_fields(sandbox)) if sandbox else ""
@@ -80,10 +90,12 @@ class Executions:
             digest,
             f"{x.spec.job_type} accepted",
         )
-        return (first, True) if verdict == "replayed" else (x.id, False)
+        if verdict == "replayed":
+            return _answer(json.loads(first)), True
+        return Answer(x.id, x.sandbox_id, x.parent_id, x.session_id), False
 
-    def replayed(self, tenant: str, idempotency_key: str, digest: str) -> str | None:
-        """The execution that this Idempotency-Key made; None for a new key.
+    def replayed(self, tenant: str, idempotency_key: str, digest: str) -> Answer | None:
+        """What this Idempotency-Key's first submission was told; None for a new key.
 
         Raises IdempotencyConflict when it was used with another body.
         """
@@ -91,7 +103,7 @@ class Executions:
         first = json.loads(seen) if seen else None
         if first and first["digest"] != digest:
             raise errors.IdempotencyConflict()
-        return first["id"] if first else None
+        return _answer(first) if first else None
 
     def claim(
         self, execution_id: str, *, owner: str, node: str, lease_ms: int, slots: int, dead: str = ""
@@ -266,6 +278,11 @@ class Executions:
     def active(self, node: str) -> list[model.Execution]:
         """The executions that occupy a slot of the node."""
         return self.get_many(sorted(self._client.smembers(keys.active(node))))
+
+
+def _answer(first: dict[str, Any]) -> Answer:
+    fields = (first.get(name) for name in ("sandbox_id", "parent_id", "session_id"))
+    return Answer(first["id"], *fields)
 
 
 def _encode(fields: dict[str, Any]) -> str:

@@ -54,7 +54,8 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:wv` | hash | the newest version number ever given to each name | for ever |
 | `knify:k:{id}` | hash | an API key's record (never the key) | until deleted |
 | `knify:t:{tenant}:k` | set | a tenant's keys | as the keys |
-| `knify:idem:{tenant}:{key}` | string | body digest and execution of an Idempotency-Key | 24 h |
+| `knify:idem:{tenant}:{key}` | string | body digest and first answer of an Idempotency-Key that submitted a job | 24 h |
+| `knify:replay:{tenant}:{key id}:{key}` | hash | body digest, seed and first answer (sealed) of any other Idempotency-Key | 24 h, or less where the answer is of use for less |
 | `knify:t:{tenant}:webhooks` | set | a tenant's webhooks; while empty, nothing enters the outbox | as the webhooks |
 | `knify:outbox` | stream | lifecycle signals for webhooks | the newest 100,000 |
 

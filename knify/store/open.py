@@ -9,6 +9,7 @@ from knify.store.admission import Admission
 from knify.store.executions import Executions
 from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
+from knify.store.replays import Replays
 from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
 from knify.store.streams import Listing, Streams
@@ -26,6 +27,7 @@ class Store:
     streams: Streams
     listing: Listing
     retention: Retention
+    replays: Replays
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -40,6 +42,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         streams=Streams(client),
         listing=Listing(client),
         retention=Retention(client, scripts),
+        replays=Replays(client, scripts),
     )
 
 

@@ -30,6 +30,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "outputs": r"knify:x:[^:]+:output",
         "sandboxes": r"knify:s:[^:]+",
         "idempotency": r"knify:idem:.+",
+        "replays": r"knify:replay:.+",
         "segments": r"knify:x:[^:]+:segments",
         "turns": r"knify:s:[^:]+:turns",
         "clocks": r"knify:(clock|epoch|rolled_at|watch|served)",

@@ -73,7 +73,7 @@ def _submit(own: core.Core, key: str, request: dict[str, Any], parent: str | Non
             accepted = jobs.submit(own, "default", submission)
     except (errors.Conflict, errors.SandboxExpired) as refused:
         return {"refused": refused.code}
-    return {"id": accepted.execution.id}
+    return {"id": accepted.answer.id}
 
 
 def _cancel(own: core.Core, job: str) -> Any:

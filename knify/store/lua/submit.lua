@@ -1,7 +1,7 @@
 -- Accept an execution, exactly once per Idempotency-Key.
 -- ARGV: id, record (JSON of strings), sandbox id, sandbox record (JSON, or '' to continue one),
 --       idempotency key ('' for none), digest of the body, event detail
--- Returns: {'created', ''} | {'replayed', id}
+-- Returns: {'created', ''} | {'replayed', the first answer (JSON)}
 local id, fields, sandbox_id, sandbox = ARGV[1], cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
 local idem, digest, detail = ARGV[5], ARGV[6], ARGV[7]
 local ts = now()
@@ -13,7 +13,7 @@ if idem ~= '' then
     local first = cjson.decode(seen)
     if first.id == id then return {'created', ''} end -- this very call, after a lost answer
     if first.digest ~= digest then return fail('IDEMPOTENCY_CONFLICT') end
-    return {'replayed', first.id}
+    return {'replayed', seen}
   end
 end
 -- Ids are made by Knify: one that exists is this very call, repeated after a lost answer.
@@ -51,6 +51,8 @@ redis.call('ZADD', P .. 'due', int(ts), id)
 event(id, ts, 'created', 'info', detail, 'pending')
 signal(fields.tenant, id, ts, 'job.created')
 if idem ~= '' then
-  redis.call('SET', idem, cjson.encode({digest = digest, id = id}), 'PX', 86400000)
+  -- All that the answer says: it is given again even when the execution is gone.
+  local first = {digest = digest, id = id, sandbox_id = sandbox_id, parent_id = fields.parent_id, session_id = fields.session_id}
+  redis.call('SET', idem, cjson.encode(first), 'PX', 86400000)
 end
 return {'created', ''}
