@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .ONESHELL:
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# Files run side by side: most of the time of tests on real parts is waiting.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 
 .PHONY: help
 help: ## Show this list
@@ -36,7 +37,8 @@ demo: setup ## Run a first job from start to end
 
 # --- Checking --------------------------------------------------------------------------------
 
-# In CI nothing that is missing may be skipped.
+# In CI nothing that is missing may be skipped. A test that fails there is run once more and shown
+# as RERUN: a shared machine may stall for seconds. What fails twice is broken.
 .PHONY: test
 test: setup lint ## Everything that must be true before a change is merged
 	@KNIFY_CI=1 $(PYTEST) -m 'not slow'
