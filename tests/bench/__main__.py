@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import follow, fresh, idle, post_jobs
+from tests.bench import follow, fresh, idle, post_jobs, recovery
 from tests.parts import stack
 
 
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     with stack.running(KNIFY_HOT_SECONDS="60") as running, running.client() as client:
         _, hot = fresh.continued(client)
         rows.append(Row("continue → process started, hot", _ms(hot), " ms", most=100))
-    rows += [*_following(), *_requests()]
+    rows += [*_following(), *_recovering(), *_requests()]
     print(f"\n{'':34} {'measured':10} {'target':9}")
     print("\n".join(map(str, rows)))
     return 1 if "--strict" in arguments and not all(row.holds for row in rows) else 0
@@ -92,6 +92,17 @@ def _following() -> list[Row]:
         Row("line printed → in Redis, p50", found.delay(0.5) * 1000, " ms", most=20),
         Row("line printed → in Redis, p99", found.delay(0.99) * 1000, " ms", most=100),
     ]
+
+
+def _recovering() -> list[Row]:
+    found = recovery.measure()
+    most = recovery.LEASE + recovery.SWEEP
+    note = f"lease {recovery.LEASE:g} s, sweep {recovery.SWEEP:g} s, {recovery.KILLS} kills"
+    return [
+        Row("kill -9 worker → followed, p50", found[len(found) // 2], " s"),
+        Row("kill -9 worker → followed, p99", found[int(0.99 * (len(found) - 1))], " s", most=most,
+            note=note),
+    ]  # fmt: skip
 
 
 def _requests() -> list[Row]:
