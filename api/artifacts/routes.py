@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flask
 
 from api import context, downloads
-from api.artifacts import view
+from api.artifacts import schemas, view
 from api.smorest import Blueprint
 from knify import model
 from knify.services import artifacts
@@ -19,10 +21,14 @@ _TAR = {"content": {"application/gzip": {"schema": {"type": "string"}}}}
 
 @blp.route("/jobs/<job_id>/artifacts")
 @blp.needs("read")
+@blp.arguments(schemas.Listing, location="query")
 @blp.response(200, _MAP)
-def get_artifacts(job_id: str) -> flask.Response:
-    """Path to content; large and binary files as a link."""
-    return flask.jsonify(view.contents(context.core().objects, _listing(job_id)))
+def get_artifacts(query: dict[str, Any], job_id: str) -> flask.Response:
+    """Path to content; large and binary files, or all, as a link with size and checksum."""
+    found = _listing(job_id)
+    if not query["content"]:
+        return flask.jsonify({a.path: view.elsewhere(a) for a in found})
+    return flask.jsonify(view.contents(context.core().objects, found))
 
 
 @blp.route("/jobs/<job_id>/artifacts.tar.gz")

@@ -96,7 +96,10 @@ def events(job_id: str, live: bool, json_: bool) -> None:
     """Print the steps of a job's history."""
     client = entry.client()
     found: Iterable[dict[str, Any]]
-    found = _data(client.stream_events(job_id)) if live else client.events(job_id)
+    if live:
+        found = _data(client.stream_events(job_id))
+    else:
+        found = [event.raw for event in client.events(job_id)]
     for data in found:
         if json_:
             show.as_json(data, compact=True)
@@ -112,10 +115,10 @@ def cancel(job_id: str, json_: bool) -> None:
     """Stop a job."""
     answer = entry.client().cancel(job_id)
     if json_:
-        show.as_json(answer)
+        show.as_json(answer.raw)
     else:
-        ended = answer.get("status") not in ("pending", "running")
-        show.line(f"{job_id} is {answer['status']}" if ended else f"{job_id} is being cancelled")
+        ended = answer.status not in ("pending", "running")
+        show.line(f"{job_id} is {answer.status}" if ended else f"{job_id} is being cancelled")
 
 
 @jobs.command()

@@ -24,10 +24,10 @@ def create(name: str | None, scopes: tuple[str, ...], tier: str | None, json_: b
     """Create a key. It is shown this once."""
     made = entry.client().create_key(name, scopes, tier)
     if json_:
-        return show.as_json(made)
+        return show.as_json(made.raw)
     # Alone on stdout, so that KEY=$(knify keys create) works.
     show.line("this key is shown only once:", err=True)
-    return show.line(made.get("key", ""))
+    return show.line(made.key or "")
 
 
 @keys.command("list")
@@ -36,17 +36,17 @@ def list_(json_: bool) -> None:
     """List the keys, without their secrets."""
     found = entry.client().list_keys()
     if json_:
-        return show.as_json(found)
+        return show.as_json([row.raw for row in found])
     rows = [
         (
-            row.get("id") or row.get("key_id"),
-            row.get("name"),
-            ", ".join(row.get("scopes") or ()),
-            row.get("tier"),
-            row.get("created_at"),
-            row.get("revoked_at"),
+            key.id,
+            key.name,
+            ", ".join(key.scopes or ()),
+            key.tier,
+            key.created_at,
+            key.revoked_at,
         )
-        for row in found
+        for key in found
     ]
     return show.table(("KEY", "NAME", "SCOPES", "TIER", "CREATED", "REVOKED"), rows)
 

@@ -18,7 +18,7 @@ def list_(json_: bool) -> None:
     """List the nodes: state, jobs, idle sandboxes, and how far a draining one is."""
     found = entry.client().nodes()
     if json_:
-        return show.as_json(found)
+        return show.as_json([row.raw for row in found])
     names = ("name", "state", "slots", "active", "paused", "hot", "archived", "removals")
     rows = [[row.get(name) for name in names] for row in found]
     return show.table([name.upper() for name in names], rows)

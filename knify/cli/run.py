@@ -213,6 +213,4 @@ def _workspace(client: Client, workspace: str, folder: Path | None) -> str:
     """What the job's `workspace_path` is; the version pins just what was uploaded."""
     if folder is None:
         return f"/workspaces/{workspace.removeprefix('/workspaces/')}"
-    made = client.upload_workspace(folder)
-    version = f"@{made['version']}" if made.get("version") else ""
-    return f"{made['path']}{version}"
+    return client.upload_workspace(folder).pinned

@@ -24,15 +24,14 @@ def list_(orphans: bool, limit: int, json_: bool) -> None:
     """
     found = entry.client().sandboxes(orphans=orphans, limit=limit)
     if json_:
-        return show.as_json(found)
+        return show.as_json([row.raw for row in found])
     if orphans:
-        names = ("id", "node", "kinds", "found_at", "kept_until")
-        heads = ("SANDBOX", "NODE", "HAS", "FOUND", "KEPT UNTIL")
-        found = [row | {"kinds": ", ".join(row.get("kinds") or ())} for row in found]
-    else:
-        names = ("id", "state", "node", "image", "created_at")
-        heads = ("SANDBOX", "STATE", "NODE", "IMAGE", "CREATED")
-    return show.table(heads, [[row.get(name) for name in names] for row in found])
+        rows = [(s.id, s.node, ", ".join(s.kinds or ()), s.found_at, s.kept_until) for s in found]
+        return show.table(("SANDBOX", "NODE", "HAS", "FOUND", "KEPT UNTIL"), rows)
+    return show.table(
+        ("SANDBOX", "STATE", "NODE", "IMAGE", "CREATED"),
+        [(s.id, s.state, s.node, s.image, s.created_at) for s in found],
+    )
 
 
 @sandboxes.command("show")
@@ -42,5 +41,5 @@ def show_(sandbox_id: str, json_: bool) -> None:
     """Show a sandbox and the jobs that run or wait in it."""
     found = entry.client().sandbox(sandbox_id)
     if json_:
-        return show.as_json(found)
-    return show.facts(found)
+        return show.as_json(found.raw)
+    return show.facts(found.raw)

@@ -26,10 +26,10 @@ def push(path: Path, name: str | None, json_: bool) -> None:
     """
     made = entry.client().upload_workspace(path, name)
     if json_:
-        show.as_json(made)
+        show.as_json(made.raw)
         return
-    version = f", version {made['version']}" if made.get("version") else ""
-    show.line(f"{made.get('path', '')}{version}")
+    version = f", version {made.version}" if made.version else ""
+    show.line(f"{made.path}{version}")
 
 
 @workspaces.command("list")
@@ -38,10 +38,9 @@ def list_(json_: bool) -> None:
     """List the workspaces."""
     found = entry.client().list_workspaces()
     if json_:
-        return show.as_json(found)
-    names = ("path", "version", "size_bytes", "created_at", "workspace_id")
+        return show.as_json([row.raw for row in found])
     rows = [
-        [units.show_size(row[name]) if name == "size_bytes" else row.get(name) for name in names]
-        for row in ({"size_bytes": 0} | each for each in found)
+        (w.path, w.version, units.show_size(w.size_bytes or 0), w.created_at, w.workspace_id)
+        for w in found
     ]
     return show.table(("WORKSPACE", "VERSION", "SIZE", "CREATED", "ID"), rows)

@@ -1,17 +1,84 @@
-"""The Python SDK: `from knify.client import Client`."""
+"""The Python SDK: `from knify.client import Client`, or `AsyncClient`."""
 
-from knify.client.answers import Artifact, Frame, Job, Submitted
-from knify.client.errors import ApiError, ConnectionFailed
+from knify.client.asynchronous import AsyncClient
+from knify.client.blocking import Client
+from knify.client.errors import (
+    ApiError,
+    ArtifactDamaged,
+    BadRequest,
+    Conflict,
+    ConnectionFailed,
+    Forbidden,
+    Gone,
+    IdempotencyConflict,
+    InsufficientResources,
+    NotFound,
+    RateLimited,
+    ServerFailed,
+    Unauthorized,
+    Unavailable,
+    UnsafePath,
+    WaitTimeout,
+    WorkspaceInvalid,
+)
 from knify.client.files import Downloaded
-from knify.client.sync import Client
+from knify.client.pipelines import PipelineResult, StageResult
+from knify.client.records import (
+    Artifact,
+    Delivery,
+    Event,
+    Frame,
+    Health,
+    Job,
+    Key,
+    Line,
+    Node,
+    Readiness,
+    Sandbox,
+    StreamToken,
+    Submitted,
+    Webhook,
+    Workspace,
+)
+from knify.client.retry import Policy
 
 __all__ = [
     "ApiError",
     "Artifact",
+    "ArtifactDamaged",
+    "AsyncClient",
+    "BadRequest",
     "Client",
+    "Conflict",
     "ConnectionFailed",
+    "Delivery",
     "Downloaded",
+    "Event",
+    "Forbidden",
     "Frame",
+    "Gone",
+    "Health",
+    "IdempotencyConflict",
+    "InsufficientResources",
     "Job",
+    "Key",
+    "Line",
+    "Node",
+    "NotFound",
+    "PipelineResult",
+    "Policy",
+    "RateLimited",
+    "Readiness",
+    "Sandbox",
+    "ServerFailed",
+    "StageResult",
+    "StreamToken",
     "Submitted",
+    "Unauthorized",
+    "Unavailable",
+    "UnsafePath",
+    "WaitTimeout",
+    "Webhook",
+    "WorkspaceInvalid",
+    "Workspace",
 ]

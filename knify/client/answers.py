@@ -1,88 +1,20 @@
-"""What the server answers, parsed: shared by all ways of asking."""
+"""What the server answers, read: shared by all ways of asking."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import httpx
 
-from knify.client import errors
+from knify.client import errors, records
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-ENDED = frozenset({"completed", "failed", "failed_preserved", "cancelled"})
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as the server shows it; `raw` has all of it."""
-
-    id: str
-    status: str  # pending | running | completed | failed | cancelled
-    spec: dict[str, Any]
-    name: str | None
-    created_at: str  # RFC 3339, as all times here
-    started_at: str | None
-    completed_at: str | None
-    sandbox_id: str | None
-    parent_job_id: str | None
-    exit_code: int | None
-    error: str | None
-    files: tuple[str, ...]  # paths of the artifacts
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def parse(cls, body: dict[str, Any]) -> Self:
-        """From one JSON object; what is missing is None."""
-        return cls(
-            id=body["id"],
-            status=body["status"],
-            spec=body.get("spec") or {},
-            name=body.get("name"),
-            created_at=body.get("created_at") or "",
-            started_at=body.get("started_at"),
-            completed_at=body.get("completed_at"),
-            sandbox_id=body.get("sandbox_id"),
-            parent_job_id=body.get("parent_job_id"),
-            exit_code=body.get("exit_code"),
-            error=body.get("error"),
-            files=tuple((body.get("artifacts") or {}).get("files") or ()),
-            raw=body,
-        )
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing follows any more."""
-        return self.status in ENDED
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """An accepted job."""
-
-    job_id: str
-    status: str
-    replayed: bool  # the Idempotency-Key was used before: this is the first one's job
-    raw: dict[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A file that a job left."""
-
-    path: str
-    size: int | None  # bytes
-    sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One entry of a stream. With `after=frame.id` a stream goes on right behind it."""
-
-    id: str
-    data: dict[str, Any]
+R = TypeVar("R", bound=records.Record)
 
 
 def error(response: httpx.Response) -> errors.ApiError:
@@ -93,7 +25,7 @@ def error(response: httpx.Response) -> errors.ApiError:
         body = {}
     body = body if isinstance(body, dict) else {}
     message = body.get("message") or body.get("error") or f"HTTP {response.status_code}"
-    return errors.ApiError(
+    return errors.kind(response.status_code)(
         response.status_code,
         str(body.get("code") or body.get("error") or f"HTTP_{response.status_code}"),
         str(message),
@@ -103,49 +35,75 @@ def error(response: httpx.Response) -> errors.ApiError:
     )
 
 
-def accepted(response: httpx.Response) -> httpx.Response:
-    """The same response unless it is a refusal: then ApiError."""
-    if not response.is_success:
+def accepted(response: httpx.Response, also: frozenset[int] = frozenset()) -> httpx.Response:
+    """The same response unless it is a refusal: then ApiError. `also`: statuses that are none."""
+    if not response.is_success and response.status_code not in also:
         raise error(response)
     return response
 
 
-def body_of(response: httpx.Response) -> Any:
-    """The JSON in an answer; None in an empty one."""
-    try:
-        return response.json() if response.content else None
-    except ValueError:
-        raise _stranger(response) from None
-
-
-def job(response: httpx.Response) -> Job:
-    """A job's record."""
-    return Job.parse(_object(response))
-
-
-def jobs(response: httpx.Response) -> list[Job]:
-    """A bare list or a page of one."""
-    return [Job.parse(row) for row in rows(response)]
-
-
-def submitted(response: httpx.Response) -> Submitted:
-    """The answer to a new job."""
-    body = _object(response)
-    replayed = response.headers.get("Idempotent-Replayed") == "true"
-    return Submitted(body["job_id"], body["status"], replayed, body)
-
-
-def rows(response: httpx.Response, *names: str) -> list[dict[str, Any]]:
-    """A list, bare or as one field of an object: `data`, or one of `names`."""
-    body = body_of(response)
-    if isinstance(body, dict):
-        body = next((body[name] for name in ("data", *names) if name in body), None)
-    if not isinstance(body, list):
+def object_of(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object in an answer; an empty one for no body."""
+    body = _body(response)
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
         raise _stranger(response)
     return body
 
 
-def frame(event_id: str, data: str) -> Frame:
+def rows_of(response: httpx.Response, *names: str) -> list[dict[str, Any]]:
+    """A list, bare or as one field of an object: `data`, or one of `names`."""
+    body = _body(response)
+    if isinstance(body, dict):
+        body = next((body[name] for name in ("data", *names) if name in body), None)
+    if not isinstance(body, list) or not all(isinstance(row, dict) for row in body):
+        raise _stranger(response)
+    return body
+
+
+def one(kind: type[R]) -> Callable[[httpx.Response], R]:
+    """Reads one record."""
+    return lambda response: _read(kind, object_of(response), response)
+
+
+def many(kind: type[R], *names: str) -> Callable[[httpx.Response], list[R]]:
+    """Reads a list of records."""
+    return lambda response: [_read(kind, row, response) for row in rows_of(response, *names)]
+
+
+def rows_in(name: str) -> Callable[[httpx.Response], list[dict[str, Any]]]:
+    """Reads a list whose rows stay as they are."""
+    return lambda response: rows_of(response, name)
+
+
+def submitted(response: httpx.Response) -> records.Submitted:
+    """The answer to a new job."""
+    replayed = response.headers.get("Idempotent-Replayed") == "true"
+    return dataclasses.replace(one(records.Submitted)(response), replayed=replayed)
+
+
+def artifacts(response: httpx.Response) -> list[records.Artifact]:
+    """The listing of files: path to size, type and checksum."""
+    found = object_of(response)
+    if not all(isinstance(facts, dict) for facts in found.values()):
+        raise _stranger(response)
+    return [
+        records.Artifact(
+            path, facts.get("size_bytes"), facts.get("sha256"), facts.get("content_type")
+        )
+        for path, facts in found.items()
+    ]
+
+
+def readiness(response: httpx.Response) -> records.Readiness:
+    """Ready, or the reasons why not."""
+    body = object_of(response)
+    checks = body.get("checks", body.get("detail")) or {}
+    return records.Readiness(ready=response.is_success, checks=dict(checks), raw=body)
+
+
+def frame(event_id: str, data: str) -> records.Frame:
     """A stream's entry."""
     try:
         body = json.loads(data)
@@ -153,13 +111,7 @@ def frame(event_id: str, data: str) -> Frame:
         body = None
     if not isinstance(body, dict):
         raise errors.ConnectionFailed("a stream sent something that is not Knify's")
-    return Frame(event_id, body)
-
-
-def artifact(path: str, response: httpx.Response) -> Artifact:
-    """Size and checksum from the headers of a file."""
-    size = response.headers.get("Content-Length", "")
-    return Artifact(path, int(size) if size.isdigit() else None, checksum(response))
+    return records.Frame(event_id, body)
 
 
 def checksum(response: httpx.Response) -> str | None:
@@ -171,11 +123,24 @@ def checksum(response: httpx.Response) -> str | None:
     return None
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
-    body = body_of(response)
-    if not isinstance(body, dict):
-        raise _stranger(response)
-    return body
+def length(response: httpx.Response) -> int | None:
+    """How many bytes the body will have, where the server says it."""
+    text: str = response.headers.get("Content-Length", "")
+    return int(text) if text.isdigit() else None
+
+
+def _read(kind: type[R], body: dict[str, Any], response: httpx.Response) -> R:
+    try:
+        return kind.read(body)
+    except KeyError:
+        raise _stranger(response) from None
+
+
+def _body(response: httpx.Response) -> Any:
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        raise _stranger(response) from None
 
 
 def _stranger(response: httpx.Response) -> errors.ConnectionFailed:

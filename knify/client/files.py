@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from knify.client import errors
+import httpx
+
+from knify.client import answers, errors
+
+#: Hears how many bytes have gone, and of how many where that is known.
+Progress: TypeAlias = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +47,44 @@ def target(folder: Path, path: str) -> Path:
     return parent / words[-1]
 
 
-def save(chunks: Iterable[bytes], path: str, file: Path, promised: str | None) -> Downloaded:
-    """Write beside the target and move it there only when it is whole. ArtifactDamaged."""
-    digest, size = hashlib.sha256(), 0
-    handle, name = tempfile.mkstemp(prefix=".knify-", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            for chunk in chunks:
-                digest.update(chunk)
-                size += out.write(chunk)
-        _check(path, digest.hexdigest(), promised)
-        Path(name).chmod(0o644)
-        Path(name).replace(file)  # replaces a link, never follows it
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Downloaded(path, file, size, digest.hexdigest(), promised is not None)
+class Sink:
+    """A body on its way to a file: beside the target until it is whole. See `steps.Sink`."""
+
+    def __init__(
+        self, response: httpx.Response, path: str, file: Path, progress: Progress | None = None
+    ) -> None:
+        """`path` is its name on the server; `progress` hears how many bytes are there, of how many.
+
+        The headers of the response say how long it is and which checksum it has.
+        """
+        self._path, self._file, self._progress = path, file, progress
+        self._promised = answers.checksum(response)
+        self._length = answers.length(response)
+        self._digest, self._size = hashlib.sha256(), 0
+        handle, self._name = tempfile.mkstemp(prefix=".knify-", dir=file.parent)
+        self._out = os.fdopen(handle, "wb")
+
+    def write(self, chunk: bytes) -> None:
+        """Take a chunk."""
+        self._digest.update(chunk)
+        self._size += self._out.write(chunk)
+        if self._progress is not None:
+            self._progress(self._size, self._length)
+
+    def finish(self) -> Downloaded:
+        """Move it to its place. Raises ArtifactDamaged."""
+        self._out.close()
+        found = self._digest.hexdigest()
+        _check(self._path, found, self._promised)
+        Path(self._name).chmod(0o644)
+        Path(self._name).replace(self._file)  # replaces a link, never follows it
+        known = self._promised is not None
+        return Downloaded(self._path, self._file, self._size, found, known)
+
+    def drop(self) -> None:
+        """Leave nothing of what is not whole."""
+        self._out.close()
+        Path(self._name).unlink(missing_ok=True)
 
 
 def _check(path: str, found: str, promised: str | None) -> None:

@@ -11,7 +11,7 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from knify.client import errors
@@ -24,42 +24,29 @@ _MTIME = 315_619_200  # 2 January 1980: zip files know no earlier time
 _GZIP = 31  # zlib's name for a gzip stream; its header then holds no time and no name
 
 
-class Reader:
-    """An iterator of chunks as a file that can only be read on: what a multipart body takes."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes; empty at the end."""
-        while size < 0 or not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            self._rest += chunk
-        size = len(self._rest) if size < 0 else size
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
-
-
-def archive(folder: Path) -> Iterator[bytes]:
-    """The chunks of the folder's tar.gz. Raises WorkspaceInvalid."""
+def archive(folder: Path, heard: Callable[[int], None] = lambda size: None) -> Iterator[bytes]:
+    """The chunks of the folder's tar.gz; `heard` is told of the bytes read. WorkspaceInvalid."""
     packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
-    for chunk in _tar(folder):
+    for chunk in _tar(folder, heard):
         if packed := packer.compress(chunk):
             yield packed
     yield packer.flush()
 
 
-def _tar(folder: Path) -> Iterator[bytes]:
+def size(folder: Path) -> int:
+    """The bytes of all files that an archive of the folder would hold."""
+    found = (path.lstat() for path in _walk(folder))
+    return sum(facts.st_size for facts in found if stat.S_ISREG(facts.st_mode))
+
+
+def _tar(folder: Path, heard: Callable[[int], None]) -> Iterator[bytes]:
     yield _header(TOP, folder, folder)
     for path in _walk(folder):
         name = f"{TOP}/{path.relative_to(folder).as_posix()}"
         if path.is_symlink() or path.is_dir():
             yield _header(name, path, folder)
         else:
-            yield from _file(name, path, folder)
+            yield from _file(name, path, folder, heard)
     yield bytes(2 * _BLOCK)
 
 
@@ -95,13 +82,14 @@ def _target(link: Path, folder: Path) -> str:
     return target
 
 
-def _file(name: str, path: Path, folder: Path) -> Iterator[bytes]:
+def _file(name: str, path: Path, folder: Path, heard: Callable[[int], None]) -> Iterator[bytes]:
     with path.open("rb") as file:
         size = left = os.fstat(file.fileno()).st_size
         yield _header(name, path, folder, size)
         # What a growing file gains meanwhile is left out: its size has been told already.
         while left and (chunk := file.read(min(left, _CHUNK))):
             left -= len(chunk)
+            heard(len(chunk))
             yield chunk
     if left:
         raise errors.WorkspaceInvalid(f"{path} became smaller while it was read")

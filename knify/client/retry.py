@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+import httpx
+
+from knify.client import access, errors
+
 #: Answers that say: not now. Nothing was done.
 BUSY: Final = frozenset({429, 502, 503})
 
@@ -29,6 +33,46 @@ class Policy:
         # Jitter keeps clients that failed together from coming back together.
         delay = min(self.longest, self.base * 2.0 ** (attempt - 1))
         return delay * random.uniform(0.5, 1)  # noqa: S311 - no secret hangs on it
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A failure that another attempt may cure."""
+
+    error: errors.ApiError | errors.ConnectionFailed  # what the user gets if it does not
+    unsent: bool = False  # certainly, so that it may be sent again whatever it is
+    retry_after: str | None = None
+
+
+def trouble(failed: Exception, where: access.Access) -> Trouble | None:
+    """What to make of a failure; None when another attempt would not help."""
+    if isinstance(failed, errors.ApiError) and failed.status in BUSY:
+        # Who is refused for the number of his requests has done nothing by them.
+        return Trouble(failed, failed.status == 429, failed.retry_after)
+    if isinstance(failed, httpx.TransportError):
+        unsent = isinstance(failed, httpx.ConnectError | httpx.ConnectTimeout)
+        return Trouble(no_answer(failed, where), unsent)
+    return None
+
+
+def no_answer(failed: httpx.TransportError, where: access.Access) -> errors.ConnectionFailed:
+    """A broken connection in the user's words, with the cure."""
+    late = isinstance(failed, httpx.TimeoutException)
+    if late and not isinstance(failed, httpx.ConnectTimeout):
+        return errors.ConnectionFailed(f"the server at {where.url} did not answer in time")
+    start = "start it with `knify up`" if where.loopback else "check KNIFY_URL"
+    reason = str(failed) or type(failed).__name__
+    return errors.ConnectionFailed(f"no Knify server answers at {where.url} ({reason}): {start}")
+
+
+def is_past(deadline: float, after: float = 0.0) -> bool:
+    """Whether this moment of the monotonic clock has come, or will have `after` seconds."""
+    return time.monotonic() + after >= deadline
+
+
+def timeout_until(deadline: float) -> httpx.Timeout:
+    """As patient as ever, but not much beyond the deadline."""
+    return httpx.Timeout(max(2.0, min(30.0, deadline - time.monotonic())))
 
 
 def _seconds(retry_after: str) -> float | None:

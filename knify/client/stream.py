@@ -1,17 +1,40 @@
-"""Where a client is in a stream: what it has seen, and how often it came for nothing."""
+"""Following a stream: each frame once and in order, over as many connections as it takes."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import httpx
 import httpx_sse
 
-from knify.client import answers, calls, errors, retry
+from knify.client import answers, errors, records, retry, steps
+from knify.client.calls import jobs, output
+from knify.client.calls.base import Call
 
 #: The server sends a comment every 15 s: silence beyond this is a dead connection.
-TIMEOUT = httpx.Timeout(10.0, read=40.0)
+SILENCE = 40.0
 LONG = 10.0  # seconds after which a connection has stood, even if it brought nothing
+_SLACK = 0.5  # seconds that a deadline may be missed by
+
+
+def stream_events(job_id: str, after: str | None = None) -> steps.Values[records.Frame]:
+    """The steps as they happen, until the job has ended; goes on over broken connections."""
+    return follow(job_id, output.stream(job_id, "events"), after)
+
+
+def stream_output(
+    job_id: str, after: str | None = None, *, raw: bool = False
+) -> steps.Values[records.Frame]:
+    """The output as it comes, until its end; goes on over broken connections.
+
+    `raw`: the program's own lines instead of what the server understood of them.
+    """
+    return follow(job_id, output.stream(job_id, "output", raw=raw), after)
+
+
+class Renew(Exception):
+    """The connection would wait for longer than there is time: open another."""
 
 
 @dataclass(slots=True)
@@ -28,15 +51,14 @@ class Position:
         after = {"Last-Event-ID": self.after} if self.after else {}
         return {"Accept": "text/event-stream", "Cache-Control": "no-store"} | after
 
-    def saw(self, event: httpx_sse.ServerSentEvent) -> answers.Frame | None:
+    def saw(self, event: httpx_sse.ServerSentEvent) -> records.Frame | None:
         """Move on to an event; None for one that only keeps the connection alive."""
         if not event.data:
             return None
         frame = answers.frame(event.id, event.data)
         self.after = event.id or self.after
         self.fruitless = 0
-        # Only the neutral output has a last frame of its own; other streams end with a 204.
-        self.over = frame.data.get("type") == "completed" and "status" in frame.data
+        self.over = _is_last(frame)
         return frame
 
     def came_for_nothing(
@@ -55,14 +77,79 @@ class Position:
         return delay
 
 
-def events_of(response: httpx.Response) -> httpx_sse.EventSource:
-    """The events of a response; ConnectionFailed when it is no stream."""
+def follow(
+    job_id: str, call: Call[None], after: str | None = None, deadline: float | None = None
+) -> steps.Values[records.Frame]:
+    """The frames behind `after`, until the stream's end or the deadline."""
+    policy = (yield from steps.setup()).policy
+    position = Position(after)
+    while not position.over and not (deadline and retry.is_past(deadline)):
+        seen, since = position.after, time.monotonic()
+        refused = None
+        try:
+            yield from _connection(call, position, deadline)
+        except Renew:
+            continue
+        except httpx.TransportError:
+            pass
+        except errors.ApiError as busy:
+            if busy.status not in retry.BUSY:
+                raise
+            refused = busy
+        else:
+            yield from _ended_early(job_id, position, seen)
+        if position.after == seen and not position.over and not (deadline and _near(deadline)):
+            delay = position.came_for_nothing(policy, time.monotonic() - since, refused)
+            yield steps.Sleep(delay if deadline is None else _within(deadline, delay))
+
+
+def _connection(
+    call: Call[None], position: Position, deadline: float | None
+) -> steps.Values[records.Frame]:
+    silence = SILENCE if deadline is None else min(SILENCE, deadline - time.monotonic())
+    timeout = httpx.Timeout(min(10.0, max(0.05, silence)), read=max(0.05, silence))
+
+    def look() -> None:
+        if deadline is not None and retry.is_past(deadline, after=silence - _SLACK):
+            raise Renew
+
+    response = yield steps.Listen(call, position.headers(), timeout, look)
+    if response.status_code == 204:
+        position.over = True
+        return
+    _check(response)
+    while not position.over and (event := (yield steps.Hear())) is not None:
+        frame = position.saw(event)
+        if frame is not None:
+            yield steps.Item(frame)
+
+
+def _ended_early(job_id: str, position: Position, seen: str | None) -> steps.Steps[None]:
+    """A stream that ended without news is over only if its job had ended before.
+
+    That happens where a stream has no entries at all, so that there is nothing to resume from.
+    """
+    if position.over or position.after != seen:
+        return
+    position.over = position.job_ended
+    position.job_ended = (yield from steps.ask(jobs.job(job_id))).ended
+
+
+def _is_last(frame: records.Frame) -> bool:
+    """Output and history have a last frame of their own; raw lines end with a 204."""
+    output_ends = frame.data.get("type") == "completed" and "status" in frame.data
+    return output_ends or ("stage" in frame.data and frame.data.get("state") in records.ENDED)
+
+
+def _near(deadline: float) -> bool:
+    return retry.is_past(deadline, after=_SLACK)
+
+
+def _within(deadline: float, seconds: float) -> float:
+    return max(0.0, min(seconds, deadline - time.monotonic()))
+
+
+def _check(response: httpx.Response) -> None:
     kind = response.headers.get("Content-Type", "")
     if response.status_code != 200 or not kind.startswith("text/event-stream"):
         raise errors.ConnectionFailed(f"{response.url} is not a stream: {kind or 'no type'}")
-    return httpx_sse.EventSource(response)
-
-
-def call(job_id: str, kind: str, *, raw: bool = False) -> calls.Call:
-    """The request for a job's `events` or `output`."""
-    return calls.job(job_id, f"{kind}/stream", **({"raw": "1"} if raw else {}))

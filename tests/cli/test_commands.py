@@ -84,8 +84,8 @@ def test_artifacts_are_listed_and_downloaded(
     server: scripted.Server, knify: Run, here: Path
 ) -> None:
     sha = hashlib.sha256(b"data").hexdigest()
-    for method in ("HEAD", "GET"):
-        server.on(method, "/jobs/job_1/artifacts/a/b", b"data", ETag=f'"{sha}"')
+    server.on("GET", "/jobs/job_1/artifacts", {"a/b": {"size_bytes": 4, "sha256": sha}})
+    server.on("GET", "/jobs/job_1/artifacts/a/b", b"data", ETag=f'"{sha}"')
     server.on_job("job_1", files=["a/b"])
 
     assert knify("jobs", "artifacts", "job_1").stdout.split()[-4:] == ["a/b", "4", "B", sha[:12]]

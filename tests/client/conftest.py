@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from knify.client import Client, retry
-from tests.client import scripted
+from knify.client import Client, Policy
+from tests.client import both, scripted
 
 
 @pytest.fixture
@@ -14,7 +14,13 @@ def server() -> Iterator[scripted.Server]:
         yield server
 
 
+@pytest.fixture(params=both.KINDS)
+def connect(request: pytest.FixtureRequest) -> Iterator[both.Connect]:
+    """Makes clients: blocking ones in one run of a test, asynchronous ones in the other."""
+    with both.connecting(request.param) as connect:
+        yield connect
+
+
 @pytest.fixture
-def client(server: scripted.Server) -> Iterator[Client]:
-    with Client(server.url, "knify_test_a_b", policy=retry.Policy(base=0.01)) as client:
-        yield client
+def client(server: scripted.Server, connect: both.Connect) -> Client:
+    return connect(server.url, "knify_test_a_b", policy=Policy(base=0.01))

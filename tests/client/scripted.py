@@ -148,7 +148,11 @@ def running() -> Iterator[Server]:
         def log_message(self, format: str, *args: Any) -> None:
             """Quiet."""
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that hangs up is no news."""
+
+    httpd = Quiet(("127.0.0.1", 0), Handler)
     server.url = f"http://127.0.0.1:{httpd.server_port}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -158,6 +162,23 @@ def running() -> Iterator[Server]:
         httpd.shutdown()
         httpd.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def silence(server: Server, path: str) -> Iterator[threading.Event]:
+    """A stream that says nothing; the event is set once somebody listens."""
+    listened, over = threading.Event(), threading.Event()
+
+    def script(request: Request) -> Answer:
+        listened.set()
+        over.wait(60)
+        return Answer(status=204)
+
+    server.on_call("GET", path, script)
+    try:
+        yield listened
+    finally:
+        over.set()
 
 
 def multipart(request: Request) -> dict[str, bytes]:

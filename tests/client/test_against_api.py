@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
+import knify
 from knify import core as core_module
 from knify import hints, settings
-from knify.client import ApiError, Client, retry
+from knify.client import ApiError, Client, Forbidden, Policy
 from knify.client import errors as client_errors
 from knify.services import keys
+from tests.client import both
 
 app_module = pytest.importorskip("api.app", reason="the API is not there yet")
 parts = pytest.importorskip("tests.api.parts", reason="the API's tests are not there yet")
@@ -32,14 +34,13 @@ def core(redis_url: str, home: Path) -> Iterator[core_module.Core]:
 
 
 @pytest.fixture
-def real(core: core_module.Core) -> Iterator[Client]:
+def real(core: core_module.Core, connect: both.Connect) -> Iterator[Client]:
     httpd = make_server("127.0.0.1", 0, app_module.create_app(core), threaded=True)
     thread = threading.Thread(target=httpd.serve_forever)
     thread.start()
     key = keys.create(core, "default", scopes=("admin",)).text
     url = f"http://127.0.0.1:{httpd.server_port}"
-    with Client(url, key, policy=retry.Policy(base=0.02)) as client:
-        yield client
+    yield connect(url, key, policy=Policy(base=0.02))
     httpd.shutdown()
     thread.join()
     httpd.server_close()
@@ -65,11 +66,15 @@ def test_a_job_is_submitted_watched_live_and_its_files_fetched(
     assert early == ["one", "tw\u2028o\x1b[31m"]
     assert [frame.data["line"] for frame in live] == ["three"]
     assert [frame.data["type"] for frame in real.stream_output(job_id)][-1] == "completed"
-    assert [frame.data for frame in real.stream_events(job_id)] == real.events(job_id)
-    assert [line["n"] for line in real.output(job_id, raw=True)] == [1, 2, 3]
+    assert [frame.data for frame in real.stream_events(job_id)] == [
+        event.raw for event in real.events(job_id)
+    ]
+    assert [line.n for line in real.lines(job_id)] == [1, 2, 3]
+    assert [line.raw for line in real.lines(job_id)] == real.output(job_id, raw=True)
     job = real.wait(job_id)
     assert (job.status, job.name, job.exit_code) == ("completed", "n", 0)
     assert [a.size for a in real.artifacts(job_id)] == [4, 0]
+    assert real.artifact_contents(job_id) == {"a b/ü#?%.txt": "text", "empty": ""}
     got = real.download_all(job_id, tmp_path / "out")
     assert all(file.verified for file in got)
     assert (tmp_path / "out/a b/ü#?%.txt").read_bytes() == b"text"
@@ -95,7 +100,7 @@ def test_a_job_without_a_line_has_an_empty_raw_stream(real: Client, worker: Any)
 def test_a_cancelled_job_ends_its_streams(real: Client) -> None:
     job_id = real.create_job(COMMAND).job_id
 
-    assert real.cancel(job_id)["status"] == "cancelled"
+    assert real.cancel(job_id).status == "cancelled"
 
     [last] = real.stream_output(job_id)
     assert last.data["status"] == "cancelled"
@@ -118,14 +123,13 @@ def test_a_folder_becomes_a_workspace(real: Client, tmp_path: Path) -> None:
 
     made, again = (real.upload_workspace(folder) for _ in range(2))
 
-    assert (made["path"], made["version"]) == ("/workspaces/my-project", 1)
-    assert again["sha256"] == made["sha256"]
-    path = f"{made['path']}@{made['version']}"
-    assert real.create_job(COMMAND | {"workspace_path": path}).status == "pending"
-    assert {row["name"] for row in real.list_workspaces()} == {"my-project"}
+    assert (made.path, made.version) == ("/workspaces/my-project", 1)
+    assert again.sha256 == made.sha256
+    assert real.create_job(COMMAND | {"workspace_path": made.pinned}).status == "pending"
+    assert {row.name for row in real.list_workspaces()} == {"my-project"}
 
 
-def test_lists_keys_and_continuing_work(real: Client, worker: Any) -> None:
+def test_lists_keys_and_continuing_work(real: Client, worker: Any, connect: both.Connect) -> None:
     job_id = real.create_job(COMMAND | {"metadata": {"team": "a"}}).job_id
     worker.finish(worker.run(job_id))
     turn = real.continue_job(job_id, COMMAND)
@@ -134,10 +138,10 @@ def test_lists_keys_and_continuing_work(real: Client, worker: Any) -> None:
     assert [job.id for job in real.jobs(status="completed")] == [job_id]
     assert real.job(turn.job_id).parent_job_id == job_id
     made = real.create_key("ci", ["read"])
-    with Client(real.access.url, made["key"]) as reader, pytest.raises(ApiError) as caught:
-        reader.create_job(COMMAND)
+    with pytest.raises(Forbidden) as caught:
+        connect(real.access.url, made.key).create_job(COMMAND)
     assert (caught.value.status, caught.value.code) == (403, "FORBIDDEN")
-    real.revoke_key(made["id"])
+    real.revoke_key(made.id)
 
 
 def test_errors_say_which_field_is_wrong(real: Client) -> None:
@@ -157,7 +161,16 @@ def test_sandboxes_are_listed_and_shown(real: Client, worker: Any) -> None:
 
     (row,) = real.sandboxes()
 
-    assert (row["id"], row["state"]) == (real.job(job_id).sandbox_id, "paused")
-    assert real.sandbox(row["id"]) == row
+    assert (row.id, row.state) == (real.job(job_id).sandbox_id, "paused")
+    assert real.sandbox(row.id) == row
     assert real.sandboxes(limit=1) == [row]
     assert real.sandboxes(orphans=True) == []
+
+
+def test_health_and_readiness_are_told_and_are_no_errors(real: Client) -> None:
+    health, ready = real.health(), real.ready()
+
+    assert (health.status, health.version) == ("ok", knify.__version__)
+    assert not ready.ready
+    assert ready.checks["redis"] == "ok"
+    assert "no worker" in ready.checks["nodes"]

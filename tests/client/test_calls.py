@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from knify import errors
-from knify.client import ApiError, Client, ConnectionFailed, access, retry
-from knify.client import errors as client_errors
-from tests.client import scripted
+from knify.client import ApiError, Client, ConnectionFailed, access, retry, steps
+from knify.client import errors as errors_of_client
+from knify.client.calls import base, jobs
+from tests.client import both, scripted
 
 CREATED = {"job_id": "job_1", "status": "pending"}
 
@@ -43,15 +45,36 @@ def test_a_busy_server_is_asked_again_with_the_same_idempotency_key(
     assert len(server.requests) == 3
 
 
-def test_a_post_without_idempotency_key_is_sent_once(
-    server: scripted.Server, client: Client
-) -> None:
-    server.on("POST", "/jobs/job_1/cancel", {"error": "busy", "code": "X"}, 503, Retry_After="0")
+def test_what_may_come_twice_is_sent_again(server: scripted.Server, client: Client) -> None:
+    busy = {"error": "busy", "code": "X"}
+    server.on("POST", "/jobs/job_1/cancel", busy, 503, Retry_After="0")
+    server.on("POST", "/jobs/job_1/cancel", {"job_id": "job_1", "status": "cancelled"})
 
-    with pytest.raises(ApiError):
-        client.cancel("job_1")
+    assert client.cancel("job_1", "wrong branch").status == "cancelled"
 
-    assert len(server.requests) == 1
+    assert [r.json() for r in server.requests] == [{"reason": "wrong branch"}] * 2
+
+
+def test_what_may_not_come_twice_is_sent_once_when_it_may_have_arrived() -> None:
+    call = base.Call("POST", "/x", base.nothing)
+    procedure = steps.ask(call)
+
+    assert isinstance(next(procedure), steps.Know)
+    setup = steps.Setup(access.Access("http://x"), retry.Policy())
+    assert isinstance(procedure.send(setup), steps.Ask)
+    with pytest.raises(ConnectionFailed, match="did not answer in time"):
+        procedure.throw(httpx.ReadTimeout(""))
+
+
+def test_a_retry_waits_for_as_long_as_the_server_says() -> None:
+    procedure = steps.ask(jobs.job("job_1"))
+    next(procedure)
+    procedure.send(steps.Setup(access.Access("http://x"), retry.Policy()))
+    busy = errors_of_client.RateLimited(429, "X", "slow down", retry_after="7")
+
+    wanted = procedure.throw(busy)
+
+    assert wanted == steps.Sleep(7.0)
 
 
 def test_a_server_that_asks_for_too_long_a_wait_is_an_error_at_once(
@@ -92,11 +115,11 @@ def test_an_answer_that_is_no_json_is_not_from_knify(
         client.job("job_1")
 
 
-def test_a_missing_server_says_how_to_start_it() -> None:
+def test_a_missing_server_says_how_to_start_it(connect: both.Connect) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    client = Client(url, policy=retry.Policy(attempts=2, base=0.01))
+    client = connect(url, policy=retry.Policy(attempts=2, base=0.01))
 
     with pytest.raises(ConnectionFailed, match="start it with `knify up`"):
         client.jobs()
@@ -123,27 +146,13 @@ def test_lists_come_bare_or_as_pages(server: scripted.Server, client: Client) ->
     assert server.requests[1].query == {"page": "2", "limit": "50"}
 
 
-def test_waiting_ends_with_the_job(server: scripted.Server, client: Client) -> None:
-    server.on_job("job_1", "running")
-    server.on_job("job_1", "failed", exit_code=3)
-
-    assert client.wait("job_1").exit_code == 3
-
-
-def test_waiting_stops_in_time(server: scripted.Server, client: Client) -> None:
-    server.on_job("job_1", "running")
-
-    with pytest.raises(client_errors.WaitTimeout, match="job_1 is running"):
-        client.wait("job_1", timeout=0.2)
-
-
 def test_keys_are_made_listed_and_revoked(server: scripted.Server, client: Client) -> None:
     server.on("POST", "/keys", {"id": "k", "key": "knify_live_k_s"})
     server.on("GET", "/keys", {"keys": [{"id": "k"}]})
     server.on("DELETE", "/keys/k", b"", 204)
 
-    assert client.create_key("ci", ["read"])["key"] == "knify_live_k_s"
-    assert client.list_keys() == [{"id": "k"}]
+    assert client.create_key("ci", ["read"]).key == "knify_live_k_s"
+    assert [key.id for key in client.list_keys()] == ["k"]
     client.revoke_key("k")
 
     assert server.requests[0].json() == {"name": "ci", "scopes": ["read"]}

@@ -8,6 +8,7 @@ import os
 import tarfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from knify.client import Client, errors, files, pack
@@ -59,8 +60,8 @@ def test_a_broken_download_begins_again(
 
 
 def test_the_listing_has_sizes_and_checksums(server: scripted.Server, client: Client) -> None:
-    server.on("HEAD", "/jobs/job_1/artifacts/a", REPORT, ETag=f'W/"{SHA}"')
-    server.on_job("job_1", files=["a"])
+    facts = {"url": "u", "size_bytes": len(REPORT), "sha256": SHA, "content_type": "text/plain"}
+    server.on("GET", "/jobs/job_1/artifacts", {"a": facts})
 
     [artifact] = client.artifacts("job_1")
 
@@ -82,7 +83,9 @@ def test_a_link_in_the_folder_leads_nowhere(tmp_path: Path) -> None:
 
     with pytest.raises(errors.UnsafePath):
         files.target(out, "up/x")
-    files.save([b"new"], "file", files.target(out, "file"), None)
+    sink = files.Sink(httpx.Response(200), "file", files.target(out, "file"))
+    sink.write(b"new")
+    sink.finish()
 
     assert secret.read_text() == "mine"
     assert (out / "file").read_text() == "new"
@@ -144,7 +147,7 @@ def test_an_upload_is_repeated_byte_for_byte(
 
     answer = client.upload_workspace(folder)
 
-    assert answer["version"] == 1
+    assert answer.version == 1
     first, second = server.requests
     assert first.body == second.body
     assert first.headers["content-type"] == second.headers["content-type"]
@@ -154,14 +157,16 @@ def test_an_upload_is_repeated_byte_for_byte(
     assert "workspace/big" in entries(parts["workspace"])
 
 
-def test_an_archive_is_sent_as_it_is(
+def test_an_archive_is_sent_as_it_is_and_its_progress_told(
     server: scripted.Server, client: Client, tmp_path: Path
 ) -> None:
     (tmp_path / "demo.tar.gz").write_bytes(b"packed")
     server.on("POST", "/workspaces", {"path": "/workspaces/demo"})
+    heard: list[tuple[int, int | None]] = []
 
-    client.upload_workspace(tmp_path / "demo.tar.gz")
+    client.upload_workspace(tmp_path / "demo.tar.gz", progress=lambda *said: heard.append(said))
 
+    assert heard == [(6, 6)]
     assert scripted.multipart(server.requests[0]) == {"name": b"demo", "workspace": b"packed"}
 
 
@@ -171,3 +176,40 @@ def test_what_is_no_workspace_is_refused_here(name: str, client: Client, tmp_pat
 
     with pytest.raises(errors.WorkspaceInvalid):
         client.upload_workspace(tmp_path / name)
+
+
+def test_the_progress_of_a_folder_counts_the_bytes_of_its_files(
+    server: scripted.Server, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a").write_bytes(bytes(1_000_000))
+    (tmp_path / "in/b").write_bytes(b"x")
+    server.on("POST", "/workspaces", {"path": "/workspaces/in"})
+    heard: list[tuple[int, int | None]] = []
+
+    client.upload_workspace(tmp_path / "in", progress=lambda *said: heard.append(said))
+
+    assert heard[-1] == (1_000_001, 1_000_001)
+    assert heard == sorted(heard)
+
+
+def test_a_download_tells_how_far_it_is(
+    server: scripted.Server, client: Client, tmp_path: Path
+) -> None:
+    server.on("GET", "/jobs/job_1/artifacts/a", REPORT)
+    heard: list[tuple[int, int | None]] = []
+
+    got = client.download("job_1", "a", tmp_path, progress=lambda *said: heard.append(said))
+
+    assert not got.verified
+    assert heard[-1] == (len(REPORT), len(REPORT))
+
+
+def test_all_files_come_as_one_archive(
+    server: scripted.Server, client: Client, tmp_path: Path
+) -> None:
+    server.on("GET", "/jobs/job_1/artifacts.tar.gz", b"packed")
+
+    got = client.download_archive("job_1", tmp_path / "new" / "all.tar.gz")
+
+    assert got.file.read_bytes() == b"packed"

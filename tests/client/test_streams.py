@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from knify.client import ApiError, Client, ConnectionFailed, retry
-from tests.client import scripted
+from tests.client import both, scripted
 
 STREAM = "/jobs/job_1/output/stream"
 LINES = [{"n": n, "stream": "stdout", "line": f"line\u2028 {n}"} for n in range(1, 51)]
@@ -36,6 +36,15 @@ def test_the_terminal_frame_ends_the_output_without_another_request(
     server.on_stream(STREAM, OUTPUT)
 
     assert [frame.data for frame in client.stream_output("job_1")] == OUTPUT
+    assert len(server.requests) == 1
+
+
+def test_the_last_step_ends_the_events_without_another_request(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on_stream("/jobs/job_1/events/stream", [{"stage": "failed", "state": "failed"}])
+
+    assert len(list(client.stream_events("job_1"))) == 1
     assert len(server.requests) == 1
 
 
@@ -70,9 +79,11 @@ def test_a_refused_stream_is_an_error_at_once(server: scripted.Server, client: C
     assert len(server.requests) == 1
 
 
-def test_a_stream_that_never_comes_back_is_given_up(server: scripted.Server) -> None:
+def test_a_stream_that_never_comes_back_is_given_up(
+    server: scripted.Server, connect: both.Connect
+) -> None:
     server.on_stream(STREAM, LINES, cuts=(200,) + (0,) * 100)
-    client = Client(server.url, policy=retry.Policy(stream_attempts=4, base=0.01))
+    client = connect(server.url, policy=retry.Policy(stream_attempts=4, base=0.01))
     frames = client.stream_output("job_1", raw=True)
 
     with pytest.raises(ConnectionFailed, match="after 4 attempts"):

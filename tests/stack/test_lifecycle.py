@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from knify.client import Client, answers
+from knify.client import Client, Job
 from knify.host import podman as host_podman
 from tests.parts import podman
 from tests.parts import stack as stack_part
@@ -49,7 +49,7 @@ def states(client: Client) -> dict[str, str]:
     return {row["name"]: row["state"] for row in client.nodes() if row["state"] != "away"}
 
 
-def turn(client: Client, job_id: str, command: str) -> answers.Job:
+def turn(client: Client, job_id: str, command: str) -> Job:
     made = client.continue_job(job_id, {"job_type": "command_task", "command": command})
     done = client.wait(made.job_id, timeout=90)
     assert done.status == "completed", done.error

@@ -1,0 +1,268 @@
+"""The asynchronous client: `await AsyncClient().create_job({...})`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import anyio
+import anyio.to_thread
+import httpx
+import httpx_sse
+
+from knify.client import (
+    access,
+    answers,
+    calls,
+    downloads,
+    http,
+    listing,
+    pipelines,
+    retry,
+    steps,
+    stream,
+    upload,
+    waiting,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def _ends(
+    steps_of: Callable[P, steps.Steps[R]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, R]]:
+    """A procedure as a method that gives its end."""
+
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self.run(steps_of(*args, **kwargs))
+
+    return http.dressed(method, steps_of)
+
+
+def _gives(
+    values_of: Callable[P, steps.Values[T]],
+) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
+    """A procedure as a method whose values one iterates over."""
+
+    def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return self.each(steps.Play(values_of(*args, **kwargs)))
+
+    return http.dressed(method, values_of)
+
+
+def _asks(
+    call_of: Callable[P, calls.base.Call[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """A request as a method that gives its answer."""
+
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.run(steps.ask(call_of(*args, **kwargs)))
+
+    return http.dressed(method, call_of)
+
+
+class AsyncClient:
+    """The same as `Client`, with `await`; what that one iterates over is for `async for` here."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        policy: retry.Policy | None = None,
+    ) -> None:
+        """As `Client`."""
+        self.access = access.resolve(url, api_key)
+        self._setup = steps.Setup(self.access, policy or retry.Policy())
+        self._http = httpx.AsyncClient(**http.options(self.access, timeout))
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Use it with `async with`."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the connections back."""
+        await self.aclose()
+
+    # Jobs.
+    create_job = _asks(calls.jobs.create_job)
+    continue_job = _asks(calls.jobs.continue_job)
+    job = _asks(calls.jobs.job)
+    jobs = _asks(calls.jobs.jobs)
+    iter_jobs = _gives(listing.iter_jobs)
+    wait = _ends(waiting.wait)
+    cancel = _asks(calls.jobs.cancel)
+    cleanup = _asks(calls.jobs.cleanup)
+    delete_job = _asks(calls.jobs.delete_job)
+    pipeline = _ends(pipelines.pipeline)
+
+    # What happens in a job.
+    events = _asks(calls.output.events)
+    stream_events = _gives(stream.stream_events)
+    output = _asks(calls.output.output)
+    lines = _asks(calls.output.lines)
+    stream_output = _gives(stream.stream_output)
+
+    # What a job leaves.
+    artifacts = _asks(calls.output.artifacts)
+    artifact_contents = _asks(calls.output.artifact_contents)
+    download = _ends(downloads.download)
+    download_all = _ends(downloads.download_all)
+    download_archive = _ends(downloads.download_archive)
+
+    # Workspaces.
+    upload_workspace = _ends(upload.upload_workspace)
+    list_workspaces = _asks(calls.workspaces.list_workspaces)
+    workspace = _asks(calls.workspaces.workspace)
+    download_workspace = _ends(downloads.download_workspace)
+    delete_workspace = _asks(calls.workspaces.delete_workspace)
+
+    # Webhooks.
+    create_webhook = _asks(calls.webhooks.create_webhook)
+    list_webhooks = _asks(calls.webhooks.list_webhooks)
+    delete_webhook = _asks(calls.webhooks.delete_webhook)
+    test_webhook = _asks(calls.webhooks.test_webhook)
+    deliveries = _asks(calls.webhooks.deliveries)
+    redeliver = _asks(calls.webhooks.redeliver)
+
+    # Who may come in.
+    create_key = _asks(calls.access.create_key)
+    list_keys = _asks(calls.access.list_keys)
+    revoke_key = _asks(calls.access.revoke_key)
+    create_stream_token = _asks(calls.access.create_stream_token)
+
+    # Where jobs run.
+    nodes = _asks(calls.hosts.nodes)
+    drain_node = _asks(calls.hosts.drain_node)
+    sandboxes = _asks(calls.hosts.sandboxes)
+    sandbox = _asks(calls.hosts.sandbox)
+    archive_sandbox = _asks(calls.hosts.archive_sandbox)
+    health = _asks(calls.hosts.health)
+    ready = _asks(calls.hosts.ready)
+
+    # How procedures are served.
+
+    async def run(self, procedure: steps.Steps[R]) -> R:
+        """Play a procedure to its end."""
+        play: steps.Play[Any, R] = steps.Play(procedure)
+        async for _ in self.each(play):
+            pass
+        return play.result
+
+    async def each(self, play: steps.Play[T, Any]) -> AsyncIterator[T]:
+        """Play a procedure; its values as they come."""
+        async with _Ear(self._http) as ear:
+            while (wanted := play.next()) is not None:
+                if isinstance(wanted, steps.Item):
+                    yield wanted.value
+                    continue
+                try:
+                    play.answer = await self._serve(wanted, ear)
+                except Exception as failed:
+                    play.failure = failed
+
+    async def _serve(self, wanted: steps.Effect, ear: _Ear) -> Any:
+        match wanted:
+            case steps.Ask():
+                return await self._ask(wanted)
+            case steps.Fetch():
+                return await self._fetch(wanted)
+            case steps.Listen():
+                return await ear.listen(wanted)
+            case steps.Hear():
+                return await ear.hear()
+            case steps.Sleep():
+                return await anyio.sleep(wanted.seconds)
+            case steps.Know():
+                return self._setup
+
+    async def _ask(self, wanted: steps.Ask[Any]) -> httpx.Response:
+        content = _aside(wanted.body()) if wanted.body else None
+        request = http.request(self._http, wanted.call, content=content, timeout=wanted.timeout)
+        return answers.accepted(await self._http.send(request), wanted.call.answers)
+
+    async def _fetch(self, wanted: steps.Fetch[R]) -> R:
+        response = await self._http.send(http.request(self._http, wanted.call), stream=True)
+        async with contextlib.aclosing(response):
+            if not response.is_success:
+                await response.aread()
+            sink = wanted.sink(answers.accepted(response))
+            try:
+                async for chunk in response.aiter_bytes(http.CHUNK):
+                    await anyio.to_thread.run_sync(sink.write, chunk)
+                return await anyio.to_thread.run_sync(sink.finish)
+            finally:
+                sink.drop()
+
+
+async def _aside(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Chunks that are read and packed in a thread: the loop goes on meanwhile."""
+    while (chunk := await anyio.to_thread.run_sync(next, chunks, None)) is not None:
+        yield chunk
+
+
+class _Ear:
+    """The one stream that a procedure listens to."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._http = client
+        self._response: httpx.Response | None = None
+        self._events: AsyncIterator[httpx_sse.ServerSentEvent] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def listen(self, wanted: steps.Listen) -> httpx.Response:
+        await self._close()
+        request = http.request(
+            self._http, wanted.call, headers=wanted.headers, timeout=wanted.timeout
+        )
+        response = self._response = await self._http.send(request, stream=True)
+        if not response.is_success:
+            await response.aread()
+        answers.accepted(response)
+        if wanted.look is not None:
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            response.stream = _Watched(response.stream, wanted.look)
+        self._events = httpx_sse.EventSource(response).aiter_sse()
+        return response
+
+    async def hear(self) -> httpx_sse.ServerSentEvent | None:
+        assert self._events is not None
+        return await anext(self._events, None)
+
+    async def _close(self) -> None:
+        if self._response is not None:
+            await self._response.aclose()
+
+
+class _Watched(httpx.AsyncByteStream):
+    """A stream whose every sign of life is seen, comments too."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, look: Callable[[], None]) -> None:
+        self._inner, self._look = inner, look
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            yield chunk
+            self._look()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,260 @@
+"""The blocking client: `Client().create_job({...})`. Safe to share between threads."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+import httpx_sse
+
+from knify.client import (
+    access,
+    answers,
+    calls,
+    downloads,
+    http,
+    listing,
+    pipelines,
+    retry,
+    steps,
+    stream,
+    upload,
+    waiting,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def _ends(steps_of: Callable[P, steps.Steps[R]]) -> Callable[Concatenate[Client, P], R]:
+    """A procedure as a method that gives its end."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.run(steps_of(*args, **kwargs))
+
+    return http.dressed(method, steps_of)
+
+
+def _gives(
+    values_of: Callable[P, steps.Values[T]],
+) -> Callable[Concatenate[Client, P], Iterator[T]]:
+    """A procedure as a method whose values one iterates over."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return self.each(steps.Play(values_of(*args, **kwargs)))
+
+    return http.dressed(method, values_of)
+
+
+def _asks(call_of: Callable[P, calls.base.Call[T]]) -> Callable[Concatenate[Client, P], T]:
+    """A request as a method that gives its answer."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(steps.ask(call_of(*args, **kwargs)))
+
+    return http.dressed(method, call_of)
+
+
+class Client:
+    """All that a server offers; every method may raise ApiError and ConnectionFailed."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        policy: retry.Policy | None = None,
+    ) -> None:
+        """`timeout` is in seconds, for each answer; streams and uploads have their own.
+
+        Without `url` and `api_key`: `KNIFY_URL` and `KNIFY_API_KEY`, else this machine's server
+        and its admin key.
+        """
+        self.access = access.resolve(url, api_key)
+        self._setup = steps.Setup(self.access, policy or retry.Policy())
+        self._http = httpx.Client(**http.options(self.access, timeout))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        """Use it with `with`."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the connections back."""
+        self.close()
+
+    # Jobs.
+    create_job = _asks(calls.jobs.create_job)
+    continue_job = _asks(calls.jobs.continue_job)
+    job = _asks(calls.jobs.job)
+    jobs = _asks(calls.jobs.jobs)
+    iter_jobs = _gives(listing.iter_jobs)
+    wait = _ends(waiting.wait)
+    cancel = _asks(calls.jobs.cancel)
+    cleanup = _asks(calls.jobs.cleanup)
+    delete_job = _asks(calls.jobs.delete_job)
+    pipeline = _ends(pipelines.pipeline)
+
+    # What happens in a job.
+    events = _asks(calls.output.events)
+    stream_events = _gives(stream.stream_events)
+    output = _asks(calls.output.output)
+    lines = _asks(calls.output.lines)
+    stream_output = _gives(stream.stream_output)
+
+    # What a job leaves.
+    artifacts = _asks(calls.output.artifacts)
+    artifact_contents = _asks(calls.output.artifact_contents)
+    download = _ends(downloads.download)
+    download_all = _ends(downloads.download_all)
+    download_archive = _ends(downloads.download_archive)
+
+    # Workspaces.
+    upload_workspace = _ends(upload.upload_workspace)
+    list_workspaces = _asks(calls.workspaces.list_workspaces)
+    workspace = _asks(calls.workspaces.workspace)
+    download_workspace = _ends(downloads.download_workspace)
+    delete_workspace = _asks(calls.workspaces.delete_workspace)
+
+    # Webhooks.
+    create_webhook = _asks(calls.webhooks.create_webhook)
+    list_webhooks = _asks(calls.webhooks.list_webhooks)
+    delete_webhook = _asks(calls.webhooks.delete_webhook)
+    test_webhook = _asks(calls.webhooks.test_webhook)
+    deliveries = _asks(calls.webhooks.deliveries)
+    redeliver = _asks(calls.webhooks.redeliver)
+
+    # Who may come in.
+    create_key = _asks(calls.access.create_key)
+    list_keys = _asks(calls.access.list_keys)
+    revoke_key = _asks(calls.access.revoke_key)
+    create_stream_token = _asks(calls.access.create_stream_token)
+
+    # Where jobs run.
+    nodes = _asks(calls.hosts.nodes)
+    drain_node = _asks(calls.hosts.drain_node)
+    sandboxes = _asks(calls.hosts.sandboxes)
+    sandbox = _asks(calls.hosts.sandbox)
+    archive_sandbox = _asks(calls.hosts.archive_sandbox)
+    health = _asks(calls.hosts.health)
+    ready = _asks(calls.hosts.ready)
+
+    # How procedures are served.
+
+    def run(self, procedure: steps.Steps[R]) -> R:
+        """Play a procedure to its end."""
+        play: steps.Play[Any, R] = steps.Play(procedure)
+        for _ in self.each(play):
+            pass
+        return play.result
+
+    def each(self, play: steps.Play[T, Any]) -> Iterator[T]:
+        """Play a procedure; its values as they come."""
+        with _Ear(self._http) as ear:
+            while (wanted := play.next()) is not None:
+                if isinstance(wanted, steps.Item):
+                    yield wanted.value
+                    continue
+                try:
+                    play.answer = self._serve(wanted, ear)
+                except Exception as failed:
+                    play.failure = failed
+
+    def _serve(self, wanted: steps.Effect, ear: _Ear) -> Any:
+        match wanted:
+            case steps.Ask():
+                return self._ask(wanted)
+            case steps.Fetch():
+                return self._fetch(wanted)
+            case steps.Listen():
+                return ear.listen(wanted)
+            case steps.Hear():
+                return ear.hear()
+            case steps.Sleep():
+                return time.sleep(wanted.seconds)
+            case steps.Know():
+                return self._setup
+
+    def _ask(self, wanted: steps.Ask[Any]) -> httpx.Response:
+        content = wanted.body() if wanted.body else None
+        request = http.request(self._http, wanted.call, content=content, timeout=wanted.timeout)
+        return answers.accepted(self._http.send(request), wanted.call.answers)
+
+    def _fetch(self, wanted: steps.Fetch[R]) -> R:
+        response = self._http.send(http.request(self._http, wanted.call), stream=True)
+        with contextlib.closing(response):
+            if not response.is_success:
+                response.read()
+            sink = wanted.sink(answers.accepted(response))
+            try:
+                for chunk in response.iter_bytes(http.CHUNK):
+                    sink.write(chunk)
+                return sink.finish()
+            finally:
+                sink.drop()
+
+
+class _Ear:
+    """The one stream that a procedure listens to."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._http = client
+        self._response: httpx.Response | None = None
+        self._events: Iterator[httpx_sse.ServerSentEvent] = iter(())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def listen(self, wanted: steps.Listen) -> httpx.Response:
+        self._close()
+        request = http.request(
+            self._http, wanted.call, headers=wanted.headers, timeout=wanted.timeout
+        )
+        response = self._response = self._http.send(request, stream=True)
+        if not response.is_success:
+            response.read()
+        answers.accepted(response)
+        if wanted.look is not None:
+            assert isinstance(response.stream, httpx.SyncByteStream)
+            response.stream = _Watched(response.stream, wanted.look)
+        self._events = httpx_sse.EventSource(response).iter_sse()
+        return response
+
+    def hear(self) -> httpx_sse.ServerSentEvent | None:
+        return next(self._events, None)
+
+    def _close(self) -> None:
+        if self._response is not None:
+            self._response.close()
+
+
+class _Watched(httpx.SyncByteStream):
+    """A stream whose every sign of life is seen, comments too."""
+
+    def __init__(self, inner: httpx.SyncByteStream, look: Callable[[], None]) -> None:
+        self._inner, self._look = inner, look
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._inner:
+            yield chunk
+            self._look()
+
+    def close(self) -> None:
+        self._inner.close()

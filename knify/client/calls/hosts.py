@@ -1,0 +1,48 @@
+"""Where jobs run: nodes and sandboxes; and whether the server can run any."""
+
+from __future__ import annotations
+
+from knify.client import answers, records
+from knify.client.calls import base
+from knify.client.calls.base import Call
+
+
+def nodes() -> Call[list[records.Node]]:
+    """All nodes: state, jobs, idle sandboxes. Needs the scope `admin`."""
+    return base.get("/nodes", answers.many(records.Node, "nodes"))
+
+
+def drain_node(name: str, *, on: bool = True) -> Call[records.Node]:
+    """Let no new sandbox come to a node and archive its idle ones; `on=False` undoes it."""
+    path = base.path("nodes", name, "drain" if on else "undrain")
+    return base.do(path, answers.one(records.Node))
+
+
+def sandboxes(
+    *, orphans: bool = False, page: int | None = None, limit: int | None = None
+) -> Call[list[records.Sandbox]]:
+    """Sandboxes, newest first. `orphans`: what Podman has and Redis does not know (admin)."""
+    only = True if orphans else None
+    parse = answers.many(records.Sandbox)
+    return base.get("/sandboxes", parse, orphans=only, page=page, limit=limit)
+
+
+def sandbox(sandbox_id: str) -> Call[records.Sandbox]:
+    """A sandbox, and the jobs that run or wait in it."""
+    return base.get(base.path("sandboxes", sandbox_id), answers.one(records.Sandbox))
+
+
+def archive_sandbox(sandbox_id: str) -> Call[None]:
+    """Move an idle sandbox to the object store soon; continuing it restores it anywhere."""
+    return base.do(base.path("sandboxes", sandbox_id, "archive"), base.nothing)
+
+
+def health() -> Call[records.Health]:
+    """That the server answers, and its version."""
+    return base.get("/api/v1/health", answers.one(records.Health))
+
+
+def ready() -> Call[records.Readiness]:
+    """Whether jobs can run now, and if not, why; never an error for that."""
+    parse = answers.readiness
+    return Call("GET", "/api/v1/health/ready", parse, answers=frozenset({503}))
