@@ -8,7 +8,7 @@ from typing import IO, Any, cast
 
 import flask
 
-from api import auth, context, hub, smorest
+from api import auth, context, hub, limits, smorest, uses
 from api.artifacts import routes as artifacts
 from api.health import routes as health
 from api.jobs import routes as jobs
@@ -21,6 +21,7 @@ from knify import __version__, ids
 from knify import errors as tree
 from knify.core import Core
 from knify.objects import locate
+from knify.services import rates
 
 _SECURITY = {"type": "http", "scheme": "bearer", "description": "knify_live_<id>_<secret>"}
 _HEADERS = {
@@ -57,7 +58,9 @@ def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[context.CORE] = core
     app.extensions[context.HUB] = hub.Hub(core.settings.redis)
-    app.extensions["knify.keys"] = auth.Cache()
+    app.extensions[auth.CACHE] = auth.Cache()
+    app.extensions[auth.USES] = uses.Uses(core)
+    app.extensions[limits.LIMITER] = rates.Limiter(core.store.client)
     app.before_request(_before)
     app.after_request(_after)
     app.teardown_request(_drop_uploads)
@@ -98,6 +101,7 @@ def _after(response: flask.Response) -> flask.Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = flask.g.request_id
+    response.headers.update(limits.headers())
     return response
 
 

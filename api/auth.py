@@ -10,15 +10,18 @@ from urllib.parse import urlsplit
 
 import flask
 
-from api import context
+from api import context, limits
 from knify import errors, model
 from knify.core import Core
-from knify.services import keys
+from knify.services import keys, powers
 
 CACHE_SECONDS = 5.0  # a revoked key may open things that much longer
 CACHE_SIZE = 10_000  # keys; far more than a process sees
 PUBLIC: Final = "public"
+OPERATOR: Final = "operator"  # the scope admin, and the tenant of the installation's first key
 
+CACHE: Final = "knify.keys"
+USES: Final = "knify.uses"
 _SCOPE = "knify_scope"
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _EVERYBODY = model.ApiKey(
@@ -28,7 +31,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def needs(scope: str) -> Callable[[View], View]:
-    """Mark a handler with the scope that its key must have, or PUBLIC."""
+    """Mark a handler with the scope that its key must have, or PUBLIC, or OPERATOR."""
 
     def mark(view: View) -> View:
         setattr(view, _SCOPE, scope)
@@ -59,7 +62,8 @@ class Cache:
         record = keys.authenticate(core, text)
         if len(self._known) >= CACHE_SIZE:
             self._known.clear()
-        self._known[name] = (now + CACHE_SECONDS, record)
+        left = keys.remaining(record, record)  # it may end earlier by itself
+        self._known[name] = (now + min(CACHE_SECONDS, left), record)
         return record
 
     def forget(self, key_id: str) -> None:
@@ -68,26 +72,51 @@ class Cache:
 
 
 def check() -> None:
-    """Set `g.key`, or raise Unauthorized or Forbidden, before the handler runs."""
+    """Set `g.key`, or raise Unauthorized, RateLimited or Forbidden, before the handler runs."""
     app = flask.current_app
     if app.config["NO_AUTH"]:
         _only_this_machine()
         flask.g.key = _EVERYBODY
         return
     scope = scope_of(app.view_functions.get(flask.request.endpoint or ""))
-    if scope == PUBLIC or flask.request.routing_exception is not None:
+    if scope == PUBLIC:
         return
-    flask.g.key = app.extensions["knify.keys"].authenticate(context.core(), _bearer())
-    if scope is None or not keys.may(flask.g.key, scope):
+    if flask.request.routing_exception is not None:
+        _count_what_leads_nowhere()
+        return
+    flask.g.key = _known(_bearer())
+    limits.check(flask.g.key)
+    if scope == OPERATOR and not powers.runs_all(flask.g.key):
+        raise errors.Forbidden(
+            f"this needs a key with the scope admin of the tenant {powers.OPERATOR}"
+        )
+    if scope is None or (scope != OPERATOR and not powers.may(flask.g.key, scope)):
         raise errors.Forbidden(f"this needs a key with the scope {scope}")
 
 
 def still_valid(core: Core, key: model.ApiKey) -> bool:
     """Whether a stream that this key opened may go on."""
-    if key is _EVERYBODY:
-        return True
-    record = core.store.registry.find_key(key.id)
-    return record is not None and record.revoked_at is None
+    return key is _EVERYBODY or keys.opens(key, core.store.access.find_key(key.id))
+
+
+def forget(key_id: str) -> None:
+    """The key was changed: what this process knows of it counts no more."""
+    flask.current_app.extensions[CACHE].forget(key_id)
+
+
+def _known(text: str) -> model.ApiKey:
+    app = flask.current_app
+    key: model.ApiKey = app.extensions[CACHE].authenticate(context.core(), text)
+    app.extensions[USES].note(key.id)
+    return key
+
+
+def _count_what_leads_nowhere() -> None:
+    """Paths that do not exist need no key; one that comes along counts and is told its limit."""
+    try:
+        limits.check(_known(_bearer()))
+    except errors.Unauthorized:
+        pass
 
 
 def _bearer() -> str:

@@ -40,6 +40,7 @@ STATUS: Final[dict[type[BaseException], int]] = {
     errors.SandboxExpired: 410,
     errors.ArtifactsExpired: 410,
     errors.IdempotencyConflict: 422,
+    errors.RateLimited: 429,
     errors.LeaseLost: 409,
     errors.StoreUnavailable: 503,
     errors.ObjectStoreError: 503,
@@ -113,7 +114,7 @@ def _known(failed: errors.KnifyError) -> flask.typing.ResponseReturnValue:
     if status >= 500:
         log.warning("%s: %s", failed.code, failed.message)
     headers = {}
-    if status == 503:
+    if status == 503 or isinstance(failed, errors.IdempotencyBusy):
         headers["Retry-After"] = str(RETRY_SECONDS)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="knify"'

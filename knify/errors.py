@@ -121,6 +121,36 @@ class ArtifactsExpired(KnifyError):
     code = "ARTIFACTS_EXPIRED"
 
 
+class KeyGone(Conflict):
+    """The key is revoked or has expired: make a new one."""
+
+    code = "KEY_GONE"
+
+
+class KeyChanged(Conflict):
+    """Another request rotated this key in the same moment: look at it and try again."""
+
+    code = "KEY_CHANGED"
+
+
+class LastAdminKey(Conflict):
+    """No other lasting key of this tenant has the scope admin: make one first, or use force."""
+
+    code = "LAST_ADMIN_KEY"
+
+
+class TooManyKeys(Conflict):
+    """The tenant has as many keys as it may have; revoked ones count for 30 days."""
+
+    code = "TOO_MANY_KEYS"
+
+
+class RateLimited(KnifyError):
+    """Too many requests with this key."""
+
+    code = "RATE_LIMITED"
+
+
 class IdempotencyConflict(KnifyError):
     """This Idempotency-Key was used with another body."""
 

@@ -1,10 +1,10 @@
-"""Nodes, for administrators; and sending a sandbox off its node."""
+"""Nodes, for the operator; and sending a sandbox off its node."""
 
 from __future__ import annotations
 
 import flask
 
-from api import context
+from api import auth, context
 from api.nodes import schemas, view
 from api.smorest import Blueprint
 from knify.services import nodes
@@ -13,7 +13,7 @@ blp = Blueprint("nodes", __name__, description="Podman hosts")
 
 
 @blp.route("/nodes")
-@blp.needs("admin")
+@blp.needs(auth.OPERATOR)
 @blp.response(200, schemas.Node(many=True))
 def list_nodes() -> flask.Response:
     """Every node: its state, its jobs, its idle sandboxes."""
@@ -21,7 +21,7 @@ def list_nodes() -> flask.Response:
 
 
 @blp.route("/nodes/<name>/drain", methods=["POST"])
-@blp.needs("admin")
+@blp.needs(auth.OPERATOR)
 @blp.response(200, schemas.Node)
 def drain_node(name: str) -> flask.Response:
     """No new sandbox comes to the node; its idle ones are archived. Outlives restarts."""
@@ -29,7 +29,7 @@ def drain_node(name: str) -> flask.Response:
 
 
 @blp.route("/nodes/<name>/undrain", methods=["POST"])
-@blp.needs("admin")
+@blp.needs(auth.OPERATOR)
 @blp.response(200, schemas.Node)
 def undrain_node(name: str) -> flask.Response:
     """The node takes sandboxes again."""

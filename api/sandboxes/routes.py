@@ -10,7 +10,7 @@ from api import context, paging
 from api.sandboxes import schemas, view
 from api.smorest import Blueprint
 from knify import errors
-from knify.services import keys
+from knify.services import powers
 
 blp = Blueprint("sandboxes", __name__, description="Containers and files that outlive their jobs")
 
@@ -24,8 +24,11 @@ def list_sandboxes(query: dict[str, Any]) -> flask.Response:
     asked = paging.window(query.get("page"), query.get("limit"))
     store = context.core().store
     if query["orphans"]:
-        if not keys.may(context.key(), "admin"):
-            raise errors.Forbidden("orphans belong to no tenant: this needs the scope admin")
+        if not powers.runs_all(context.key()):
+            raise errors.Forbidden(
+                "orphans belong to no tenant: this needs the scope admin of the tenant "
+                f"{powers.OPERATOR}"
+            )
         orphans = [o for node in store.registry.node_names() for o in store.sandboxes.orphans(node)]
         kept = int(context.core().settings.orphan_hours * 3_600_000)
         rolled = store.registry.rolled_back_at()

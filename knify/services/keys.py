@@ -1,24 +1,31 @@
-"""API keys: `knify_live_<id>_<secret>`. Only a keyed hash of the secret is stored."""
+"""API keys: `knify_live_<id>_<secret>`. Only a keyed hash of the secret is stored.
+
+A rotation changes the secret and keeps the id, so limits, streams and idempotency go on.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
-import secrets
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from knify import clock, errors, model
+from knify import clock, errors, ids, model
 from knify.core import Core
+from knify.services import powers
 
-SCOPES: Final = ("read", "write", "admin")
-_IMPLIED: Final = {"admin": set(SCOPES), "write": {"write"}, "read": {"read"}}
+MODES: Final = ("live", "test")
+LONGEST_GRACE: Final = 7 * 86_400  # seconds
+_TEXT = re.compile(r"knify_(live|test)_([a-z0-9]{1,64})_([a-z0-9]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A fresh key: the only moment in which its text exists."""
+    """A fresh key or secret: the only moment in which its text exists."""
 
     record: model.ApiKey
     text: str
@@ -28,61 +35,154 @@ def create(
     core: Core,
     tenant: str,
     *,
-    scopes: tuple[str, ...] = ("read", "write"),
+    scopes: Sequence[str] = ("read", "write"),
     name: str | None = None,
     tier: str | None = None,
+    limit_per_hour: int | None = None,
+    expires_at: int | None = None,
+    mode: str = "live",
+    maker: model.ApiKey | None = None,
+    seed: str | None = None,
 ) -> NewKey:
-    """Make a key for a tenant. Raises BadRequest for unknown scopes."""
-    unknown = sorted(set(scopes) - set(SCOPES))
-    if unknown or not scopes:
-        raise errors.BadRequest(
-            f"unknown scopes {unknown}: use {', '.join(SCOPES)}", detail={"field": "scopes"}
-        )
-    key_id, secret = _token(10), _token(24)
+    """Make a key for a tenant. `maker`: the key that asks; None is the installation itself.
+
+    BadRequest; Forbidden when it would go beyond its maker; TooManyKeys. With the same `seed` it
+    is the same key again.
+    """
+    seed = seed or ids.nonce()
+    tier = powers.tier_for(maker, tier, core.settings.default_tier)
+    _check(scopes, tier, limit_per_hour, expires_at)
+    key_id, secret = _token(core, f"id {seed}", 10), _token(core, f"secret {seed}", 24)
     record = model.ApiKey(
         id=key_id,
         tenant=tenant,
         digest=_digest(core, key_id, secret),
-        scopes=tuple(scopes),
-        tier=tier or core.settings.default_tier,
+        scopes=tuple(dict.fromkeys(scopes)),
+        tier=tier,
         created_at=clock.now_ms(),
         name=name,
+        mode=mode,
+        windows=powers.windows_for(maker, key_id, tier, limit_per_hour),
+        expires_at=expires_at or (maker.expires_at if maker else None),
     )
-    core.store.registry.add_key(record)
-    return NewKey(record, f"knify_live_{key_id}_{secret}")
+    powers.check(maker, record, "make")
+    return NewKey(core.store.access.add_key(record), _text(record, secret))
 
 
 def authenticate(core: Core, text: str) -> model.ApiKey:
-    """The record of a valid key. Unauthorized for any other text, after the same work."""
-    parts = text.split("_")
-    key_id, secret = (
-        (parts[2], parts[3]) if len(parts) == 4 and parts[:2] == ["knify", "live"] else ("", "")
-    )
-    record = core.store.registry.find_key(key_id) if 0 < len(key_id) <= 64 else None
-    digest = _digest(core, key_id, secret)
-    expected = record.digest if record else "0" * 64
-    if not hmac.compare_digest(digest, expected) or record is None or record.revoked_at is not None:
+    """The record of a valid key; its `digest` is that of the secret which came.
+
+    Unauthorized for any other text. What has not the form of a key costs nothing, any other is
+    looked up and compared in constant time, whether there is such a key or not.
+    """
+    match = _TEXT.fullmatch(text)
+    if match is None:
         raise errors.Unauthorized()
+    mode, key_id, secret = match.groups()
+    record = core.store.access.find_key(key_id)
+    digest = _digest(core, key_id, secret)
+    if record is None:
+        hmac.compare_digest(digest, "0" * 64)
+        raise errors.Unauthorized()
+    came = record.evolve(digest=_matched(record, digest))
+    if mode != record.mode or not came.digest or not opens(came, record):
+        raise errors.Unauthorized()
+    return came
+
+
+def opens(came: model.ApiKey, record: model.ApiKey | None) -> bool:
+    """Whether the secret of `came`, as `authenticate` gave it, is good by the record of now."""
+    return record is not None and remaining(came, record) > 0
+
+
+def remaining(came: model.ApiKey, record: model.ApiKey) -> float:
+    """For how many seconds more that secret opens anything, as far as is known by now."""
+    if record.revoked_at is not None:
+        return 0.0
+    if came.digest == record.digest:
+        until = [record.expires_at]
+    elif came.digest == record.old_digest:
+        until = [record.expires_at, record.old_until]
+    else:
+        return 0.0
+    ends = min((ms for ms in until if ms is not None), default=None)
+    return math.inf if ends is None else (ends - clock.now_ms()) / 1000
+
+
+def get(core: Core, tenant: str, key_id: str) -> model.ApiKey:
+    """The record; NotFound also for another tenant's key."""
+    record = core.store.access.find_key(key_id)
+    if record is None or record.tenant != tenant:
+        raise errors.NotFound(f"no key {key_id}")
     return record
 
 
-def may(record: model.ApiKey, scope: str) -> bool:
-    """Whether the key has the scope; admin implies the others."""
-    return any(scope in _IMPLIED.get(own, ()) for own in record.scopes)
+def rotate(
+    core: Core,
+    tenant: str,
+    key_id: str,
+    *,
+    grace_seconds: float = 0.0,
+    maker: model.ApiKey | None = None,
+    seed: str | None = None,
+) -> NewKey:
+    """A new secret; the old one opens for `grace_seconds` more.
+
+    NotFound, KeyGone, KeyChanged, and Forbidden when the key goes beyond the one that asks.
+    """
+    record = get(core, tenant, key_id)
+    powers.check(maker, record, "rotate")
+    secret = _token(core, f"secret {seed or ids.nonce()}", 24)
+    digest = _digest(core, key_id, secret)
+    rotated = core.store.access.rotate_key(record, digest, grace_ms=int(grace_seconds * 1000))
+    return NewKey(rotated, _text(rotated, secret))
 
 
-def revoke(core: Core, tenant: str, key_id: str) -> None:
-    """The key opens nothing from now on. NotFound also for another tenant's key."""
-    record = core.store.registry.find_key(key_id)
-    if record is None or record.tenant != tenant:
-        raise errors.NotFound(f"no key {key_id}")
-    core.store.registry.revoke_key(key_id, clock.now_ms())
+def revoke(core: Core, tenant: str, key_id: str, *, force: bool = False) -> None:
+    """The key opens nothing from now on; harmless when it is revoked.
+
+    NotFound also for another tenant's key; LastAdminKey without `force`.
+    """
+    try:
+        core.store.access.revoke_key(tenant, key_id, force=force)
+    except errors.NotFound:
+        raise errors.NotFound(f"no key {key_id}") from None
+
+
+def _check(
+    scopes: Sequence[str], tier: str, limit_per_hour: int | None, expires_at: int | None
+) -> None:
+    unknown = sorted(set(scopes) - set(powers.SCOPES))
+    if unknown or not scopes:
+        found = f"unknown scopes {', '.join(unknown)}" if unknown else "a key needs a scope"
+        raise _bad("scopes", f"{found}: use {', '.join(powers.SCOPES)}")
+    if limit_per_hour is not None and model.TIERS[tier] is not None:
+        fixed = f"the tier {tier} has {model.TIERS[tier]} requests an hour"
+        raise _bad("limit_per_hour", f"{fixed}: leave it out, or choose the tier enterprise")
+    if expires_at is not None and expires_at <= clock.now_ms():
+        raise _bad("expires_at", "a key has to expire in the future")
+
+
+def _bad(field: str, message: str) -> errors.BadRequest:
+    return errors.BadRequest(message, detail={"field": field})
+
+
+def _matched(record: model.ApiKey, digest: str) -> str:
+    """Which of the record's digests it is; '' for neither. Both are compared, always."""
+    new = hmac.compare_digest(digest, record.digest)
+    old = hmac.compare_digest(digest, record.old_digest or "0" * 64)
+    return digest if new or (old and record.old_digest is not None) else ""
+
+
+def _text(record: model.ApiKey, secret: str) -> str:
+    return f"knify_{record.mode}_{record.id}_{secret}"
 
 
 def _digest(core: Core, key_id: str, secret: str) -> str:
     return hmac.new(core.pepper, f"{key_id}:{secret}".encode(), hashlib.sha256).hexdigest()
 
 
-def _token(octets: int) -> str:
-    """Random text without `_`, which parts a key."""
-    return base64.b32encode(secrets.token_bytes(octets)).decode().lower().rstrip("=")
+def _token(core: Core, seed: str, octets: int) -> str:
+    """Text without `_`, which parts a key; nobody without the master key can tell it."""
+    found = hmac.new(core.pepper, f"api key {seed}".encode(), hashlib.sha256).digest()[:octets]
+    return base64.b32encode(found).decode().lower().rstrip("=")

@@ -169,7 +169,7 @@ def workspace(fields: Mapping[str, str]) -> model.Workspace:
 
 def api_key(fields: Mapping[str, str]) -> model.ApiKey:
     """The record that a hash holds."""
-    revoked = fields.get("revoked_at")
+    number = _numbers(fields)
     return model.ApiKey(
         id=fields["id"],
         tenant=fields["tenant"],
@@ -178,8 +178,23 @@ def api_key(fields: Mapping[str, str]) -> model.ApiKey:
         tier=fields["tier"],
         created_at=int(fields["created_at"]),
         name=fields.get("name"),
-        revoked_at=int(revoked) if revoked else None,
+        mode=fields.get("mode", "live"),
+        windows=_windows(fields),
+        expires_at=number("expires_at"),
+        rotated_at=number("rotated_at"),
+        old_digest=fields.get("old_digest"),
+        old_until=number("old_until"),
+        last_used_at=number("last_used_at"),
+        revoked_at=number("revoked_at"),
     )
+
+
+def _windows(fields: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
+    """Keys of before there were limits have their tier's."""
+    if "windows" in fields:
+        return tuple((whose, limit) for whose, limit in json.loads(fields["windows"]))
+    limit = model.TIERS.get(fields["tier"])
+    return () if limit is None else ((fields["id"], limit),)
 
 
 def record_fields(record: model.Workspace | model.ApiKey) -> dict[str, str]:

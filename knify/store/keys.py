@@ -52,8 +52,9 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:w` | zset | a tenant's workspace versions by time of creation | as the workspaces |
 | `knify:t:{tenant}:w:{name}` | zset | the versions of one name; score: version | as the workspaces |
 | `knify:t:{tenant}:wv` | hash | the newest version number ever given to each name | for ever |
-| `knify:k:{id}` | hash | an API key's record (never the key) | until deleted |
-| `knify:t:{tenant}:k` | set | a tenant's keys | as the keys |
+| `knify:k:{id}` | hash | an API key's record (never the key) | 30 days after it was revoked or has expired |
+| `knify:rate:key/{id}/{limit}/1/hour` | list | when a limited key's requests of the last hour came | 1 h after the last one |
+| `knify:t:{tenant}:k` | set | a tenant's keys, 1,000 at most | member leaves when a list misses its key |
 | `knify:idem:{tenant}:{key}` | string | body digest and first answer of an Idempotency-Key that submitted a job | 24 h |
 | `knify:replay:{tenant}:{key id}:{key}` | hash | body digest, seed and first answer (sealed) of any other Idempotency-Key | 24 h, or less where the answer is of use for less |
 | `knify:t:{tenant}:webhooks` | set | a tenant's webhooks; while empty, nothing enters the outbox | as the webhooks |
@@ -81,6 +82,7 @@ ENDED = PREFIX + "ended"
 PACKED_FILES = PREFIX + "packed:files"
 PACKED = PREFIX + "packed"
 EXPIRING = PREFIX + "expiring"
+RATE = PREFIX + "rate"  # the library adds `:key/{id}/{limit}/1/hour`
 DOOMED = PREFIX + "workspaces:doomed"
 
 

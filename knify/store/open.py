@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from knify import settings as settings_module
+from knify.store.access import Access
 from knify.store.admission import Admission
 from knify.store.executions import Executions
 from knify.store.redis import Client, Scripts, connect
@@ -28,6 +29,7 @@ class Store:
     listing: Listing
     retention: Retention
     replays: Replays
+    access: Access
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -43,6 +45,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         listing=Listing(client),
         retention=Retention(client, scripts),
         replays=Replays(client, scripts),
+        access=Access(client, scripts),
     )
 
 

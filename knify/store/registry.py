@@ -1,4 +1,4 @@
-"""What is not an execution: the installation, nodes, API keys and workspaces."""
+"""What is not an execution: the installation, nodes and workspaces."""
 
 from __future__ import annotations
 
@@ -208,29 +208,6 @@ class Registry:
             found = self.nodes()
             self._recent = (time.monotonic(), found)
         return found
-
-    # API keys
-
-    def add_key(self, key: model.ApiKey) -> None:
-        """Keep a new key's record."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.hset(keys.api_key(key.id), mapping=codec.record_fields(key))
-        pipe.sadd(keys.api_keys(key.tenant), key.id)
-        pipe.execute()
-
-    def find_key(self, key_id: str) -> model.ApiKey | None:
-        """The record, or None."""
-        fields = self._client.hgetall(keys.api_key(key_id))
-        return codec.api_key(fields) if fields else None
-
-    def list_keys(self, tenant: str) -> list[model.ApiKey]:
-        """A tenant's keys, oldest first."""
-        found = [self.find_key(key_id) for key_id in self._client.smembers(keys.api_keys(tenant))]
-        return sorted((key for key in found if key), key=lambda key: key.id)
-
-    def revoke_key(self, key_id: str, now_ms: int) -> None:
-        """From now on the key opens nothing."""
-        self._client.hset(keys.api_key(key_id), "revoked_at", now_ms)
 
     # Workspaces
 

@@ -1,0 +1,65 @@
+"""API keys in Redis: their records, never their text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from knify import model
+from knify.store import codec, keys
+from knify.store.redis import Client, Scripts, changes, pairs
+
+MOST_KEYS: Final = 1_000  # of one tenant; so a list or a search of them all stays small
+KEPT_MS: Final = 30 * 86_400_000  # how long a revoked or expired key's record stays
+LASTING_MS: Final = 7 * 86_400_000  # an admin key that expires sooner is not to be relied on
+
+
+class Access:
+    """Who may use this installation."""
+
+    def __init__(self, client: Client, scripts: Scripts) -> None:
+        self._client = client
+        self._scripts = scripts
+
+    def add_key(self, key: model.ApiKey) -> model.ApiKey:
+        """Keep a new key's record; the answer has its time. TooManyKeys. Safe to repeat."""
+        fields = changes(codec.record_fields(key))
+        return codec.api_key(
+            pairs(self._scripts.call("add_key", key.id, fields, MOST_KEYS, KEPT_MS))
+        )
+
+    def find_key(self, key_id: str) -> model.ApiKey | None:
+        """The record, or None."""
+        fields = self._client.hgetall(keys.api_key(key_id))
+        return codec.api_key(fields) if fields else None
+
+    def page_keys(
+        self, tenant: str, *, offset: int = 0, limit: int = 100
+    ) -> tuple[list[model.ApiKey], int]:
+        """A tenant's keys, newest first, and how many there are."""
+        index = keys.api_keys(tenant)
+        by = f"{keys.api_key('*')}->created_at"
+        ids = self._client.sort(index, by=by, desc=True, start=offset, num=limit)
+        pipe = self._client.pipeline(transaction=False)
+        for key_id in ids:
+            pipe.hgetall(keys.api_key(key_id))
+        found = dict(zip(ids, pipe.execute() if ids else [], strict=True))
+        gone = [key_id for key_id, fields in found.items() if not fields]
+        if gone:
+            self._client.srem(index, *gone)
+        shown = [codec.api_key(fields) for fields in found.values() if fields]
+        return shown, int(self._client.scard(index))
+
+    def rotate_key(self, key: model.ApiKey, digest: str, *, grace_ms: int) -> model.ApiKey:
+        """Another secret instead of the one that `key` has. NotFound, KeyGone, KeyChanged."""
+        flat = self._scripts.call("rotate_key", key.id, key.digest, digest, grace_ms)
+        return codec.api_key(pairs(flat))
+
+    def revoke_key(self, tenant: str, key_id: str, *, force: bool = False) -> None:
+        """From now on the key opens nothing. NotFound, LastAdminKey."""
+        how = "1" if force else ""
+        self._scripts.call("revoke_key", key_id, tenant, how, LASTING_MS, KEPT_MS)
+
+    def used_keys(self, key_ids: Iterable[str]) -> None:
+        """Note that these were used just now; what is gone stays gone."""
+        self._scripts.call("used_keys", *key_ids)
