@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+from knify import catalog
 from knify import hints as hints_module
 from knify import settings as settings_module
 from knify.objects import base, locate, master, sealed
@@ -21,6 +22,7 @@ class Core:
     objects: base.ObjectStore
     sealed: sealed.Sealed  # the same store, encrypted: for archives of workspaces and sandboxes
     hints: hints_module.Hints
+    models: catalog.Catalog  # which models each agent serves
     pepper: bytes  # keys the hashes of API keys, and the secrets of starts
 
     def start_nonce(self, execution_id: str) -> str:
@@ -43,6 +45,7 @@ def connect(settings: settings_module.Settings, hints: hints_module.Hints | None
         store=store_open.from_settings(settings),
         objects=objects,
         sealed=sealed.Sealed(objects, identities, locate.spool(settings)),
+        models=catalog.load(settings.models_file),
         hints=hints or hints_module.CeleryHints(settings.redis),
         pepper=hmac.new(oldest, b"knify api keys", hashlib.sha256).digest(),
     )

@@ -49,6 +49,12 @@ class NameUnknown(KnifyError):
     code = "NAME_UNKNOWN"
 
 
+class AgentNotConfigured(BadRequest):
+    """The agent's credential is not configured."""
+
+    code = "AGENT_NOT_CONFIGURED"
+
+
 class InsufficientResources(KnifyError):
     """No node can ever hold this job."""
 

@@ -32,6 +32,7 @@ _RETRY = 0.5
 _NOTED = 10.0  # seconds that a stop waits for Redis to take down its reason
 _FLOOD = 2  # times the kept output; who prints more is stopped, for the disk's sake
 _FLOODED = "flood"
+_LINGER = 10.0  # seconds that an agent has to exit after its last word
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 
 
@@ -39,12 +40,13 @@ _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 class Verdict:
     """Why we stop a command ourselves."""
 
-    kind: str  # cancelled | timeout | hang
+    kind: str  # cancelled | timeout | hang | …
     error: str
     grace: float = GRACE
 
 
 CANCELLED = Verdict("cancelled", "cancelled by request")
+_LINGERED = Verdict("lingered", "it had told its result and did not exit", grace=5.0)
 
 
 class Surroundings(Protocol):
@@ -85,6 +87,7 @@ class Follow:
         self._end = self._loop.time() + turn.x.spec.timeout
         self._verdict: Verdict | None = None
         self._stopping = asyncio.Event()
+        self._lingering: asyncio.TimerHandle | None = None
         self._signalled = False  # whether the command was told to end
         if (before := turn.x.stopping) is not None:  # by an owner who died over it
             self._verdict, self._signalled = Verdict(before.kind, before.error or ""), True
@@ -106,6 +109,7 @@ class Follow:
             if self.turn.x.cancel_requested_at:
                 self.stop(CANCELLED)
             self._stop_flood()  # of which its last owner died
+            self._let_linger()
             while frames := await self._spool.batch():
                 if self._transcript.cost(self.turn.x) >= 1:
                     counted = self._transcript.skip(frames)
@@ -125,6 +129,7 @@ class Follow:
             await asyncio.gather(reader, guard, return_exceptions=True)
             await self._tail.close()
             self._spool.close()
+        outcome = self._adapter.judge(outcome)
         return outcome, self._adapter.end(outcome)
 
     async def measure(self) -> None:
@@ -165,6 +170,13 @@ class Follow:
                 await asyncio.sleep(_RETRY)
         await self._tail.add(self.turn.x.tail_bytes - before)
         self._stop_flood()
+        self._let_linger()
+
+    def _let_linger(self) -> None:
+        """Once an agent has told how it ended, it has a while to exit by itself."""
+        said = self._adapter.said
+        if said is not None and said.verdict and self._lingering is None:
+            self._lingering = self._loop.call_later(_LINGER, self.stop, _LINGERED)
 
     def _stop_flood(self) -> None:
         printed = self.turn.x.out_bytes + self.turn.x.err_bytes
@@ -176,7 +188,9 @@ class Follow:
         """In a thread: reading and encoding many lines takes long."""
         store = self._watcher.core.store.executions
         chunk = self._transcript.chunk(x, pieces)
-        x = store.append(x, chunk.entries, lines=chunk.lines, out=chunk.out, err=chunk.err)
+        lines, out, err = chunk.lines, chunk.out, chunk.err
+        said = self._adapter.said
+        x = store.append(x, chunk.entries, lines=lines, out=out, err=err, said=said)
         if not self._truncated and self._transcript.cost(x) >= 1:
             self._truncated = True
             limit = units.show_size(self._watcher.core.settings.output_bytes)

@@ -36,8 +36,12 @@ class Resources(Record):
 class ExecutionSpec(Record):
     """What is to be run, whatever façade it came through."""
 
-    job_type: str  # "command_task", "runbook_task", …
-    prompt: str | None = None  # for a runbook: Markdown, or "@file.md" in the workspace
+    job_type: str  # "command_task", "runbook_task", "cursor_task", …
+    prompt: str | None = (
+        None  # for an agent; for a runbook: Markdown, or "@file.md" in the workspace
+    )
+    model: str | None = None  # as the agent's own program calls it; None: its choice
+    session_id: str | None = None  # the conversation that the user wants to go on with
     command: tuple[str, ...] | None = None  # argv; a string given by a user became ("sh", "-c", …)
     image: str | None = None  # None: the operator's base image
     workspace_id: str | None = None  # resolved at submission, so later versions change nothing
@@ -57,16 +61,34 @@ class ExecutionSpec(Record):
 class Outcome(Record):
     """How a turn ended: the one value that decides the terminal state."""
 
-    # exited | cancelled | timeout | hang | flood | disk_full | oom_killed | host_lost |
+    # exited | lingered | cancelled | timeout | hang | flood | disk_full | oom_killed | host_lost |
     # monitor_lost | error
     kind: str
     exit_code: int | None = None  # the process's own, when it had one
     error: str | None = None  # for people; None when all is well
+    result: str | None = None  # an agent's last words
+    usage: dict[str, int] | None = None  # tokens, as the agent counts them
+    cost_usd: float | None = None
 
     @property
     def succeeded(self) -> bool:
         """Whether the work itself ended well."""
-        return self.kind == "exited" and self.exit_code == 0 and self.error is None
+        ended = self.kind == "lingered" or (self.kind == "exited" and self.exit_code == 0)
+        return ended and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Said(Record):
+    """What an agent has told of its turn so far; whoever takes it over goes on from here."""
+
+    session_id: str | None = None  # its own conversation id
+    text: str | None = None  # its last message: the result, when it ends well
+    files: tuple[str, ...] = ()  # that it reported as created, below /workspace
+    verdict: str | None = None  # its own word on its end: ok | error; None before that
+    error: str | None = None  # with the verdict `error`: why
+    code: str | None = None  # the same for programs, AGENT_…
+    usage: dict[str, int] | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +110,8 @@ class Execution(Record):
     sandbox_id: str | None = None
     node: str | None = None  # the Podman host it runs on
     session_id: str | None = None  # the agent's own conversation id
+    said: Said | None = None  # what the agent has told so far
+    usage: dict[str, int] | None = None  # tokens that it took
     fence: int = 0  # grows with each claim; every write names it
     owner: str | None = None  # process that holds the lease: host/boot/pid/start, see runner
     lease_until: int = 0  # ms by Redis's clock

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from knify import errors, model, units
+from knify import credentials, errors, model, units
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.objects import base
@@ -29,7 +29,8 @@ class Provisioning:
         self._recovery = recovery
 
     def begin_provisioning(self, turn: Turn) -> None:
-        """The image must be here. ImageMissing."""
+        """Image and credential must be here. ImageMissing, AgentNotConfigured."""
+        credentials.check(turn.x.spec.job_type)
         image = turn.x.spec.image or self._core.settings.base_image
         if self._hands.call(self._driver.image(image)) is None:
             raise errors.ImageMissing(f"this node has no image {image}")

@@ -162,7 +162,8 @@ class Runner:
         to, sandbox = _after_failure(turn.x, ending, self._rest(ending))
         view = State.FAILED if to is State.FAILED_PRESERVED else to
         code = outcome.exit_code if outcome else None
-        final = jobs.final_entry(view, now, error=error, exit_code=code)
+        told = {name: getattr(outcome, name, None) for name in ("result", "usage", "cost_usd")}
+        final = jobs.final_entry(view, now, error=error, exit_code=code, **told)
         final["e"] = stamped(list(ending.events), now) + final["e"]
         moved = self._store.move(
             turn.x,

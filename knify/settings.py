@@ -47,6 +47,8 @@ class Settings:
     master_key_file: Path
     oci_runtime: str | None
     base_image: str
+    agents_image: str | None
+    models_file: Path | None
     images: tuple[str, ...]
     output_bytes: int
     output_tail_bytes: int
@@ -133,6 +135,8 @@ def _read(env: Env) -> Settings:
         master_key_file=Path(env.str("MASTER_KEY_FILE", "") or home / "master.key"),
         oci_runtime=env.str("OCI_RUNTIME", "") or None,
         base_image=env.str("BASE_IMAGE", "localhost/knify/base:latest"),
+        agents_image=env.str("AGENTS_IMAGE", "") or None,
+        models_file=_path(env.str("MODELS_FILE", "")),
         images=tuple(env.list("IMAGES", ["localhost/*"])),
         output_bytes=env.int("OUTPUT_BYTES", 1024**3, validate=Range(1_024, 2**40)),
         output_tail_bytes=env.int("OUTPUT_TAIL_BYTES", 4 * 1024**2, validate=Range(1_024, 2**30)),
@@ -160,6 +164,10 @@ def _size(text: str, name: str) -> int | None:
         return units.parse_size(text) if text else None
     except ValueError as wrong:
         raise errors.ConfigError(f"KNIFY_{name}: {wrong}") from wrong
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
 
 
 def _node_name() -> str:

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import errors, model, units
+from knify import catalog, errors, model, units
 
-#: Fields that every job type knows.
+
+@dataclass(frozen=True, slots=True)
+class JobType:
+    """What one job type needs and may have besides what all have."""
+
+    required: frozenset[str]
+    optional: frozenset[str] = frozenset()
+    later: frozenset[str] = frozenset()  # belong to it, but this version cannot do them
+    is_agent: bool = False  # it has conversations, and an image of its own
+    credential: str | None = None  # the operator's variable that its agent signs in with
+    is_available: bool = True
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The fields of this type that this version can do."""
+        return COMMON | self.required | self.optional
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """All fields that belong to this type."""
+        return self.known | self.later | COMMON_LATER
+
+
+def _later(required: str, *more: str) -> JobType:
+    """A type that a later version has."""
+    needed = frozenset(required.split())
+    optional = frozenset({"model", "session_id", *more})
+    return JobType(needed, optional, _AGENTS_LATER, is_agent=True, is_available=False)
+
+
+#: The table: which field belongs to which type. First, those that belong to all.
 COMMON: Final = frozenset(
     {
         "job_type",
@@ -28,60 +59,79 @@ COMMON: Final = frozenset(
         "priority",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class JobType:
-    """What one job type needs and knows besides COMMON."""
-
-    required: frozenset[str]
-    optional: frozenset[str] = frozenset()
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """All fields that a spec of this type may hold."""
-        return COMMON | self.required | self.optional
-
-
-#: The table: which field belongs to which type. A field of another type is refused.
+COMMON_LATER: Final = frozenset({"secrets", "allowed_hosts"})
+_AGENTS_LATER: Final = frozenset(
+    {"allowed_tools", "mcp_config", "max_turns", "system_prompt", "max_tokens", "max_cost_usd"}
+)
 JOB_TYPES: Final[dict[str, JobType]] = {
     "command_task": JobType(required=frozenset({"command"})),
     "runbook_task": JobType(required=frozenset({"prompt"})),
+    "cursor_task": JobType(
+        required=frozenset({"prompt"}),
+        optional=frozenset({"model", "session_id"}),
+        later=_AGENTS_LATER,
+        is_agent=True,
+        credential="CURSOR_API_KEY",
+    ),
+    "claude_task": _later("prompt"),
+    "gemini_task": _later("prompt"),
+    "codex_task": _later("prompt"),
+    "fh_e2e_tools": _later("prompt", "agent"),
+    "user_exam": _later("user_id time_range", "agent", "prompt"),
 }
 
+_LATER: Final = "not available in this version"
 MAX_PROMPT = 512 * 1024  # characters
 MAX_ENV = 256  # variables
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/@-]{0,254}")
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _MIN_MEMORY = 16 * 1024**2
+#: What `metadata.priority` may say instead of a number.
+_PRIORITIES: Final = {"low": -5, "normal": 0, "high": 5}
 
 
-def build(request: Mapping[str, Any], *, allowed_images: tuple[str, ...]) -> model.ExecutionSpec:
+def available() -> list[str]:
+    """The job types that this version has, sorted."""
+    return sorted(name for name, known in JOB_TYPES.items() if known.is_available)
+
+
+def is_agent(job_type: str) -> bool:
+    """Whether it is an agent that has conversations."""
+    return job_type in JOB_TYPES and JOB_TYPES[job_type].is_agent
+
+
+def credential(job_type: str) -> str | None:
+    """The variable that its agent signs in with; None when it needs none."""
+    return JOB_TYPES[job_type].credential if job_type in JOB_TYPES else None
+
+
+def build(
+    request: Mapping[str, Any],
+    *,
+    allowed_images: tuple[str, ...],
+    models: catalog.Catalog = catalog.DOCUMENTED,
+) -> model.ExecutionSpec:
     """The spec that a request describes; its workspace is resolved elsewhere.
 
     `request` has the right JSON types already. Raises BadRequest whose detail names the field.
     """
     job_type = request["job_type"]
-    known = JOB_TYPES.get(job_type)
-    if known is None:
-        raise bad("job_type", f"unknown job type {job_type!r}: use one of {_names(JOB_TYPES)}")
-    for field in sorted(set(request) - known.fields):
-        raise bad(field, f"{field} does not belong to {job_type}; it knows {_names(known.fields)}")
-    for field in sorted(known.required):
-        if not request.get(field):
-            raise bad(field, f"{job_type} needs {field}")
+    _check_fields(job_type, request)
     return model.ExecutionSpec(
         job_type=job_type,
         prompt=_prompt(request.get("prompt")),
+        model=_model(job_type, request.get("model"), models),
+        session_id=_session(request.get("session_id")),
         command=_command(request.get("command")),
         image=_image(request.get("image"), allowed_images),
-        env=_env(request.get("env") or {}),
+        env=_env(request.get("env") or {}, JOB_TYPES[job_type].credential),
         timeout=_parsed(request, "timeout", units.parse_duration, 86_400.0),
         hang_timeout=_parsed(request, "hang_timeout", units.parse_duration, None),
         resources=_resources(request),
         artifact_patterns=_patterns(request.get("artifact_patterns") or ()),
         network_mode=_network(request.get("network_mode", "isolated")),
-        priority=_priority(request.get("priority", 0)),
+        priority=_priority(request),
     )
 
 
@@ -90,8 +140,24 @@ def bad(field: str, message: str) -> errors.BadRequest:
     return errors.BadRequest(message, detail={"field": f"spec.{field}"})
 
 
-def _names(names: Mapping[str, Any] | frozenset[str]) -> str:
-    return ", ".join(sorted(names))
+def _check_fields(job_type: str, request: Mapping[str, Any]) -> None:
+    """All fields belong to the type, this version can do them, and none is missing."""
+    known = JOB_TYPES.get(job_type)
+    if known is None or not known.is_available:
+        what = f"unknown job type {job_type!r}" if known is None else f"{job_type}: {_LATER}"
+        raise bad("job_type", f"{what}: use one of {', '.join(available())}")
+    for field in sorted(set(request) - known.fields):
+        close = difflib.get_close_matches(field, known.known, n=1)
+        hint = (
+            f"did you mean {close[0]}?" if close else f"it knows {', '.join(sorted(known.known))}"
+        )
+        raise bad(field, f"{field} does not belong to {job_type}: {hint}")
+    for field in sorted(set(request) - known.known):
+        raise bad(field, f"{field}: {_LATER}")
+    for field in sorted(known.required):
+        value = request.get(field)
+        if not value or (isinstance(value, str) and not value.strip()):
+            raise bad(field, f"{job_type} needs {field}")
 
 
 def _parsed(
@@ -109,7 +175,22 @@ def _parsed(
 def _prompt(prompt: str | None) -> str | None:
     if prompt is not None and len(prompt) > MAX_PROMPT:
         raise bad("prompt", f"prompt is longer than {MAX_PROMPT} characters: put it into a file")
+    if prompt is not None and "\0" in prompt:
+        raise bad("prompt", "prompt must not hold NUL characters")
     return prompt
+
+
+def _model(job_type: str, name: str | None, models: catalog.Catalog) -> str | None:
+    served = models.of(job_type)
+    if name is None or name in served:
+        return served.get(name or "auto")
+    raise bad("model", f"{job_type} has no model {name!r}; it serves {', '.join(sorted(served))}")
+
+
+def _session(session_id: str | None) -> str | None:
+    if session_id is not None and not _SESSION.fullmatch(session_id):
+        raise bad("session_id", "a session_id has 1 to 128 letters, digits and ._:- only")
+    return session_id
 
 
 def _command(command: str | list[str] | None) -> tuple[str, ...] | None:
@@ -133,7 +214,9 @@ def _image(image: str | None, allowed: tuple[str, ...]) -> str | None:
     return image
 
 
-def _env(env: Mapping[str, str]) -> dict[str, str]:
+def _env(env: Mapping[str, str], credential: str | None) -> dict[str, str]:
+    if credential in env:
+        raise bad(f"env.{credential}", f"{credential} is the operator's: leave it out")
     if len(env) > MAX_ENV:
         raise bad("env", f"env holds more than {MAX_ENV} variables")
     for name, value in env.items():
@@ -171,7 +254,13 @@ def _network(mode: str) -> str:
     return mode
 
 
-def _priority(priority: int) -> int:
-    if not -10 <= priority <= 10:
+def _priority(request: Mapping[str, Any]) -> int:
+    """The field itself, or else what the metadata say, as far as that is a priority."""
+    written = request.get("priority")
+    if written is None:
+        said = (request.get("metadata") or {}).get("priority")
+        number = _PRIORITIES.get(said, 0) if isinstance(said, str) else said
+        return number if type(number) is int and -10 <= number <= 10 else 0
+    if not -10 <= written <= 10:
         raise bad("priority", "priority must be between -10 and 10")
-    return priority
+    return int(written)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from knify import clock, collect, errors, model
+from knify import clock, collect, credentials, errors, model
 from knify.agents import base as agents
 from knify.agents import registry
 from knify.core import Core
@@ -20,6 +20,7 @@ from knify.provisioning import Provisioning
 from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
+from knify.services import sessions
 from knify.store import executions, streams
 from knify.turn import Ending, Hands, Turn
 
@@ -66,13 +67,15 @@ class Steps:
             self._hands.open(turn, sandbox)
         nonce = self._core.start_nonce(turn.x.id)
         plan = self._plan(turn, nonce)
+        title = plan.title or f"{turn.x.spec.job_type} executing"
         collect.save_baseline(self._core.objects, turn.x.id, self._hands.root(turn))
         turn.x = self._store.move(
             turn.x,
             State.RUNNING,
             stage="agent_started",
-            detail=f"{turn.x.spec.job_type} executing",
+            detail=title,
             entries=said(list(plan.events)),
+            session_id=plan.session_id,
             start_nonce=nonce,
             started_at=executions.NOW,
             boot=self._hands.boot,
@@ -83,7 +86,8 @@ class Steps:
     def _plan(self, turn: Turn, nonce: str) -> agents.Plan:
         root, spec = self._hands.root(turn), turn.x.spec
         turn.adapter = registry.adapter(spec.job_type, nonce)
-        return turn.adapter.prepare(spec, lambda path: _read(root, path))
+        session = sessions.of(self._core, turn.x)
+        return turn.adapter.prepare(spec, lambda path: _read(root, path), session)
 
     def _start(self, turn: Turn, plan: agents.Plan) -> None:
         """Send files and command, and hand the turn to the watcher."""
@@ -91,8 +95,14 @@ class Steps:
         assert turn.x.start_nonce is not None
         for path, data in plan.files.items():
             self._hands.call(turn.channel.put_file(f"{TURN_FOLDER}/{path}", data))
+        for path, data in plan.home.items():
+            self._hands.call(turn.channel.put_file(f"{sandbox_base.HOME}/{path}", data))
         command = sandbox_base.Turn(
-            execution=turn.x.id, nonce=turn.x.start_nonce, argv=plan.argv, env=dict(plan.env)
+            execution=turn.x.id,
+            nonce=turn.x.start_nonce,
+            argv=plan.argv,
+            env=plan.env | credentials.of(turn.x.spec.job_type),  # no record ever holds these
+            stdin=plan.stdin and f"{TURN_FOLDER}/{plan.stdin}",
         )
         if not self._hands.guarded(turn, turn.channel.run(command)):
             self._ran_before(turn)
@@ -149,7 +159,8 @@ class Steps:
         if status.running and self._recovery.is_overtaken(turn):
             self._hands.guarded(turn, self._driver.stop(turn.container))
             turn.forgotten = True
-        turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce)
+        told = x.said or model.Said(session_id=x.session_id)
+        turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce, told)
         turn.channel = self._hands.guarded(
             turn, self._driver.reattach(turn.container, x.start_nonce, x.out_bytes, x.err_bytes)
         )
@@ -180,6 +191,7 @@ class Steps:
             outcome=outcome,
             exit_code=outcome.exit_code,
             error=outcome.error,
+            usage=outcome.usage,
         ).execution
 
     def complete(self, turn: Turn) -> Ending:
@@ -196,7 +208,9 @@ class Steps:
         state = SandboxState.PAUSED if hot else self._hands.quiet(turn)
         paused = "Sandbox paused (ready for continuation)"
         turn.x = self._store.note(turn.x, "sandbox_paused", paused)
-        events = tuple({"type": "file_created", "path": a.path} for a in found)
+        told = turn.x.said.files if turn.x.said else ()
+        created = [a.path for a in found if a.path not in told]
+        events = tuple({"type": "file_created", "path": path} for path in created)
         return Ending(_ending(outcome), detail, state, events, hot)
 
     def _rests_hot(self, turn: Turn, outcome: model.Outcome) -> bool:

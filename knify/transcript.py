@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from knify import clock, model
+from knify import clock, credentials, model
 from knify.agents import base as agents
 from knify.spool import Frame
 from knify.steps import stamped
@@ -18,53 +18,77 @@ log = logging.getLogger(__name__)
 
 CHUNK = 2000  # lines in one call to Redis, each of which waits for the disk
 _SHORTEST = 16  # bytes that a line counts at least: each is stored with its number, time and events
+_MASK = b"[hidden]"
 _STREAMS: dict[int, agents.Stream] = {1: "stdout", 2: "stderr"}
 
 
 class Lines:
     """Cuts one stream's bytes into lines and counts the bytes of finished ones."""
 
-    LONGEST = 64 * 1024  # bytes; a longer line comes in several pieces
+    def __init__(
+        self, consumed: int = 0, longest: int = agents.LINE, secrets: tuple[bytes, ...] = ()
+    ) -> None:
+        """`consumed`: bytes of this stream that are stored already.
 
-    def __init__(self, consumed: int = 0) -> None:
-        """`consumed`: bytes of this stream that are stored already."""
+        A line beyond `longest` bytes is cut there. `secrets` are replaced wherever they stand.
+        """
         self.consumed = consumed
-        self._rest = b""
+        self._longest = longest
+        self._secrets = secrets
+        self._rest = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[str]:
-        """The lines that are complete now, without their newline; `consumed` moves with each."""
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        for line in whole:
-            yield from self._pieces(line, newline=1)
-        while len(self._rest) > self.LONGEST:
-            piece, self._rest = self._rest[: self.LONGEST], self._rest[self.LONGEST :]
-            yield from self._pieces(piece, newline=0)
+    def feed(self, data: bytes) -> Iterator[tuple[str, str | None]]:
+        """The lines that are complete now, without their newline, in pieces of at most agents.LINE.
+
+        With a line's last piece comes the whole line, and `consumed` moves.
+        """
+        self._rest += data
+        if b"\n" in data:
+            *whole, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+            for line in whole:
+                yield from self._pieces(line, newline=1)
+        while len(self._rest) > self._longest:
+            part = bytes(self._rest[: self._longest])
+            del self._rest[: self._longest]
+            yield from self._pieces(part, newline=0)
 
     def skip(self, data: bytes) -> None:
         """Count bytes that nobody will read as lines."""
         self.consumed += len(self._rest) + len(data)
-        self._rest = b""
+        self._rest.clear()
 
-    def flush(self) -> Iterator[str]:
+    def flush(self) -> Iterator[tuple[str, str | None]]:
         """What came behind the last newline, if anything."""
-        rest, self._rest = self._rest, b""
+        rest = bytes(self._rest)
+        self._rest.clear()
         if rest:
             yield from self._pieces(rest, newline=0)
 
-    def _pieces(self, line: bytes, *, newline: int) -> Iterator[str]:
-        cuts = range(0, max(len(line), 1), self.LONGEST)
-        for at in cuts:
-            piece = line[at : at + self.LONGEST]
-            self.consumed += len(piece) + (newline if at == cuts[-1] else 0)
-            yield piece.decode("utf-8", "replace")
+    def _pieces(self, line: bytes, *, newline: int) -> Iterator[tuple[str, str | None]]:
+        for at in range(0, max(len(line), 1), self._longest):  # as a rule once
+            part = line[at : at + self._longest]
+            size = len(part) + (newline if at + self._longest >= len(line) else 0)
+            for secret in self._secrets:
+                part = part.replace(secret, _MASK)
+            yield from self._shown(part, size)
+
+    def _shown(self, part: bytes, size: int) -> Iterator[tuple[str, str | None]]:
+        last = max(len(part) - 1, 0) // agents.LINE * agents.LINE
+        for at in range(0, last, agents.LINE):
+            yield part[at : at + agents.LINE].decode("utf-8", "replace"), None
+        self.consumed += size
+        whole = part.decode("utf-8", "replace")
+        yield (part[last:].decode("utf-8", "replace") if last else whole), whole
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A line, and how far both streams were read with it."""
+    """A line or a part of one, and how far both streams were read with it."""
 
     stream: agents.Stream
     text: str
+    line: str | None  # with the last part: the whole line
     out: int  # bytes of stdout up to here
     err: int
 
@@ -84,16 +108,17 @@ class Transcript:
 
     def __init__(self, x: model.Execution, adapter: agents.Adapter, limit: int) -> None:
         """`limit`: how many bytes of one execution's output are kept."""
-        self._lines = {1: Lines(x.out_bytes), 2: Lines(x.err_bytes)}
+        read, hidden = {1: x.out_bytes, 2: x.err_bytes}, credentials.secrets(x.spec.job_type)
+        self._lines = {n: Lines(read[n], adapter.longest, hidden) for n in read}
         self._adapter = adapter
         self._limit = limit
 
     def cut(self, frames: list[Frame]) -> Iterator[list[Piece]]:
         """Lines that are complete with these frames, in portions of at most CHUNK."""
         return _portions(
-            self._piece(stream, text)
+            self._piece(stream, *found)
             for stream, data in frames
-            for text in self._lines[stream].feed(data)
+            for found in self._lines[stream].feed(data)
         )
 
     def skip(self, frames: list[Frame]) -> Chunk:
@@ -105,13 +130,14 @@ class Transcript:
     def rest(self) -> Iterator[list[Piece]]:
         """What is left when nothing more comes."""
         return _portions(
-            self._piece(stream, text)
+            self._piece(stream, *found)
             for stream, lines in self._lines.items()
-            for text in lines.flush()
+            for found in lines.flush()
         )
 
-    def _piece(self, stream: int, text: str) -> Piece:
-        return Piece(_STREAMS[stream], text, self._lines[1].consumed, self._lines[2].consumed)
+    def _piece(self, stream: int, text: str, line: str | None) -> Piece:
+        read = self._lines[1].consumed, self._lines[2].consumed
+        return Piece(_STREAMS[stream], text, line, *read)
 
     def cost(self, x: model.Execution) -> float:
         """How much of the limit is used, 1.0 is all of it; more is printed and not kept."""
@@ -140,7 +166,8 @@ class Transcript:
     def _read(self, piece: Piece) -> tuple[list[dict[str, Any]], str | None]:
         """The adapter's view of a line. Its bugs and a job's tricks end here."""
         try:
-            events = self._adapter.feed(piece.stream, piece.text)
+            whole = piece.line
+            events = [] if whole is None else self._adapter.feed(piece.stream, whole)
             return events, self._adapter.own_line(piece.stream, piece.text)
         except Exception:
             log.exception("a line of output could not be read")
@@ -162,10 +189,11 @@ def _entry(
 
 
 def _portions(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    """Cut between lines only: what is stored ends with a line, and so does what a taker skips."""
     portion: list[Piece] = []
     for piece in pieces:
         portion.append(piece)
-        if len(portion) == CHUNK:
+        if len(portion) >= CHUNK and piece.line is not None:
             yield portion
             portion = []
     if portion:

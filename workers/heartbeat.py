@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from knify import __version__, capacity, clock, errors, leases
+from knify import __version__, capacity, clock, credentials, errors, leases
 from knify.core import Core
 from knify.host import size
 from knify.sandbox import base as sandbox_base
@@ -56,6 +56,7 @@ class Heartbeat:
             "time": clock.now_ms(),
             "podman": "ok",
             "images": [],
+            "agents": credentials.configured(),
         }
         try:
             await self._driver.ping()

@@ -19,13 +19,6 @@ MAX_METADATA = 16 * 1024  # characters as JSON
 MAX_FILTERS = 8  # metadata keys in one search
 MAX_FILTER_KEY = 64  # characters
 
-#: Fields of job types that this version does not have.
-LATER: Final = frozenset(
-    {
-        "agent", "model", "session_id", "user_id", "time_range", "secrets", "allowed_hosts",
-        "allowed_tools", "mcp_config", "max_turns", "system_prompt", "max_tokens", "max_cost_usd",
-    }
-)  # fmt: skip
 _TYPES: Final[dict[str, str]] = {"str": "string", "int": "integer", "float": "number"}
 
 
@@ -99,12 +92,25 @@ class Spec(Strict):
     disk = Exact(str, int)
     artifact_patterns = Exact(list, of=str)
     priority = Exact(int)
+    model = Exact(str)
+    session_id = Exact(str)
+    agent = Exact(str)
+    user_id = Exact(str)
+    time_range = Exact(dict)
+    secrets = Exact(list)
+    allowed_hosts = Exact(list, of=str)
+    allowed_tools = Exact(list, of=str)
+    mcp_config = Exact(dict)
+    max_turns = Exact(int)
+    system_prompt = Exact(str)
+    max_tokens = Exact(int)
+    max_cost_usd = Exact(int, float)
 
     @ma.pre_load
     def _a_type_first(self, data: Any, **_: Any) -> Any:
         """Of a job type that does not exist, say that, not which of its fields we lack."""
         kind = data.get("job_type") if isinstance(data, dict) else None
-        if isinstance(kind, str) and kind not in spec.JOB_TYPES:
+        if isinstance(kind, str) and kind not in spec.available():
             return {"job_type": kind}
         return data
 
@@ -112,12 +118,6 @@ class Spec(Strict):
     def _small(self, value: dict[str, Any], **_: Any) -> None:
         if len(json.dumps(value)) > MAX_METADATA:
             raise ma.ValidationError(f"must have at most {MAX_METADATA} characters as JSON")
-
-    def _complaint(self, name: str) -> str:
-        if name in LATER:
-            kinds = ", ".join(sorted(spec.JOB_TYPES))
-            return f"not available in this version, whose job types are {kinds}"
-        return super()._complaint(name)
 
 
 class NewJob(Strict):

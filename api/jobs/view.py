@@ -54,7 +54,7 @@ def job(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[st
         "sandbox_id": x.sandbox_id,
         "cursor_session_id": x.session_id,
         "parent_job_id": x.parent_id,
-        "usage": None,
+        "usage": x.usage,
         "exit_code": x.exit_code,
         "error": x.error,
     }

@@ -7,7 +7,7 @@ Events are dicts with `type`; the caller adds `timestamp`, and the final `comple
     tool_result   {id, status, output?, …}         it ended: status is success or error
     file_created  {path}                           below /workspace
     progress      {message, stream}                a line of output; stream is stdout or stderr
-    error         {message}
+    error         {message, code?}
     warning       {code, message}
 """
 
@@ -29,6 +29,7 @@ BUSYBOX = "/.knify/busybox"  # our own shell and tools, in every sandbox
 TURN = "/run/knify/turn"  # where a plan's files lie in the sandbox
 WORKSPACE = "/workspace"
 
+LINE = 64 * 1024  # bytes of a line that is shown in one piece
 MAX_TEXT = 4_000  # characters of a message or command in an event
 
 
@@ -39,17 +40,37 @@ class Plan:
     argv: tuple[str, ...]
     env: dict[str, str]  # the spec's own and what the adapter adds
     files: dict[str, bytes] = field(default_factory=dict)  # by path below TURN
+    home: dict[str, bytes] = field(default_factory=dict)  # by path below the agent's home
+    stdin: str | None = None  # which of `files` it reads; None: it finds its input closed
     events: tuple[Event, ...] = ()  # to be published as the agent starts
+    session_id: str | None = None  # its conversation, where that is known before it starts
+    title: str = ""  # how the history calls what runs now; the job's type, if nothing better
 
 
 class Adapter(Protocol):
     """One turn of one kind of job.
 
-    A taker that continues a turn makes a new one with the same nonce; it needs no `prepare`.
+    A taker that continues a turn makes a new one, with the same nonce and with what had been
+    `said` when the last line was stored; it needs no `prepare`.
     """
 
-    def prepare(self, spec: model.ExecutionSpec, workspace: WorkspaceReader) -> Plan:
-        """What to start; BadRequest when the spec or the workspace does not allow it."""
+    #: Bytes up to which `feed` gets a line whole, however it is shown; longer ones come in parts.
+    longest: int
+
+    @property
+    def said(self) -> model.Said | None:
+        """What the agent has told so far, to be kept with its output; None if it tells nothing.
+
+        Once it holds a verdict, the program gets a moment to exit and is ended then.
+        """
+
+    def prepare(
+        self, spec: model.ExecutionSpec, workspace: WorkspaceReader, session_id: str | None = None
+    ) -> Plan:
+        """What to start; BadRequest when the spec or the workspace does not allow it.
+
+        `session_id`: the conversation to go on with.
+        """
 
     def feed(self, stream: Stream, line: str) -> list[Event]:
         """The events that a line of output (without its newline) stands for. Never raises."""
@@ -57,8 +78,22 @@ class Adapter(Protocol):
     def own_line(self, stream: Stream, line: str) -> str | None:
         """The line as the job wrote it, without marks of ours; None when nothing is left."""
 
+    def judge(self, outcome: model.Outcome) -> model.Outcome:
+        """How the turn really ended, in view of all that the agent told."""
+
     def end(self, outcome: model.Outcome) -> list[Event]:
-        """The events that the turn's end stands for, before the caller's `completed`."""
+        """The events that the judged end stands for, before the caller's `completed`."""
+
+
+class Plain:
+    """What those adapters have in common whose program tells nothing of itself."""
+
+    longest = LINE
+    said: model.Said | None = None
+
+    def judge(self, outcome: model.Outcome) -> model.Outcome:
+        """See Adapter: its exit code is all that counts."""
+        return outcome
 
 
 def clip(text: str) -> str:

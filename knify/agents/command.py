@@ -10,13 +10,18 @@ from knify.agents import base
 _ID = "command"
 
 
-class Command:
+class Command(base.Plain):
     """The adapter; it keeps no state."""
 
     def __init__(self, nonce: str) -> None:
         """The nonce is not needed: nothing of ours stands among the output."""
 
-    def prepare(self, spec: model.ExecutionSpec, workspace: base.WorkspaceReader) -> base.Plan:
+    def prepare(
+        self,
+        spec: model.ExecutionSpec,
+        workspace: base.WorkspaceReader,
+        session_id: str | None = None,
+    ) -> base.Plan:
         """See Adapter; BadRequest when there is no command."""
         if not spec.command:
             raise errors.BadRequest("a command_task needs a command", detail={"field": "command"})

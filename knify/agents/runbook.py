@@ -24,7 +24,7 @@ _SUFFIXES = {"shell": "sh", "python": "py", "javascript": "js"}
 _SAID = ("agent_message", "tool_use")  # what the driver may say; all else is a step's own lie
 
 
-class Runbook:
+class Runbook(base.Plain):
     """The adapter; the nonce marks the driver's own lines among the output."""
 
     def __init__(
@@ -36,7 +36,12 @@ class Runbook:
         self._busybox = busybox
         self._running: str | None = None  # the id of the step that has begun and not ended
 
-    def prepare(self, spec: model.ExecutionSpec, workspace: base.WorkspaceReader) -> base.Plan:
+    def prepare(
+        self,
+        spec: model.ExecutionSpec,
+        workspace: base.WorkspaceReader,
+        session_id: str | None = None,
+    ) -> base.Plan:
         """See Adapter; BadRequest when there is no such runbook or nothing to run in it."""
         steps = markdown.steps(_text(spec.prompt or "", workspace))
         files: dict[str, bytes] = {}

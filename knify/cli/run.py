@@ -15,7 +15,7 @@ from knify.cli import entry, follow, jobs, show
 if TYPE_CHECKING:
     from knify.client import Client, Downloaded, Job, Submitted
 
-_TYPES = click.Choice(sorted(spec_module.JOB_TYPES))
+_TYPES = click.Choice(spec_module.available())
 
 
 @dataclass(frozen=True, slots=True)

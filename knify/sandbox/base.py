@@ -46,6 +46,7 @@ class Turn:
     argv: tuple[str, ...] | None = None  # None: the image's ENTRYPOINT and CMD
     env: dict[str, str] = field(default_factory=dict)  # never visible in `podman inspect`
     cwd: str = WORKSPACE
+    stdin: str | None = None  # a file in the sandbox that it reads, once; None: closed input
 
 
 @dataclass(frozen=True, slots=True)

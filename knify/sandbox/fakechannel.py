@@ -51,7 +51,7 @@ class FakeChannel:
         if turn.check_execution(turn_.execution) in self._box.started:
             return False
         self._box.started.append(turn_.execution)
-        running = fakehost.FakeTurn(turn_.nonce)
+        running = fakehost.FakeTurn(turn_.nonce, dict(turn_.env))
         self._box.turns.append(running)
         script = self._host.scripts.get(argv, fakehost.Script(exit_code=127))
         running.task = asyncio.create_task(self._host.play(self._box, running, script))

@@ -29,6 +29,7 @@ class FakeTurn:
     """One turn's whole output, with everyone who follows it."""
 
     nonce: str
+    env: dict[str, str] = field(default_factory=dict)
     output: list[tuple[base.Stream, bytes]] = field(default_factory=list)
     end: base.TurnEnd | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)

@@ -41,6 +41,9 @@ def script(turn: base.Turn, argv: tuple[str, ...]) -> bytes:
     lines = ['/.knify/busybox rm -f "$0"']  # it holds secrets; the shell has it open
     lines += [f"export {_name(name)}={_quote(value)}" for name, value in turn.env.items()]
     lines.append(f"cd {_quote(turn.cwd)} || exit 126")
+    if turn.stdin is not None:
+        lines.append(f"exec <{_quote(turn.stdin)} || exit 126")
+        lines.append(f"/.knify/busybox rm -f {_quote(turn.stdin)}")
     lines.append("set -- " + " ".join(_quote(word) for word in argv))
     return ("\n".join(lines) + "\n" + _START).encode("utf-8", "surrogateescape")
 

@@ -10,6 +10,7 @@ from typing import Any
 from knify import capacity, clock, errors, ids, model, spec
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
+from knify.services import sessions
 from knify.store import executions, streams
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
@@ -74,7 +75,8 @@ def continue_(
     wanted = wanted.evolve(image=sandbox.image, resources=sandbox.resources)
     _fit(core, sandbox.resources, capacity.KINDS, node=sandbox.node)
     x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
-    x = x.evolve(parent_id=parent.id, session_id=parent.session_id)
+    session = wanted.session_id or _session(core, parent, wanted.job_type)
+    x = x.evolve(parent_id=parent.id, session_id=session)
     return _accept(core, x, None, submission, node=sandbox.node or "")
 
 
@@ -127,12 +129,37 @@ def final_entry(status: str, ts: int, **fields: Any) -> dict[str, Any]:
 
 
 def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.ExecutionSpec:
-    wanted = spec.build(request, allowed_images=core.settings.images)
+    wanted = spec.build(request, allowed_images=core.settings.images, models=core.models)
     path = request.get("workspace_path")
     if path is not None:
         wanted = wanted.evolve(workspace_id=_workspace(core, tenant, path).id)
+    _check_agent(core, wanted.job_type)
+    if wanted.image is None and spec.is_agent(wanted.job_type):
+        wanted = wanted.evolve(image=core.settings.agents_image)
     _check_image(core, wanted.image)
     return wanted
+
+
+def _check_agent(core: Core, job_type: str) -> None:
+    """Refuse an agent that can sign in on no living node; without any the job simply waits."""
+    setting = spec.credential(job_type)
+    if setting is None:
+        return
+    for ask in (core.store.registry.recent_nodes, core.store.registry.nodes):
+        nodes = ask()  # a node that can may have come in this moment
+        if not nodes or any(job_type in facts.get("agents", ()) for facts in nodes.values()):
+            return
+    raise errors.AgentNotConfigured(
+        f"{job_type} needs {setting}, which no node has: set it where the worker is started",
+        detail={"field": "spec.job_type", "setting": setting},
+    )
+
+
+def _session(core: Core, parent: model.Execution, job_type: str) -> str | None:
+    """The conversation that a continuation goes on with, as far as it is known now."""
+    if parent.spec.job_type == job_type and parent.session_id:
+        return parent.session_id if spec.is_agent(job_type) else None
+    return sessions.inherited(core, parent.parent_id, job_type, far=10)
 
 
 def _workspace(core: Core, tenant: str, path: str) -> model.Workspace:
@@ -198,6 +225,7 @@ def _execution(
         name=submission.name,
         metadata=submission.request.get("metadata") or {},
         sandbox_id=sandbox_id,
+        session_id=wanted.session_id,
     )
 
 

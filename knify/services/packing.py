@@ -25,7 +25,7 @@ _ERROR = 300
 _KEPT: Final = (
     *("id", "tenant", "name", "job_type", "priority", "created_at", "state_changed_at"),
     *("started_at", "parent_id", "sandbox_id", "node", "session_id", "fence", "events", "entries"),
-    *("lines", "exit_code", "schema"),
+    *("lines", "exit_code", "usage", "schema"),
 )
 
 

@@ -77,6 +77,8 @@ def execution(fields: Mapping[str, str]) -> model.Execution:
         sandbox_id=fields.get("sandbox_id"),
         node=fields.get("node"),
         session_id=fields.get("session_id"),
+        said=_said(fields.get("said")),
+        usage=json.loads(fields["usage"]) if "usage" in fields else None,
         fence=number("fence") or 0,
         owner=fields.get("owner"),
         lease_until=number("lease_until") or 0,
@@ -118,6 +120,13 @@ def _spec(fields: dict[str, Any]) -> model.ExecutionSpec:
         if fields.get(name) is not None:
             fields[name] = tuple(fields[name])
     return _made(model.ExecutionSpec, fields)
+
+
+def _said(text: str | None) -> model.Said | None:
+    if text is None:
+        return None
+    said = _made(model.Said, json.loads(text))
+    return said.evolve(files=tuple(said.files))
 
 
 def _resources(text: str) -> model.Resources:

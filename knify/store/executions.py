@@ -206,19 +206,31 @@ class Executions:
         return Moved(codec.execution(pairs(flat)), tuple(hints))
 
     def append(
-        self, x: model.Execution, entries: Sequence[str], *, lines: int, out: int, err: int
+        self,
+        x: model.Execution,
+        entries: Sequence[str],
+        *,
+        lines: int,
+        out: int,
+        err: int,
+        said: model.Said | None = None,
     ) -> model.Execution:
         """Store output entries (JSON texts) behind `x.entries`, and how far each stream was read.
 
-        `lines`, `out`, `err` are the new totals. Sent twice, they are stored once.
+        `lines`, `out`, `err` are the new totals, `said` is what the agent has told with all that.
+        Sent twice, they are stored once.
         """
-        totals = _encode({"lines": lines, "out_bytes": out, "err_bytes": err})
-        self._scripts.call("append", x.id, x.fence, x.entries + 1, totals, *entries)
+        totals: dict[str, Any] = {"lines": lines, "out_bytes": out, "err_bytes": err}
+        told: dict[str, Any] = {} if said in (None, x.said) else {"said": said}
+        if told and said and said.session_id:
+            told["session_id"] = said.session_id
+        self._scripts.call("append", x.id, x.fence, x.entries + 1, _encode(totals | told), *entries)
         return x.evolve(
             entries=x.entries + len(entries),
             lines=lines,
             out_bytes=out,
             err_bytes=err,
+            **told,
             tail_bytes=x.tail_bytes + sum(map(len, entries)),
         )
 

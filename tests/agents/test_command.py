@@ -54,8 +54,10 @@ def test_without_a_command_there_is_nothing_to_run() -> None:
 
 
 def test_the_registry_knows_its_job_types() -> None:
-    assert registry.available() == ("command_task", "runbook_task")
-    for job_type in registry.available():
+    assert registry.available() == ("command_task", "cursor_task", "runbook_task")
+    for job_type in ("command_task", "runbook_task"):
         assert registry.adapter(job_type, "n").feed("stdout", "x")[0]["message"] == "x"
-    with pytest.raises(errors.BadRequest, match="use one of command_task, runbook_task"):
+    with pytest.raises(
+        errors.BadRequest, match="use one of command_task, cursor_task, runbook_task"
+    ):
         registry.adapter("magic_task", "n")

@@ -21,6 +21,7 @@ from knify.store.executions import NOW
 from knify.store.streams import entry_json
 
 COMMAND = {"job_type": "command_task", "command": "echo hello"}
+CURSOR = {"job_type": "cursor_task", "prompt": "Tidy up"}
 
 
 class Api:

@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from knify.core import Core
-from tests.api.parts import COMMAND, Api
+from tests.api.parts import COMMAND, CURSOR, Api
 
 JSON = {"Content-Type": "application/json"}
 
@@ -36,11 +36,20 @@ def check(answer: TestResponse, status: int, code: str, field: str | None = None
     [
         ({"spec": COMMAND | {"job_type": "odd_task"}}, "spec.job_type", "command_task"),
         (
-            {"spec": {"job_type": "cursor_task", "prompt": "x", "model": "auto"}},
+            {"spec": {"job_type": "claude_task", "prompt": "x", "model": "auto"}},
             "spec.job_type",
-            "command_task, runbook_task",
+            "command_task, cursor_task, runbook_task",
         ),
-        ({"spec": COMMAND | {"model": "auto"}}, "spec.model", "not available in this version"),
+        ({"spec": COMMAND | {"model": "auto"}}, "spec.model", "does not belong to command_task"),
+        ({"spec": CURSOR | {"command": "x"}}, "spec.command", "does not belong to cursor_task"),
+        ({"spec": CURSOR | {"max_turns": 3}}, "spec.max_turns", "not available in this version"),
+        ({"spec": COMMAND | {"secrets": []}}, "spec.secrets", "not available in this version"),
+        ({"spec": CURSOR | {"model": "gemini-3"}}, "spec.model", "composer-1"),
+        ({"spec": CURSOR | {"session_id": "a b"}}, "spec.session_id", "letters"),
+        ({"spec": CURSOR | {"session_id": "--x"}}, "spec.session_id", "letters"),
+        ({"spec": CURSOR | {"prompt": " \n"}}, "spec.prompt", "needs prompt"),
+        ({"spec": CURSOR | {"prompt": "a\0"}}, "spec.prompt", "NUL"),
+        ({"spec": CURSOR | {"env": {"CURSOR_API_KEY": "k"}}}, "spec.env.CURSOR_API_KEY", "operat"),
         ({"spec": COMMAND | {"comand": "x"}}, "spec.comand", "did you mean command?"),
         ({"spec": COMMAND | {"zzz": 1}}, "spec.zzz", "known are"),
         ({"spec": COMMAND, "nmae": "x"}, "nmae", "did you mean name?"),

@@ -1,0 +1,39 @@
+"""What agents sign in with: the operator's keys, out of this process's own environment.
+
+They are read where a job is started and nowhere else. No record, spec, message or log holds one;
+what an agent prints of its own key is replaced before it is stored.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from knify import errors, spec
+
+_SHORTEST: Final = 8  # characters of a value that can be looked for in output
+
+
+def of(job_type: str) -> dict[str, str]:
+    """The variables that this type's agent needs; empty for one that needs none, or has none."""
+    name = spec.credential(job_type)
+    value = os.environ.get(name, "").strip() if name else ""
+    return {name: value} if name and value else {}
+
+
+def secrets(job_type: str) -> tuple[bytes, ...]:
+    """The values that must not be stored with what a job of this type prints."""
+    found = (value.encode() for value in of(job_type).values())
+    return tuple(value for value in found if len(value) >= _SHORTEST)
+
+
+def configured() -> list[str]:
+    """The job types whose agents can sign in from here."""
+    return [name for name in spec.available() if spec.credential(name) and of(name)]
+
+
+def check(job_type: str) -> None:
+    """Raise AgentNotConfigured unless this process has what the type needs."""
+    name = spec.credential(job_type)
+    if name and not of(job_type):
+        raise errors.AgentNotConfigured(f"this node has no {name}, which {job_type} needs")

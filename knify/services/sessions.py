@@ -1,0 +1,32 @@
+"""Which of an agent's conversations a job goes on with."""
+
+from __future__ import annotations
+
+from knify import model, spec
+from knify.core import Core
+
+_FAR = 100  # jobs that are looked at, from the one that is continued backwards
+
+
+def of(core: Core, x: model.Execution) -> str | None:
+    """The one that the user named, or that of the job which this one continues; None: a new one.
+
+    Looked up when the job starts: the one before may only then have begun its conversation.
+    """
+    if not spec.is_agent(x.spec.job_type):
+        return None
+    return x.spec.session_id or inherited(core, x.parent_id, x.spec.job_type) or x.session_id
+
+
+def inherited(core: Core, parent_id: str | None, job_type: str, *, far: int = _FAR) -> str | None:
+    """The conversation of the nearest job of this type on the way back through the parents."""
+    if not spec.is_agent(job_type):
+        return None
+    for _ in range(far):
+        before = core.store.executions.find(parent_id) if parent_id else None
+        if before is None:
+            return None
+        if before.spec.job_type == job_type and before.session_id:
+            return before.session_id
+        parent_id = before.parent_id
+    return None

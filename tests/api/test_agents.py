@@ -1,0 +1,108 @@
+"""Jobs for agents: what is refused when, and what is shown of their conversations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from knify import model
+from knify.core import Core
+from tests.api.parts import COMMAND, CURSOR, Api, Worker
+
+
+def _node(core: Core, *agents: str, **facts: Any) -> None:
+    core.store.registry.heartbeat("n", {"agents": list(agents), "images": []} | facts)
+    core.store.registry._recent = (float("-inf"), {})  # as if two seconds had passed
+
+
+def test_an_agent_that_can_sign_in_nowhere_is_refused_with_the_setting(
+    api: Api, core: Core
+) -> None:
+    _node(core)
+
+    answer = api.post("/jobs", {"spec": CURSOR})
+
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "AGENT_NOT_CONFIGURED")
+    assert answer.get_json()["detail"] == {"field": "spec.job_type", "setting": "CURSOR_API_KEY"}
+    assert "CURSOR_API_KEY" in answer.get_json()["error"]
+    assert api.get("/jobs").get_json() == []
+
+
+def test_one_node_that_can_is_enough_and_without_any_the_job_waits(api: Api, core: Core) -> None:
+    assert api.post("/jobs", {"spec": CURSOR}).status_code == 200
+
+    _node(core)
+    core.store.registry.heartbeat("m", {"agents": ["cursor_task"]})
+
+    assert api.post("/jobs", {"spec": CURSOR}).status_code == 200
+
+
+def test_what_is_wrong_with_the_request_is_said_before_what_is_missing_here(
+    api: Api, core: Core
+) -> None:
+    _node(core)
+
+    for wrong in ({"model": "none"}, {"workspace_path": "/workspaces/none"}, {"command": "x"}):
+        answer = api.post("/jobs", {"spec": CURSOR | wrong})
+        assert (answer.status_code, answer.get_json()["code"]) == (400, "BAD_REQUEST"), wrong
+    answer = api.post("/jobs", {"spec": CURSOR | {"image": "localhost/none"}})
+    assert answer.get_json()["code"] == "AGENT_NOT_CONFIGURED"
+    _node(core, "cursor_task")
+    answer = api.post("/jobs", {"spec": CURSOR | {"image": "localhost/none"}})
+    assert answer.get_json()["code"] == "IMAGE_MISSING"
+
+
+def test_a_continuation_needs_the_credential_too(api: Api, core: Core, worker: Worker) -> None:
+    first = api.submit()
+    _node(core)
+
+    answer = api.post(f"/jobs/{first}/continue", {"spec": CURSOR})
+
+    assert answer.get_json()["code"] == "AGENT_NOT_CONFIGURED"
+
+
+def _begun(core: Core, job_id: str, session: str) -> None:
+    """As if its agent had told its conversation."""
+    key = f"knify:x:{job_id}"
+    core.store.client.hset(key, mapping={"session_id": session, "usage": '{"input_tokens":5}'})
+
+
+def test_a_continuation_goes_on_with_the_conversation_of_the_same_agent(
+    api: Api, core: Core
+) -> None:
+    first = api.post("/jobs", {"spec": CURSOR}).get_json()["job_id"]
+    _begun(core, first, "c1")
+
+    shown = api.get(f"/jobs/{first}").get_json()
+    second = api.post(f"/jobs/{first}/continue", {"spec": CURSOR}).get_json()
+    other = api.post(f"/jobs/{first}/continue", {"spec": COMMAND}).get_json()
+    third = api.post(f"/jobs/{other['job_id']}/continue", {"spec": CURSOR}).get_json()
+    named = api.post(f"/jobs/{first}/continue", {"spec": CURSOR | {"session_id": "c2"}}).get_json()
+
+    assert (shown["cursor_session_id"], shown["usage"]) == ("c1", {"input_tokens": 5})
+    assert second["cursor_session_id"] == "c1"
+    assert other["cursor_session_id"] is None
+    assert third["cursor_session_id"] == "c1"
+    assert named["cursor_session_id"] == "c2"
+
+
+def test_a_session_named_for_a_first_job_is_shown(api: Api) -> None:
+    job = api.post("/jobs", {"spec": CURSOR | {"session_id": "session_123"}}).get_json()["job_id"]
+
+    assert api.get(f"/jobs/{job}").get_json()["cursor_session_id"] == "session_123"
+
+
+@pytest.mark.parametrize("said", [None, model.Said("c1", "hi", ("a", "b"), usage={"n": 1})])
+def test_what_an_agent_told_is_stored_with_its_output_at_once(
+    api: Api, core: Core, worker: Worker, said: model.Said | None
+) -> None:
+    job = api.post("/jobs", {"spec": CURSOR}).get_json()["job_id"]
+    x = worker.run(job)
+
+    stored = core.store.executions.append(x, [], lines=0, out=3, err=0, said=said)
+
+    found = core.store.executions.find(job)
+    assert found is not None
+    assert (found.said, found.out_bytes) == (said, 3)
+    assert found.session_id == stored.session_id == (said and said.session_id)
