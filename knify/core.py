@@ -22,8 +22,8 @@ class Core:
     objects: base.ObjectStore
     sealed: sealed.Sealed  # the same store, encrypted: for archives of workspaces and sandboxes
     hints: hints_module.Hints
-    models: catalog.Catalog  # which models each agent serves
     pepper: bytes  # keys the hashes of API keys, and the secrets of starts
+    models: catalog.Catalog = catalog.DOCUMENTED  # which models each agent serves
 
     def start_nonce(self, execution_id: str) -> str:
         """The secret of an execution's start, as `ids.nonce`: 128 bits in hex.

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import redis
@@ -23,10 +22,10 @@ from knify.spool import Spool
 from knify.tail import Tail
 from knify.transcript import Chunk, Piece, Transcript
 from knify.turn import Turn
+from knify.verdict import CANCELLED, LINGERED, Verdict
 
 log = logging.getLogger(__name__)
 
-GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _KILLED = 5.0  # seconds that a killed job gets to be reported
 _RETRY = 0.5
 _NOTED = 10.0  # seconds that a stop waits for Redis to take down its reason
@@ -34,19 +33,6 @@ _FLOOD = 2  # times the kept output; who prints more is stopped, for the disk's 
 _FLOODED = "flood"
 _LINGER = 10.0  # seconds that an agent has to exit after its last word
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Why we stop a command ourselves."""
-
-    kind: str  # cancelled | timeout | hang | …
-    error: str
-    grace: float = GRACE
-
-
-CANCELLED = Verdict("cancelled", "cancelled by request")
-_LINGERED = Verdict("lingered", "it had told its result and did not exit", grace=5.0)
 
 
 class Surroundings(Protocol):
@@ -176,7 +162,7 @@ class Follow:
         """Once an agent has told how it ended, it has a while to exit by itself."""
         said = self._adapter.said
         if said is not None and said.verdict and self._lingering is None:
-            self._lingering = self._loop.call_later(_LINGER, self.stop, _LINGERED)
+            self._lingering = self._loop.call_later(_LINGER, self.stop, LINGERED)
 
     def _stop_flood(self) -> None:
         printed = self.turn.x.out_bytes + self.turn.x.err_bytes

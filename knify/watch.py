@@ -16,9 +16,10 @@ import redis
 
 from knify import errors, leases, model
 from knify.core import Core
-from knify.follow import CANCELLED, Follow
+from knify.follow import Follow
 from knify.sandbox import base as sandbox_base
 from knify.turn import Turn
+from knify.verdict import CANCELLED
 
 log = logging.getLogger(__name__)
 
