@@ -8,7 +8,7 @@ from typing import IO, Any, cast
 
 import flask
 
-from api import auth, context, hub, limits, smorest, uses
+from api import auth, context, hub, limits, paths, smorest, uses
 from api.artifacts import routes as artifacts
 from api.health import routes as health
 from api.jobs import routes as jobs
@@ -16,14 +16,15 @@ from api.keys import routes as keys
 from api.nodes import routes as nodes
 from api.output import routes as output
 from api.sandboxes import routes as sandboxes
+from api.stream_tokens import routes as stream_tokens
 from api.workspaces import routes as workspaces
 from knify import __version__, ids
-from knify import errors as tree
 from knify.core import Core
 from knify.objects import locate
 from knify.services import rates
 
 _SECURITY = {"type": "http", "scheme": "bearer", "description": "knify_live_<id>_<secret>"}
+_TOKEN = {"type": "apiKey", "in": "query", "name": "token", "description": "see /stream-tokens"}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -31,7 +32,6 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class Request(flask.Request):
@@ -82,7 +82,18 @@ def _config(core: Core) -> dict[str, Any]:
 
 def _register(api: smorest.Api) -> None:
     api.spec.components.security_scheme("key", _SECURITY)
-    for module in (health, jobs, output, artifacts, sandboxes, workspaces, keys, nodes):
+    api.spec.components.security_scheme("token", _TOKEN)
+    for module in (
+        health,
+        jobs,
+        output,
+        artifacts,
+        sandboxes,
+        workspaces,
+        keys,
+        stream_tokens,
+        nodes,
+    ):
         api.register_blueprint(module.blp)
     flask_app = api._app
     flask_app.extensions["knify.openapi"] = api.spec
@@ -92,9 +103,7 @@ def _before() -> None:
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else ids.new("req")
     auth.check()
-    for name, value in (flask.request.view_args or {}).items():
-        if name.endswith("_id") and not _ID.fullmatch(value):  # no such key may reach Redis
-            raise tree.NotFound(f"no {name.removesuffix('_id')} {value[:200]}")
+    paths.check(flask.request.view_args)
 
 
 def _after(response: flask.Response) -> flask.Response:

@@ -1,4 +1,7 @@
-"""Who is asking, and whether they may: API keys in the Authorization header, nowhere else."""
+"""Who is asking, and whether they may.
+
+API keys come in the Authorization header and nowhere else; streams open by `?token=` too.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import flask
 from api import context, limits
 from knify import errors, model
 from knify.core import Core
-from knify.services import keys, powers
+from knify.services import keys, powers, tokens
 
 CACHE_SECONDS = 5.0  # a revoked key may open things that much longer
 CACHE_SIZE = 10_000  # keys; far more than a process sees
@@ -23,6 +26,7 @@ OPERATOR: Final = "operator"  # the scope admin, and the tenant of the installat
 CACHE: Final = "knify.keys"
 USES: Final = "knify.uses"
 _SCOPE = "knify_scope"
+_STREAM = "knify_stream"
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _EVERYBODY = model.ApiKey(
     id="none", tenant="default", digest="", scopes=("admin",), tier="enterprise", created_at=0
@@ -38,6 +42,17 @@ def needs(scope: str) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def opens_by_token(view: View) -> View:
+    """Mark a handler of a stream: a GET of it may come with `?token=` instead of a key."""
+    setattr(view, _STREAM, True)
+    return view
+
+
+def is_stream(view: Any) -> bool:
+    """The mark that `opens_by_token` left."""
+    return getattr(view, _STREAM, False)
 
 
 def scope_of(view: Any) -> str | None:
@@ -78,13 +93,14 @@ def check() -> None:
         _only_this_machine()
         flask.g.key = _EVERYBODY
         return
-    scope = scope_of(app.view_functions.get(flask.request.endpoint or ""))
+    view = app.view_functions.get(flask.request.endpoint or "")
+    scope = scope_of(view)
     if scope == PUBLIC:
         return
     if flask.request.routing_exception is not None:
         _count_what_leads_nowhere()
         return
-    flask.g.key = _known(_bearer())
+    flask.g.key = _by_token() if is_stream(view) and _has_token() else _known(_bearer())
     limits.check(flask.g.key)
     if scope == OPERATOR and not powers.runs_all(flask.g.key):
         raise errors.Forbidden(
@@ -108,6 +124,23 @@ def _known(text: str) -> model.ApiKey:
     app = flask.current_app
     key: model.ApiKey = app.extensions[CACHE].authenticate(context.core(), text)
     app.extensions[USES].note(key.id)
+    return key
+
+
+def _has_token() -> bool:
+    request = flask.request
+    return (
+        request.method == "GET"
+        and "Authorization" not in request.headers
+        and ("token" in request.args)
+    )
+
+
+def _by_token() -> model.ApiKey:
+    """The key of a stream token, which is used up by this."""
+    request, core = flask.request, context.core()
+    key = tokens.use(core, request.args["token"], request.path)
+    flask.current_app.extensions[USES].note(key.id)
     return key
 
 

@@ -100,16 +100,21 @@ class Blueprint(flask_smorest.Blueprint):
         """See flask-smorest."""
         return cast(Decorator, flask_smorest.Blueprint.doc(**words))
 
-    def needs(self, scope: str) -> Decorator:
-        """The handler's scope, for `auth.check` and for the documentation."""
+    def needs(self, scope: str, *, stream: bool = False) -> Decorator:
+        """The handler's scope, for `auth.check` and for the documentation.
+
+        `stream`: it answers with a stream, which a stream token opens too.
+        """
 
         def mark(view: auth.View) -> auth.View:
             security: list[dict[str, list[str]]] = [] if scope == auth.PUBLIC else [{"key": []}]
+            security += [{"token": []}] if stream else []
             doc = getattr(view, "_apidoc", {})
             manual = {"operationId": view.__name__, "security": security}
             doc["manual_doc"] = doc.get("manual_doc", {}) | manual
             view.__dict__["_apidoc"] = doc
-            return auth.needs(scope)(view)
+            marked = auth.needs(scope)(view)
+            return auth.opens_by_token(marked) if stream else marked
 
         return mark
 

@@ -29,7 +29,7 @@ def get_events(job_id: str) -> flask.Response:
 
 
 @blp.route("/jobs/<job_id>/events/stream")
-@blp.needs("read")
+@blp.needs("read", stream=True)
 @blp.arguments(schemas.From(only=["after"]), location="query")
 @blp.doc(responses={200: _SSE})
 @blp.response(200)
@@ -48,7 +48,7 @@ def get_output(query: dict[str, Any], job_id: str) -> flask.Response:
 
 
 @blp.route("/jobs/<job_id>/output/stream")
-@blp.needs("read")
+@blp.needs("read", stream=True)
 @blp.arguments(schemas.From, location="query")
 @blp.doc(responses={200: _SSE})
 @blp.response(200)
@@ -67,7 +67,7 @@ def get_cursor_output(query: dict[str, Any], job_id: str) -> flask.Response:
 
 
 @blp.route("/jobs/<job_id>/cursor/stream")
-@blp.needs("read")
+@blp.needs("read", stream=True)
 @blp.arguments(schemas.From, location="query")
 @blp.doc(responses={200: _SSE})
 @blp.response(200)

@@ -6,10 +6,18 @@ import click
 
 from knify.cli import entry, jobs, show
 
+_tenant = click.option(
+    "--tenant", help="Another tenant's; only with an admin key of the tenant default."
+)
+_FACTS = (
+    "id", "name", "tenant", "status", "mode", "scopes", "tier", "limit_per_hour", "created_at",
+    "expires_at", "last_used_at", "rotated_at", "old_secret_until", "revoked_at",
+)  # fmt: skip
+
 
 @click.group(cls=entry.Group)
 def keys() -> None:
-    """Create, list and revoke API keys."""
+    """Create, list, rotate and revoke API keys."""
 
 
 @keys.command()
@@ -19,41 +27,87 @@ def keys() -> None:
     help="Repeat it for several. Default: read and write.",
 )  # fmt: skip
 @click.option("--tier", type=click.Choice(["free", "pro", "enterprise"]))
+@click.option("--limit-per-hour", type=int, help="Requests; for the tier enterprise.")
+@click.option("--expires-in", metavar="TIME", help="Such as 12h or 30d. Default: never.")
+@click.option("--test", is_flag=True, help="knify_test_… instead of knify_live_…")
+@_tenant
 @jobs.json_option
-def create(name: str | None, scopes: tuple[str, ...], tier: str | None, json_: bool) -> None:
+def create(
+    name: str | None,
+    scopes: tuple[str, ...],
+    tier: str | None,
+    limit_per_hour: int | None,
+    expires_in: str | None,
+    test: bool,
+    tenant: str | None,
+    json_: bool,
+) -> None:
     """Create a key. It is shown this once."""
-    made = entry.client().create_key(name, scopes, tier)
-    if json_:
-        return show.as_json(made.raw)
-    # Alone on stdout, so that KEY=$(knify keys create) works.
-    show.line("this key is shown only once:", err=True)
-    return show.line(made.key or "")
+    made = entry.client().create_key(
+        name, scopes, tier, limit_per_hour=limit_per_hour, expires_in=expires_in,
+        mode="test" if test else None, tenant=tenant,
+    )  # fmt: skip
+    _show_secret(made.raw, json_)
 
 
 @keys.command("list")
+@_tenant
 @jobs.json_option
-def list_(json_: bool) -> None:
-    """List the keys, without their secrets."""
-    found = entry.client().list_keys()
+def list_(tenant: str | None, json_: bool) -> None:
+    """List the newest hundred keys, without their secrets."""
+    found = [key.raw for key in entry.client().list_keys(tenant=tenant)]
     if json_:
-        return show.as_json([row.raw for row in found])
+        return show.as_json(found)
     rows = [
         (
-            key.id,
-            key.name,
-            ", ".join(key.scopes or ()),
-            key.tier,
-            key.created_at,
-            key.revoked_at,
+            row.get("id") or row.get("key_id"),
+            row.get("name"),
+            ", ".join(row.get("scopes") or ()),
+            row.get("tier"),
+            row.get("status"),
+            row.get("expires_at"),
+            row.get("last_used_at"),
         )
-        for key in found
+        for row in found
     ]
-    return show.table(("KEY", "NAME", "SCOPES", "TIER", "CREATED", "REVOKED"), rows)
+    return show.table(("KEY", "NAME", "SCOPES", "TIER", "STATUS", "EXPIRES", "LAST USED"), rows)
+
+
+@keys.command("show")
+@click.argument("key_id")
+@_tenant
+@jobs.json_option
+def show_(key_id: str, tenant: str | None, json_: bool) -> None:
+    """Show a key, without its secret."""
+    found = entry.client().key(key_id, tenant=tenant).raw
+    if json_:
+        return show.as_json(found)
+    return show.facts({name: found.get(name) for name in _FACTS})
 
 
 @keys.command()
 @click.argument("key_id")
-def revoke(key_id: str) -> None:
+@click.option("--grace", metavar="TIME", help="How long the old secret opens, such as 1h.")
+@_tenant
+@jobs.json_option
+def rotate(key_id: str, grace: str | None, tenant: str | None, json_: bool) -> None:
+    """Give a key another secret. It is shown this once."""
+    _show_secret(entry.client().rotate_key(key_id, grace, tenant=tenant).raw, json_)
+
+
+@keys.command()
+@click.argument("key_id")
+@click.option("--force", is_flag=True, help="Even the last lasting one with the scope admin.")
+@_tenant
+def revoke(key_id: str, force: bool, tenant: str | None) -> None:
     """Make a key useless, now and for good."""
-    entry.client().revoke_key(key_id)
+    entry.client().revoke_key(key_id, force=force, tenant=tenant)
     show.line(f"{key_id} is revoked")
+
+
+def _show_secret(made: dict[str, object], json_: bool) -> None:
+    if json_:
+        return show.as_json(made)
+    # Alone on stdout, so that KEY=$(knify keys create) works.
+    show.line("this key is shown only once:", err=True)
+    return show.line(made.get("key", ""))

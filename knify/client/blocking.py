@@ -141,6 +141,8 @@ class Client:
     # Who may come in.
     create_key = _asks(calls.access.create_key)
     list_keys = _asks(calls.access.list_keys)
+    key = _asks(calls.access.key)
+    rotate_key = _asks(calls.access.rotate_key)
     revoke_key = _asks(calls.access.revoke_key)
     create_stream_token = _asks(calls.access.create_stream_token)
 

@@ -152,6 +152,8 @@ class Key(Record):
     name: str | None = None
     scopes: list[str] | None = None
     tier: str | None = None
+    limit_per_hour: int | None = None
+    status: str | None = None  # active | expired | revoked
     created_at: str | None = None
     revoked_at: str | None = None
     expires_at: str | None = None
@@ -163,6 +165,7 @@ class StreamToken(Record):
     """What opens one stream without a header."""
 
     token: str = field(repr=False)
+    url: str | None = field(default=None, repr=False)  # the stream's path with the token
     expires_at: str | None = None
 
 

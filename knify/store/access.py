@@ -1,8 +1,9 @@
-"""API keys in Redis: their records, never their text."""
+"""API keys and stream tokens in Redis: their records, never their text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from knify import model
@@ -63,3 +64,16 @@ class Access:
     def used_keys(self, key_ids: Iterable[str]) -> None:
         """Note that these were used just now; what is gone stays gone."""
         self._scripts.call("used_keys", *key_ids)
+
+    def add_token(self, name: str, facts: Mapping[str, str], *, seconds: int) -> None:
+        """Keep what a stream token is good for. `name`: a hash of its text."""
+        self._client.set(keys.stream_token(name), json.dumps(facts), ex=seconds)
+
+    def find_token(self, name: str) -> dict[str, str] | None:
+        """The same, or None."""
+        found = self._client.get(keys.stream_token(name))
+        return dict(json.loads(found)) if found else None
+
+    def take_token(self, name: str) -> bool:
+        """Whether this call is the one that uses it up."""
+        return bool(self._client.delete(keys.stream_token(name)))

@@ -54,6 +54,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:wv` | hash | the newest version number ever given to each name | for ever |
 | `knify:k:{id}` | hash | an API key's record (never the key) | 30 days after it was revoked or has expired |
 | `knify:rate:key/{id}/{limit}/1/hour` | list | when a limited key's requests of the last hour came | 1 h after the last one |
+| `knify:token:{hash}` | string | which key a stream token is of, and its stream (JSON) | until it is used; 60 s |
 | `knify:t:{tenant}:k` | set | a tenant's keys, 1,000 at most | member leaves when a list misses its key |
 | `knify:idem:{tenant}:{key}` | string | body digest and first answer of an Idempotency-Key that submitted a job | 24 h |
 | `knify:replay:{tenant}:{key id}:{key}` | hash | body digest, seed and first answer (sealed) of any other Idempotency-Key | 24 h, or less where the answer is of use for less |
@@ -202,6 +203,11 @@ def api_key(key_id: str) -> str:
 def api_keys(tenant: str) -> str:
     """The ids of a tenant's keys."""
     return f"{PREFIX}t:{tenant}:k"
+
+
+def stream_token(name: str) -> str:
+    """What a stream token is good for."""
+    return f"{PREFIX}token:{name}"
 
 
 def idempotency(tenant: str, key: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import flask
 import pytest
+from flask.testing import FlaskClient
 
 from api import app as app_module
 from api import context, streams
@@ -33,7 +34,7 @@ def wait_for(found: Callable[[], Any], seconds: float = 10) -> Any:
 class Follower:
     """A client in a thread of its own; `seen` grows while the stream lives."""
 
-    def __init__(self, api: Api, path: str, **more: Any) -> None:
+    def __init__(self, api: Api | FlaskClient, path: str, **more: Any) -> None:
         self.answer = api.get(path, **more)
         self.text = ""
         self.thread = threading.Thread(target=self._read, daemon=True)

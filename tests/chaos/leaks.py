@@ -40,7 +40,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "workspaces": r"knify:w:.+",
         "later": r"knify:objects:removals",
         "tenants": r"knify:t:[^:]+:(x|s|k|w|wv|webhooks)(:.+)?",
-        "keys": r"knify:(k|rate):.+",
+        "keys": r"knify:(k|rate|token):.+",
         "broker": r"_kombu\..+|unacked.*|knify|knify\.node\..+|celery.*",
     }.items()
 }

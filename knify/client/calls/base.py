@@ -58,11 +58,12 @@ def create(
     parse: Callable[[httpx.Response], T],
     body: Mapping[str, Any],
     idempotency_key: str | None,
+    **params: object,
 ) -> Call[T]:
     """A POST that makes something; a key of its own lets it be repeated. None is left out."""
     given = {name: value for name, value in body.items() if value is not None}
     headers = {IDEMPOTENCY_KEY: idempotency_key or new_key()}
-    return Call("POST", path, parse, body=given, headers=headers)
+    return Call("POST", path, parse, _texts(params), body=given, headers=headers)
 
 
 def new_key() -> str:

@@ -1,0 +1,18 @@
+"""Names in paths, checked before any of them reaches Redis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from knify import errors
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def check(values: Mapping[str, Any] | None) -> None:
+    """NotFound for an id that no id can look like."""
+    for name, value in (values or {}).items():
+        if name.endswith("_id") and not _ID.fullmatch(value):
+            raise errors.NotFound(f"no {name.removesuffix('_id')} {value[:200]}")
