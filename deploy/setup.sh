@@ -46,6 +46,7 @@ wanted_packages() {
     # crun starts faster, but refuses hosts whose cgroups are not the unified hierarchy.
     if [ -f /sys/fs/cgroup/cgroup.controllers ]; then echo crun; else echo runc; fi
     if ! find_python >/dev/null; then echo python3 python3-venv; fi
+    case ,$EXTRAS, in *,dev,*) echo libfaketime ;; esac # tests step the clock
 }
 
 install_packages() {

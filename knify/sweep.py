@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 _AGAIN_MS = 10_000  # a hint that nobody took is repeated after this
 _HOUR_MS = 3_600_000
 _PAUSE_MS = 30_000  # without a sweep for longer than this, nobody knows what happened meanwhile
+_JUMP_MS = 24 * _HOUR_MS  # a longer way between two looks at the clock may be a wrong clock
+_MENDED_MS = _HOUR_MS  # in which a wrong clock is noticed and set right
 
 
 def sweep(core: Core) -> int:
@@ -20,25 +22,38 @@ def sweep(core: Core) -> int:
 
     Returns how many there were.
     """
-    watched = core.store.registry.watch(max(_PAUSE_MS, int(core.settings.sweep_seconds * 3000)))
-    due = core.store.executions.due(again_ms=_AGAIN_MS)
+    pause_ms = max(_PAUSE_MS, int(core.settings.sweep_seconds * 3000))
+    watched, jumped = core.store.registry.watch(pause_ms, _JUMP_MS)
+    far_ms = max(10 * 60_000, int(core.settings.lease_seconds * 2000))
+    due = core.store.executions.due(again_ms=_AGAIN_MS, far_ms=far_ms)
     living = core.store.registry.nodes() if due else {}
     for execution_id, node in due:
         if node in living or (living and not node):  # else its queue would only grow
             core.hints.advance(execution_id, node)
         elif living and watched >= core.settings.node_lost_seconds * 1000:
             _lose(core, execution_id, node)
+    expired = _let_go(core, jumped)
+    if due:
+        log.info("swept: %d due executions", len(due))
+    return len(due) + expired
+
+
+def _let_go(core: Core, jumped: int) -> int:
+    """What is old goes, but not by a clock that jumped a moment ago: deletion is for good."""
     now = core.store.registry.now_ms()
+    if 0 <= jumped < _MENDED_MS:
+        if jumped == 0:
+            log.error("Redis's clock jumped to %s: nothing expires for an hour", clock.rfc3339(now))
+        return retention.tidy(core, now, expire=False)
     expired = core.store.sandboxes.expired(now)
     for sandbox_id in expired:
         retired = core.store.sandboxes.retire(sandbox_id, expired=True)
         if retired.node:
             core.hints.remove(sandbox_id, retired.node)
+    if expired:
+        log.info("swept: %d expired sandboxes", len(expired))
     _delete_objects(core, now)
-    tidied = retention.tidy(core)
-    if due or expired:
-        log.info("swept: %d due executions, %d expired sandboxes", len(due), len(expired))
-    return len(due) + len(expired) + tidied
+    return len(expired) + retention.tidy(core, now)
 
 
 def _delete_objects(core: Core, now: int) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 import redis
 
-from knify import clock, errors
+from knify import errors
 from knify.core import Core
 from knify.services import artifacts, packing, workspaces
 from knify.store import keys
@@ -28,12 +28,16 @@ _TROUBLE_MS = 3_600_000  # until something that cannot be handled is tried again
 _alone = threading.Lock()
 
 
-def tidy(core: Core) -> int:
-    """Do what is due; how much it was. While the object store is away, nothing is lost."""
+def tidy(core: Core, now: int | None = None, *, expire: bool = True) -> int:
+    """Do what is due; how much it was. While the object store is away, nothing is lost.
+
+    `now`: Redis's time in ms. Without `expire` nothing new is let go.
+    """
     if not _alone.acquire(blocking=False):
         return 0
     try:
-        return sum(_kinds(core, time.monotonic() + _SECONDS))
+        now = core.store.registry.now_ms() if now is None else now
+        return sum(_kinds(core, now, time.monotonic() + _SECONDS, expire))
     except errors.ObjectStoreError as away:
         log.warning("retention waits for the object store: %s", away)
         return 0
@@ -41,16 +45,17 @@ def tidy(core: Core) -> int:
         _alone.release()
 
 
-def _kinds(core: Core, end: float) -> list[int]:
-    limits, now = core.settings, clock.now_ms()
-    job_ms = int(limits.job_days * _DAY_MS)
+def _kinds(core: Core, now: int, end: float, expire: bool) -> list[int]:
+    limits = core.settings
     done = [
         _each(core, keys.ENDED, now - int(limits.pack_seconds * 1000), packing.pack, end),
-        _each(core, keys.PACKED_FILES, now - int(limits.artifact_days * _DAY_MS), _files, end),
         _each(core, keys.EXPIRING, now, finish, end),
     ]
-    for key in (keys.PACKED, keys.PACKED_FILES):
-        done.append(_each(core, key, now - job_ms, _expired, end))
+    if expire:
+        files_before = now - int(limits.artifact_days * _DAY_MS)
+        done.append(_each(core, keys.PACKED_FILES, files_before, _files, end))
+        for key in (keys.PACKED, keys.PACKED_FILES):
+            done.append(_each(core, key, now - int(limits.job_days * _DAY_MS), _expired, end))
     for workspace_id, object_key in core.store.registry.dropped_workspaces():
         workspaces.finish(core, workspace_id, object_key)
     return done

@@ -263,9 +263,12 @@ class Executions:
         )
         return verdict, hints
 
-    def due(self, *, again_ms: int, most: int = 500) -> list[tuple[str, str]]:
-        """(id, node or '') of what nobody works on though its time has come."""
-        flat = self._scripts.call("due", again_ms, most)
+    def due(self, *, again_ms: int, most: int = 500, far_ms: int = 2**40) -> list[tuple[str, str]]:
+        """(id, node or '') of what nobody works on though its time has come.
+
+        What is more than `far_ms` ahead was put there before the clock stepped back: due, too.
+        """
+        flat = self._scripts.call("due", again_ms, most, far_ms)
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     def find(self, execution_id: str) -> model.Execution | None:

@@ -10,7 +10,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:clock` | string | counts claims, heartbeats and pulses; a smaller one than before is a rollback | for ever |
 | `knify:epoch` | string | how many rollbacks were noticed; the upper bits of new fences | for ever |
 | `knify:rolled_at` | string | when the last one was noticed | for ever |
-| `knify:watch` | hash | `since`, `last`: how long sweepers have seen this Redis without a break | for ever |
+| `knify:watch` | hash | `since`, `last`: how long sweepers have seen this Redis without a break; `jumped`: when its clock did so last | for ever |
 | `knify:x:{id}` | hash | an execution, see `codec.py`; once packed, a row | `KNIFY_JOB_DAYS` after its end |
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |

@@ -156,9 +156,13 @@ class Registry:
         """When the store was last found put back, ms by Redis's clock; 0 for never."""
         return int(self._client.get(keys.ROLLED_AT) or 0)
 
-    def watch(self, pause_ms: int) -> int:
-        """For how long (ms) sweepers have seen this Redis, no pause longer than `pause_ms`."""
-        return int(self._scripts.call("watch", pause_ms))
+    def watch(self, pause_ms: int, jump_ms: int) -> tuple[int, int]:
+        """For how long (ms) sweepers have seen this Redis, no pause longer than `pause_ms`; and
+        how long ago (ms) its clock went more than `jump_ms` forward between two looks, or back
+        over such a jump; -1: never.
+        """
+        watched, jumped = self._scripts.call("watch", pause_ms, jump_ms)
+        return int(watched), int(jumped)
 
     def watched_since(self) -> int | None:
         """Since when (ms by Redis's clock) a sweeper has seen it without a break."""

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Server:
         self.process.wait()
 
 
-def start(folder: Path, *, aof: bool = False) -> Server:
+def start(folder: Path, *, aof: bool = False, environ: Mapping[str, str] | None = None) -> Server:
     """A server with its socket and data in `folder` (a short path: sockets have 108 bytes)."""
     socket = folder / "redis.sock"
     socket.unlink(missing_ok=True)
@@ -56,7 +56,7 @@ def start(folder: Path, *, aof: bool = False) -> Server:
         "--appendfsync", "always", "--loglevel", "warning",
     ]  # fmt: skip
     with (folder / "redis.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
     server = Server(f"unix://{socket}", process, folder)
     _wait_until_it_serves(server)
     return server

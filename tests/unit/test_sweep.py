@@ -65,3 +65,37 @@ def test_an_idle_sandbox_goes_when_its_time_is_over_and_not_before(found: core.C
         sweep.sweep(found)
 
         assert ((hints.REMOVE, sandbox.id, "n") in sent(found)) is gone
+
+
+def paused(found: core.Core, *, expires_at: int) -> str:
+    sandbox = factories.sandbox(state=SandboxState.PAUSED, node="n")
+    fields = {"id": sandbox.id, "node": "n", "state": "paused", "expires_at": expires_at}
+    found.store.client.hset(keys.sandbox(sandbox.id), mapping=fields)
+    found.store.client.zadd(keys.EXPIRY, {sandbox.id: expires_at})
+    return sandbox.id
+
+
+@pytest.mark.parametrize("days", [2, -2])
+def test_by_a_clock_that_has_just_jumped_nothing_is_deleted(found: core.Core, days: int) -> None:
+    now, client = found.store.registry.now_ms(), found.store.client
+    client.hset(keys.WATCH, mapping={"since": now - HOUR, "last": now - days * 24 * HOUR})
+    sandbox = paused(found, expires_at=1)
+
+    for _ in range(3):
+        sweep.sweep(found)
+        assert (hints.REMOVE, sandbox, "n") not in sent(found)
+
+    client.hset(keys.WATCH, "jumped", now - 2 * HOUR)  # the clock was right after all
+    sweep.sweep(found)
+    assert (hints.REMOVE, sandbox, "n") in sent(found)
+
+
+def test_what_was_put_off_before_the_clock_stepped_back_is_due(found: core.Core) -> None:
+    job = submit(found)
+    found.store.registry.heartbeat("n", {}, clock.now_ms())
+    found.store.client.zadd(keys.DUE, {job: found.store.registry.now_ms() + HOUR})
+
+    sweep.sweep(found)
+    sweep.sweep(found)
+
+    assert sent(found) == [(hints.ADVANCE, job, "")]

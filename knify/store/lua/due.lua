@@ -1,8 +1,13 @@
 -- What is due and unclaimed: to be hinted now, and again after `again` ms while nobody takes it.
--- ARGV: again ms, at most
+-- Nothing is put further ahead than `far`, unless the clock stepped back since: that is due, too.
+-- ARGV: again ms, at most, far ms
 -- Returns: id, node of its sandbox or '', …
 local ts = now()
 local ids = redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', int(ts), 'LIMIT', 0, ARGV[2])
+local far = int(ts + tonumber(ARGV[3]))
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', far, '+inf', 'LIMIT', 0, ARGV[2])) do
+  ids[#ids + 1] = id
+end
 local answer = {}
 for _, id in ipairs(ids) do
   redis.call('ZADD', P .. 'due', 'XX', int(ts + tonumber(ARGV[1])), id)
