@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -15,15 +17,24 @@ if TYPE_CHECKING:
     from knify.client import Client
     from knify.settings import Settings
 
-FAILED: Final = 1  # a job failed, or the server refused
+# What a command's exit code says; docs/cli.md has the table for users.
+FAILED: Final = 1  # the job failed
 USAGE: Final = 2  # wrong arguments or settings
-NO_CONNECTION: Final = 3
+NO_CONNECTION: Final = 3  # no server answers
+NOT_ALLOWED: Final = 4  # no key, a wrong one, or one without the scope
+CANCELLED: Final = 5  # the job was cancelled
+REFUSED: Final = 6  # the server refused, or a file could not be had
+NOT_ENDED: Final = 7  # the job did not end in the time that one wanted to wait
 INTERRUPTED: Final = 130
 _EXIT_CODES: Final = {
     "CONFIG_ERROR": USAGE,
     "WORKSPACE_INVALID": USAGE,
     "CONNECTION_FAILED": NO_CONNECTION,
+    "UNAUTHORIZED": NOT_ALLOWED,
+    "FORBIDDEN": NOT_ALLOWED,
+    "WAIT_TIMEOUT": NOT_ENDED,
 }
+_CLIENT: Final = "knify.client"  # where a command's context keeps it
 
 
 class Group(click.Group):
@@ -36,33 +47,45 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except errors.KnifyError as failed:
-            raise Failure(failed) from failed
+            raise Failure(failed, _hints(failed, ctx.meta.get(_CLIENT))) from failed
         except BrokenPipeError:
             raise  # click's: the reader has gone, such as `head`
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            ctx.exit(INTERRUPTED)
         except OSError as failed:
-            raise click.ClickException(show.clean(failed)) from failed
+            raise Failure(errors.KnifyError(show.clean(failed))) from failed
 
 
 class Failure(click.ClickException):
     """An error of Knify's as click shows it."""
 
-    def __init__(self, failed: errors.KnifyError) -> None:
+    def __init__(self, failed: errors.KnifyError, hints: tuple[str, ...] = ()) -> None:
         super().__init__(failed.message)
-        setattr(self, "exit_code", _EXIT_CODES.get(failed.code, FAILED))  # noqa: B010 - click's
-        self._failed = failed
+        setattr(self, "exit_code", _EXIT_CODES.get(failed.code, REFUSED))  # noqa: B010 - click's
+        self._failed, self._hints = failed, hints
 
     def show(self, file: Any = None) -> None:
         """The message, what it is about, and what to do."""
         show.line(f"Error: {self.message}", err=True, fg="red")
-        request_id = getattr(self._failed, "request_id", None)
         detail = self._failed.detail
         for name, value in (detail if isinstance(detail, dict) else {"detail": detail}).items():
             if value is not None:
                 show.line(f"  {name}: {value}", err=True)
-        if self._failed.code == "UNAUTHORIZED":
-            show.line("  set KNIFY_API_KEY, or run this as the user of `knify up`", err=True)
-        if self._failed.code == "INTERNAL_ERROR" and request_id:
-            show.line(f"  in the server's log: {request_id}", err=True)
+        for hint in self._hints:
+            show.line(f"  {hint}", err=True)
+
+
+def _hints(failed: errors.KnifyError, client: Client | None) -> tuple[str, ...]:
+    """What to do about it."""
+    request_id = getattr(failed, "request_id", None)
+    if failed.code == "UNAUTHORIZED" and client is not None:
+        return (*client.access.sought, "set KNIFY_API_KEY, or run this as the user of `knify up`")
+    if failed.code == "FORBIDDEN":
+        return ("`knify keys list`, with an admin key, shows what each key may do",)
+    if failed.code == "INTERNAL_ERROR" and request_id:
+        return (f"in the server's log: {request_id}",)
+    return ()
 
 
 def client() -> Client:
@@ -70,7 +93,9 @@ def client() -> Client:
     from knify.client import Client
 
     opened = Client()
-    click.get_current_context().call_on_close(opened.close)
+    context = click.get_current_context()
+    context.meta[_CLIENT] = opened
+    context.call_on_close(opened.close)
     return opened
 
 
@@ -84,6 +109,19 @@ def settings() -> Settings:
 def later(module: str) -> Any:
     """A module that only one command needs, imported when it is run."""
     return importlib.import_module(module)
+
+
+@contextmanager
+def leaving_it(job_id: str) -> Iterator[None]:
+    """Ctrl-C in the block ends this command but not the job, and says how to come back."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(err=True)
+        show.line(f"{job_id} goes on; watch it again with:", err=True)
+        show.line(f"  knify jobs logs {job_id} --follow", err=True)
+        show.line(f"or stop it: knify jobs cancel {job_id}", err=True)
+        leave(INTERRUPTED)
 
 
 def leave(code: int | None) -> NoReturn:

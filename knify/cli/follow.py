@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from knify import errors
 from knify.cli import show
 
 if TYPE_CHECKING:
     from knify.client import Client, Frame, Job
 
-Data = dict[str, Any]
+Data: TypeAlias = dict[str, Any]
+Source: TypeAlias = Callable[[], Iterator[Data]]
+
+LOOK_SECONDS = 1.0  # between two looks at why a job waits
 _GOOD = (None, True, "ok", "success", "succeeded", "completed")
 _TEXTS = ("message", "text", "line", "output", "content")
 
@@ -24,31 +29,51 @@ def wants_raw(job_type: str | None) -> bool:
 
 
 def watch(client: Client, job_id: str, *, raw: bool, err: bool = False) -> Job:
-    """Print steps and output until the job has ended; the job as it then is."""
-    sources = {
-        "step": lambda: client.stream_events(job_id),
-        "output": lambda: client.stream_output(job_id, raw=raw),
-    }
-    for kind, frame in merged(sources):
-        if kind == "step":
-            step(frame.data, err=err)
-        elif raw:
-            raw_line(frame.data, err=err)
-        else:
-            event(frame.data, err=err)
+    """Print steps, output and why it waits until the job has ended; the job as it then is."""
+    show_output = raw_line if raw else event
+    shown = {"step": step, "waiting": waiting, "output": show_output}
+    sources = {"step": lambda: _data(client.stream_events(job_id))}
+    for kind, data in output(client, job_id, raw=raw, more=sources):
+        shown[kind](data, err=err)
     return client.wait(job_id)
 
 
-def merged(
-    sources: Mapping[str, Callable[[], Iterator[Frame]]],
-) -> Iterator[tuple[str, Frame]]:
-    """Frames of several streams as they arrive. The first failure of one is raised."""
-    arrived: queue.SimpleQueue[tuple[str, Frame | BaseException | None]] = queue.SimpleQueue()
+def output(
+    client: Client, job_id: str, *, raw: bool, more: Mapping[str, Source] | None = None
+) -> Iterator[tuple[str, Data]]:
+    """What a job says, live, and in between why it waits; each with its kind."""
+    over = threading.Event()
+    sources: dict[str, Source] = {
+        **(more or {}),
+        "output": lambda: _data(client.stream_output(job_id, raw=raw)),
+        "waiting": lambda: reasons(client, job_id, over),
+    }
+    try:
+        yield from merged(sources)
+    finally:
+        over.set()
+
+
+def reasons(client: Client, job_id: str, over: threading.Event) -> Iterator[Data]:
+    """Why a job waits and at which place, whenever that changes, until it waits no more."""
+    said: Data = {}
+    # It is the streams that tell of troubles.
+    with contextlib.suppress(errors.KnifyError):
+        while not over.wait(LOOK_SECONDS) and (job := client.job(job_id)).status == "pending":
+            why = {"position": job.queue_position, "reason": job.pending_reason}
+            if any(why.values()) and why != said:
+                said = why
+                yield why
+
+
+def merged(sources: Mapping[str, Source]) -> Iterator[tuple[str, Data]]:
+    """Values of several sources as they arrive. The first failure of one is raised."""
+    arrived: queue.SimpleQueue[tuple[str, Data | BaseException | None]] = queue.SimpleQueue()
 
     def read(kind: str) -> None:
         try:
-            for frame in sources[kind]():
-                arrived.put((kind, frame))
+            for data in sources[kind]():
+                arrived.put((kind, data))
             arrived.put((kind, None))
         except BaseException as failed:
             arrived.put((kind, failed))
@@ -56,15 +81,23 @@ def merged(
     for kind in sources:
         # Daemons: an interrupted command need not wait for a silent server.
         threading.Thread(target=read, args=(kind,), daemon=True).start()
-    left = len(sources)
-    while left:
+    left = set(sources)
+    # A job that says nothing any more waits for nothing any more.
+    while left - {"waiting"}:
         kind, found = arrived.get()
         if isinstance(found, BaseException):
             raise found
         if found is None:
-            left -= 1
+            left.discard(kind)
         else:
             yield kind, found
+
+
+def waiting(data: Data, *, err: bool = False) -> None:
+    """Why a job does not run yet."""
+    place = f"place {data['position']} in line" if data.get("position") else ""
+    text = ": ".join(part for part in (place, str(data.get("reason") or "")) if part)
+    show.line(f"… waiting, {text}", err=err, fg="yellow")
 
 
 def step(data: Data, *, err: bool = False) -> None:
@@ -147,3 +180,7 @@ def _text(data: Data) -> str:
         return str(found).removesuffix("\n")
     rest = {name: value for name, value in data.items() if name not in ("type", "timestamp")}
     return f"{data.get('type', '?')}: {json.dumps(rest)}"
+
+
+def _data(frames: Iterator[Frame]) -> Iterator[Data]:
+    return (frame.data for frame in frames)

@@ -1,24 +1,25 @@
-"""`knify jobs …`: look at jobs, follow them, continue them, fetch what they left."""
+"""`knify jobs …`: list and show jobs, wait for them, end them, delete them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import TYPE_CHECKING
 
 import click
 
-from knify import units
-from knify.cli import entry, follow, show
+from knify.cli import complete, entry, show, words
 
 if TYPE_CHECKING:
-    from knify.client import Downloaded, Frame, Job
+    from knify.client import Job
 
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 follow_option = click.option("--follow", "-f", "live", is_flag=True, help="Go on until the end.")
+job_argument = click.argument("job_id", shell_complete=complete.jobs)
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
-
-_WIDE = 60  # characters of a command in a list
+_STATUSES = click.Choice(["pending", "running", "completed", "failed", "cancelled"])
+_PAGE = 100  # jobs in one answer at most
+_EXIT_CODES = {"completed": 0, "failed": entry.FAILED, "cancelled": entry.CANCELLED}
 
 
 @click.group(cls=entry.Group)
@@ -27,32 +28,43 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--status", help="Only pending, running, completed, failed or cancelled ones.")
+@click.option("--status", multiple=True, type=_STATUSES, help="Repeat it for several.")
 @click.option("--type", "job_type", help="Only jobs of this type.")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
-@click.option("--page", type=click.IntRange(1), default=1, help="Older ones.")
+@click.option("--metadata", "-m", multiple=True, metavar="K=V", help="Only with this metadata.")
+@click.option("--since", metavar="AGE|TIME", help="Only newer ones: 2h, 7d, or an RFC 3339 time.")
+@click.option("--until", metavar="AGE|TIME", help="Only older ones.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--all", "all_", is_flag=True, help="All of them, however many.")
 @json_option
-def list_(status: str | None, job_type: str | None, limit: int, page: int, json_: bool) -> None:
+def list_(
+    status: tuple[str, ...], job_type: str | None, metadata: tuple[str, ...], since: str | None,
+    until: str | None, limit: int, all_: bool, json_: bool,
+) -> None:  # fmt: skip
     """List jobs, newest first."""
-    found = entry.client().jobs(status=status, job_type=job_type, limit=limit, page=page)
+    wanted = words.Filters(
+        status=status or None,
+        job_type=job_type,
+        metadata=words.pairs("--metadata", metadata),
+        created_after=words.moment("--since", since),
+        created_before=words.moment("--until", until),
+    )
+    client = entry.client()
+    if all_ or limit > _PAGE:
+        found = list(itertools.islice(client.iter_jobs(**wanted), None if all_ else limit))
+    else:
+        found = client.jobs(limit=limit, **wanted)
     if json_:
         return show.as_json([job.raw for job in found])
     rows = [
-        (job.id, job.status, job.exit_code, job.created_at, job.name or _what(job)) for job in found
+        (job.id, job.status, job.exit_code, show.when(job.created_at), job.name or _what(job))
+        for job in found
     ]
-    return show.table(("JOB", "STATUS", "EXIT", "CREATED", "NAME OR COMMAND"), rows)
-
-
-def _what(job: Job) -> str:
-    """The beginning of what it runs."""
-    command = job.spec.get("command") or job.spec.get("prompt") or ""
-    text = " ".join(command) if isinstance(command, list) else str(command)
-    first = text.strip().partition("\n")[0]
-    return first if len(first) <= _WIDE else first[: _WIDE - 1] + "…"
+    heads = ("JOB", "STATUS", "EXIT", "CREATED", "NAME OR COMMAND")
+    return show.table(heads, rows, flexible=heads[-1:])
 
 
 @jobs.command("show")
-@click.argument("job_id")
+@job_argument
 @json_option
 def show_(job_id: str, json_: bool) -> None:
     """Show one job."""
@@ -64,56 +76,31 @@ def show_(job_id: str, json_: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_id")
-@follow_option
-@click.option("--raw", is_flag=True, help="The program's own lines, every byte as it wrote it.")
+@job_argument
+@click.option("--timeout", metavar="AGE", help="Give up after this time, such as 90s or 2h.")
 @json_option
-def logs(job_id: str, live: bool, raw: bool, json_: bool) -> None:
-    """Print what a job says."""
-    client = entry.client()
-    own_lines = raw or follow.wants_raw(client.job(job_id).spec.get("job_type"))
-    found: Iterable[dict[str, Any]]
-    if live:
-        found = _data(client.stream_output(job_id, raw=own_lines))
+def wait(job_id: str, timeout: str | None, json_: bool) -> None:
+    """Wait for a job's end; the exit code says how it ended.
+
+    0 completed, 1 failed, 5 cancelled, 7 not within --timeout.
+    """
+    seconds = words.seconds("--timeout", timeout)
+    with entry.leaving_it(job_id):
+        job = entry.client().wait(job_id, seconds)
+    if json_:
+        show.as_json(job.raw)
     else:
-        found = client.output(job_id, raw=own_lines)
-    for data in found:
-        if json_:
-            show.as_json(data, compact=True)
-        elif raw:
-            show.verbatim(data.get("line", ""))
-        elif own_lines:
-            follow.raw_line(data)
-        else:
-            follow.event(data)
+        ending(job)
+    entry.leave(exit_code(job))
 
 
 @jobs.command()
-@click.argument("job_id")
-@follow_option
+@job_argument
+@click.option("--reason", help="Why; it stands in the job's history.")
 @json_option
-def events(job_id: str, live: bool, json_: bool) -> None:
-    """Print the steps of a job's history."""
-    client = entry.client()
-    found: Iterable[dict[str, Any]]
-    if live:
-        found = _data(client.stream_events(job_id))
-    else:
-        found = [event.raw for event in client.events(job_id)]
-    for data in found:
-        if json_:
-            show.as_json(data, compact=True)
-        else:
-            show.line(f"{data.get('ts', '')}  ", nl=False)
-            follow.step(data)
-
-
-@jobs.command()
-@click.argument("job_id")
-@json_option
-def cancel(job_id: str, json_: bool) -> None:
+def cancel(job_id: str, reason: str | None, json_: bool) -> None:
     """Stop a job."""
-    answer = entry.client().cancel(job_id)
+    answer = entry.client().cancel(job_id, reason)
     if json_:
         show.as_json(answer.raw)
     else:
@@ -122,11 +109,11 @@ def cancel(job_id: str, json_: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_id")
+@job_argument
 @click.option("--force", is_flag=True, help="Cancel what still runs or waits in the sandbox.")
 @json_option
 def cleanup(job_id: str, force: bool, json_: bool) -> None:
-    """Delete a job's sandbox for good."""
+    """Delete a job's sandbox for good; the job, its output and its files stay."""
     answer = entry.client().cleanup(job_id, force=force)
     if json_:
         show.as_json(answer)
@@ -135,65 +122,46 @@ def cleanup(job_id: str, force: bool, json_: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_id")
+@job_argument
+@yes_option
 @json_option
-def artifacts(job_id: str, json_: bool) -> None:
-    """List the files that a job left."""
-    found = entry.client().artifacts(job_id)
+def delete(job_id: str, yes: bool, json_: bool) -> None:
+    """Delete a job for good, its output and files too; one that runs is cancelled first."""
+    confirm(f"Delete {job_id} with its output and files for good?", yes=yes)
+    entry.client().delete_job(job_id)
+    done({"job_id": job_id, "deleted": True}, f"{job_id} is deleted", json_=json_)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is gone for good."""
+    if not yes:
+        click.confirm(show.clean(question), abort=True, err=True)
+
+
+def done(facts: dict[str, object], text: str, *, json_: bool) -> None:
+    """Say that something was done, to people or to programs."""
     if json_:
-        rows = [{"path": a.path, "size_bytes": a.size, "sha256": a.sha256} for a in found]
-        show.as_json(rows)
+        show.as_json(facts)
     else:
-        table((a.path, a.size, a.sha256) for a in found)
+        show.line(text)
 
 
-@jobs.command()
-@click.argument("job_id")
-@click.argument("paths", nargs=-1)
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Into this folder.")
-@json_option
-def download(job_id: str, paths: tuple[str, ...], output: Path | None, json_: bool) -> None:
-    """Fetch a job's files, all or only PATHS, into ./knify-JOB."""
-    client, folder = entry.client(), output or default_folder(job_id)
-    wanted = paths or client.job(job_id).files
-    got = [client.download(job_id, path, folder) for path in wanted]
-    if json_:
-        show.as_json([as_row(file) for file in got])
-    else:
-        table((file.path, file.size, file.sha256) for file in got)
-        show.line(f"{len(got)} files in {folder}", err=True)
-
-
-def table(rows: Iterable[tuple[str, int | None, str | None]], *, err: bool = False) -> None:
-    """Files with their sizes and the beginnings of their checksums."""
-    cells = [
-        (path, "?" if size is None else units.show_size(size), (sha256 or "?")[:12])
-        for path, size, sha256 in rows
-    ]
-    show.table(("FILE", "SIZE", "SHA-256"), cells, err=err)
-
-
-def default_folder(job_id: str) -> Path:
-    """Where a job's files go unless the user says otherwise; the id is the server's word."""
-    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in job_id)
-    return Path(f"knify-{safe}")
-
-
-def as_row(file: Downloaded) -> dict[str, Any]:
-    """A downloaded file as JSON."""
-    return {
-        "path": file.path,
-        "file": str(file.file),
-        "size_bytes": file.size,
-        "sha256": file.sha256,
-        "verified": file.verified,
-    }
+def ending(job: Job, *, err: bool = False) -> None:
+    """How a job ended, on one line."""
+    good = job.status == "completed"
+    code = f" (exit code {job.exit_code})" if job.exit_code else ""
+    why = f": {job.error}" if job.error else ""
+    mark = "✓" if good else "✗"
+    show.line(f"{mark} {job.status}{code}{why}", err=err, fg="green" if good else "red")
 
 
 def exit_code(job: Job) -> int:
     """0 only for a job that did what it was asked."""
-    return 0 if job.status == "completed" else entry.FAILED
+    return _EXIT_CODES.get(job.status, entry.FAILED)
 
 
-def _data(frames: Iterable[Frame]) -> Iterable[dict[str, Any]]:
-    return (frame.data for frame in frames)
+def _what(job: Job) -> str:
+    """The first line of what it runs."""
+    command = job.spec.get("command") or job.spec.get("prompt") or ""
+    text = " ".join(map(str, command)) if isinstance(command, list) else str(command)
+    return text.strip().partition("\n")[0]

@@ -55,22 +55,23 @@ def create(
 @jobs.json_option
 def list_(tenant: str | None, json_: bool) -> None:
     """List the newest hundred keys, without their secrets."""
-    found = [key.raw for key in entry.client().list_keys(tenant=tenant)]
+    found = entry.client().list_keys(tenant=tenant)
     if json_:
-        return show.as_json(found)
+        return show.as_json([key.raw for key in found])
     rows = [
         (
-            row.get("id") or row.get("key_id"),
-            row.get("name"),
-            ", ".join(row.get("scopes") or ()),
-            row.get("tier"),
-            row.get("status"),
-            row.get("expires_at"),
-            row.get("last_used_at"),
+            key.id,
+            key.name,
+            ",".join(key.scopes or ()),
+            key.tier,
+            key.status,
+            show.when(key.expires_at),
+            show.when(key.last_used_at),
         )
-        for row in found
+        for key in found
     ]
-    return show.table(("KEY", "NAME", "SCOPES", "TIER", "STATUS", "EXPIRES", "LAST USED"), rows)
+    heads = ("KEY", "NAME", "SCOPES", "TIER", "STATUS", "EXPIRES", "USED")
+    return show.table(heads, rows, flexible=("NAME", "SCOPES"))
 
 
 @keys.command("show")
@@ -99,10 +100,11 @@ def rotate(key_id: str, grace: str | None, tenant: str | None, json_: bool) -> N
 @click.argument("key_id")
 @click.option("--force", is_flag=True, help="Even the last lasting one with the scope admin.")
 @_tenant
-def revoke(key_id: str, force: bool, tenant: str | None) -> None:
+@jobs.json_option
+def revoke(key_id: str, force: bool, tenant: str | None, json_: bool) -> None:
     """Make a key useless, now and for good."""
     entry.client().revoke_key(key_id, force=force, tenant=tenant)
-    show.line(f"{key_id} is revoked")
+    jobs.done({"id": key_id, "revoked": True}, f"{key_id} is revoked", json_=json_)
 
 
 def _show_secret(made: dict[str, object], json_: bool) -> None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import click
 
 import knify
-from knify.cli import entry, host, jobs, keys, nodes, run, sandboxes, workspaces
+from knify.cli import (
+    complete,
+    entry,
+    files,
+    host,
+    jobs,
+    keys,
+    logs,
+    nodes,
+    run,
+    sandboxes,
+    workspaces,
+)
 
 
 @click.group(cls=entry.Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,11 +26,13 @@ def cli() -> None:
     """Run untrusted work in isolated sandboxes.
 
     KNIFY_URL and KNIFY_API_KEY say which server and key to use; without them it is this
-    machine's own, as `knify up` started it.
+    machine's own, as `knify up` started it. Exit codes stand in docs/cli.md.
     """
 
 
-jobs.jobs.add_command(run.continue_)
+#: Modules that hang their commands below `knify jobs` themselves.
+_JOBS = (files, logs, run)
+
 for command in (
     run.run,
     jobs.jobs,
@@ -35,6 +49,7 @@ for command in (
     host.images,
     host.purge,
     host.gc,
+    complete.command("knify"),
 ):
     cli.add_command(command)
 

@@ -21,23 +21,26 @@ def list_(json_: bool) -> None:
         return show.as_json([row.raw for row in found])
     names = ("name", "state", "slots", "active", "paused", "hot", "archived", "removals")
     rows = [[row.get(name) for name in names] for row in found]
-    return show.table([name.upper() for name in names], rows)
+    return show.table([name.upper() for name in names], rows, flexible=("NAME",))
 
 
 @nodes.command()
 @click.argument("name")
-def drain(name: str) -> None:
+@jobs.json_option
+def drain(name: str, json_: bool) -> None:
     """Take no new sandbox there, let its jobs end, and archive its idle sandboxes.
 
     It stays so until `undrain`, whatever is restarted. `knify nodes list` shows when it is drained.
     """
     found = entry.client().drain_node(name)
-    show.line(f"{name}: {found.get('active')} jobs to end, {found.get('paused')} sandboxes to move")
+    text = f"{name}: {found.active} jobs to end, {found.paused} sandboxes to move"
+    jobs.done(found.raw, text, json_=json_)
 
 
 @nodes.command()
 @click.argument("name")
-def undrain(name: str) -> None:
+@jobs.json_option
+def undrain(name: str, json_: bool) -> None:
     """Take sandboxes there again."""
-    entry.client().drain_node(name, on=False)
-    show.line(f"{name} takes sandboxes again")
+    found = entry.client().drain_node(name, on=False)
+    jobs.done(found.raw, f"{name} takes sandboxes again", json_=json_)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import knify
-from knify.cli import entry, jobs, show
+from knify.cli import complete, entry, files, jobs, logs, show
 
 
 @click.group(cls=entry.Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,8 +33,8 @@ def list_(state: str | None, limit: int, json_: bool) -> None:
     found = entry.client().jobs(status=state, limit=limit)
     if json_:
         return show.as_json([job.raw for job in found])
-    rows = [(job.id, job.status, job.created_at, job.name) for job in found]
-    return show.table(("TASK", "STATE", "CREATED", "NAME"), rows)
+    rows = [(job.id, job.status, show.when(job.created_at), job.name) for job in found]
+    return show.table(("TASK", "STATE", "CREATED", "NAME"), rows, flexible=("NAME",))
 
 
 @task.command()
@@ -43,14 +43,15 @@ def list_(state: str | None, limit: int, json_: bool) -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path(), help="Folder.")
 def download(task_id: str, name: str, output: Path) -> None:
     """Fetch one file of a task into this folder."""
-    got = entry.client().download(task_id, name, output)
-    jobs.table([(got.path, got.size, got.sha256)])
+    got = files.fetch(entry.client(), task_id, [name], output)
+    files.table((file.path, file.size, file.sha256) for file in got)
 
 
 task.add_command(jobs.show_, "status")
-task.add_command(jobs.logs, "logs")
+task.add_command(logs.logs, "logs")
 task.add_command(jobs.cancel, "cancel")
-task.add_command(jobs.artifacts, "artifacts")
+task.add_command(files.artifacts, "artifacts")
+cli.add_command(complete.command("sandbox"))
 
 
 def main() -> None:

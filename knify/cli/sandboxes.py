@@ -26,11 +26,16 @@ def list_(orphans: bool, limit: int, json_: bool) -> None:
     if json_:
         return show.as_json([row.raw for row in found])
     if orphans:
-        rows = [(s.id, s.node, ", ".join(s.kinds or ()), s.found_at, s.kept_until) for s in found]
-        return show.table(("SANDBOX", "NODE", "HAS", "FOUND", "KEPT UNTIL"), rows)
+        heads = ("SANDBOX", "NODE", "HAS", "FOUND", "KEPT UNTIL")
+        rows = [
+            (s.id, s.node, ", ".join(s.kinds or ()), show.when(s.found_at), s.kept_until)
+            for s in found
+        ]
+        return show.table(heads, rows, flexible=("NODE", "HAS", "KEPT UNTIL"))
     return show.table(
-        ("SANDBOX", "STATE", "NODE", "IMAGE", "CREATED"),
-        [(s.id, s.state, s.node, s.image, s.created_at) for s in found],
+        ("SANDBOX", "STATE", "CREATED", "NODE", "IMAGE"),
+        [(s.id, s.state, show.when(s.created_at), s.node, s.image) for s in found],
+        flexible=("NODE", "IMAGE"),
     )
 
 

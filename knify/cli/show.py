@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ import click
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 #: Other control characters, text direction overrides and lone surrogates are made visible.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -38,23 +40,44 @@ def as_json(value: Any, *, compact: bool = False) -> None:
     click.echo(json.dumps(value, indent=None if compact else 2))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, err: bool = False) -> None:
-    """Aligned columns; without a terminal nothing is wrapped or cut."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    flexible: Sequence[str] = (),
+    err: bool = False,
+) -> None:
+    """Aligned columns, one line a row. On a terminal the `flexible` ones are cut to its width."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     stream = sys.stderr if err else sys.stdout
-    made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(name, no_wrap=name not in flexible, overflow="ellipsis")
     for row in rows:
         texts = (clean("" if cell is None else cell).replace("\t", " ") for cell in row)
-        made.add_row(*(Text(text, overflow="fold") for text in texts))
+        made.add_row(*(Text(text, overflow="ellipsis", no_wrap=True) for text in texts))
     width = None if stream.isatty() else 10_000
     console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
         console.print(made)
     for text in captured.get().splitlines():
         click.echo(text.rstrip(), err=err)
+
+
+def when(moment: str | None) -> str:
+    """A time of the server's: how far away for eyes, as it is for programs."""
+    if not moment or not sys.stdout.isatty():
+        return moment or ""
+    try:
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    except (ValueError, TypeError):
+        return moment
+    age = abs(seconds)
+    unit, length = next((u for u in _UNITS if age >= u[1]), ("s", 1))
+    return f"{age / length:.0f}{unit} ago" if seconds >= 0 else f"in {age / length:.0f}{unit}"
 
 
 def facts(pairs: Mapping[str, object]) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 
 from knify import units
-from knify.cli import entry, jobs, show
+from knify.cli import complete, entry, files, jobs, progress, show
+
+_argument = click.argument("workspace_id", shell_complete=complete.workspaces)
 
 
 @click.group(cls=entry.Group)
 def workspaces() -> None:
-    """Upload and list workspaces."""
+    """Upload, list, fetch and delete workspaces."""
 
 
 @workspaces.command()
@@ -24,7 +26,8 @@ def push(path: Path, name: str | None, json_: bool) -> None:
 
     Everything goes along except `.git`, and links that lead out of DIR are refused.
     """
-    made = entry.client().upload_workspace(path, name)
+    with progress.bar(f"upload {path.resolve().name}") as heard:
+        made = entry.client().upload_workspace(path, name, progress=heard)
     if json_:
         show.as_json(made.raw)
         return
@@ -40,7 +43,47 @@ def list_(json_: bool) -> None:
     if json_:
         return show.as_json([row.raw for row in found])
     rows = [
-        (w.path, w.version, units.show_size(w.size_bytes or 0), w.created_at, w.workspace_id)
+        (w.path, w.version, units.show_size(w.size_bytes or 0), show.when(w.created_at),
+         w.workspace_id)
         for w in found
-    ]
-    return show.table(("WORKSPACE", "VERSION", "SIZE", "CREATED", "ID"), rows)
+    ]  # fmt: skip
+    heads = ("WORKSPACE", "VERSION", "SIZE", "CREATED", "ID")
+    return show.table(heads, rows, flexible=heads[:1])
+
+
+@workspaces.command("show")
+@_argument
+@jobs.json_option
+def show_(workspace_id: str, json_: bool) -> None:
+    """Show one version of a workspace."""
+    found = entry.client().workspace(workspace_id)
+    if json_:
+        return show.as_json(found.raw)
+    return show.facts(found.raw)
+
+
+@workspaces.command()
+@_argument
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="As this file.")
+@jobs.json_option
+def download(workspace_id: str, output: Path | None, json_: bool) -> None:
+    """Fetch one version of a workspace as a .tar."""
+    client = entry.client()
+    file = output or files.default_folder(workspace_id).with_suffix(".tar")
+    with progress.bar(file.name) as heard:
+        got = client.download_workspace(workspace_id, file, progress=heard)
+    if json_:
+        return show.as_json(files.as_row(got))
+    return show.line(f"{file}, {units.show_size(got.size)}")
+
+
+@workspaces.command()
+@_argument
+@jobs.yes_option
+@jobs.json_option
+def delete(workspace_id: str, yes: bool, json_: bool) -> None:
+    """Delete one version of a workspace for good."""
+    jobs.confirm(f"Delete {workspace_id} for good?", yes=yes)
+    entry.client().delete_workspace(workspace_id)
+    facts: dict[str, object] = {"workspace_id": workspace_id, "deleted": True}
+    jobs.done(facts, f"{workspace_id} is deleted", json_=json_)

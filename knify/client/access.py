@@ -21,6 +21,7 @@ class Access:
     url: str  # without a slash at its end
     api_key: str | None = field(default=None, repr=False)
     loopback: bool = False  # then no proxy of the environment stands in between
+    sought: tuple[str, ...] = field(default=(), compare=False)  # where a key was looked for
 
 
 def resolve(
@@ -35,11 +36,14 @@ def resolve(
     address = (url or known.get("KNIFY_URL") or DEFAULT_URL).rstrip("/")
     loopback = _host(address) in _LOOPBACK
     key = api_key or known.get("KNIFY_API_KEY")
+    sought = [f"KNIFY_API_KEY is {'' if known.get('KNIFY_API_KEY') else 'not '}set"]
     if not key and (loopback or known.get("KNIFY_HOME")):
-        key = _admin_key(Path(known.get("KNIFY_HOME") or "~/.knify").expanduser())
+        home = Path(known.get("KNIFY_HOME") or "~/.knify").expanduser()
+        key, found = _admin_key(home)
+        sought.append(f"{home / 'admin.key'} {found}")
     if key and not (key.isascii() and key.isprintable()):
         raise errors.ConfigError("KNIFY_API_KEY holds characters that no key has")
-    return Access(address, key or None, loopback)
+    return Access(address, key or None, loopback, tuple(sought))
 
 
 def _host(url: str) -> str:
@@ -53,8 +57,11 @@ def _host(url: str) -> str:
     return host
 
 
-def _admin_key(home: Path) -> str | None:
+def _admin_key(home: Path) -> tuple[str | None, str]:
+    """The key, and in words whether there was one."""
     try:
-        return (home / "admin.key").read_text().strip()
-    except OSError:
-        return None
+        return (home / "admin.key").read_text().strip(), "was used"
+    except FileNotFoundError:
+        return None, "does not exist"
+    except (OSError, UnicodeDecodeError) as failed:
+        return None, f"cannot be read ({getattr(failed, 'strerror', None) or 'no text'})"

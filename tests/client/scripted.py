@@ -62,6 +62,11 @@ class Server:
         """Answer with what a function says."""
         self._routes.setdefault((method, path), []).append(script)
 
+    def skip(self, method: str, path: str) -> None:
+        """From now on only the newest answer of a route."""
+        with self._lock:
+            del self._routes[(method, path)][:-1]
+
     def on_stream(
         self, path: str, frames: list[dict[str, Any]], cuts: tuple[int, ...] = ()
     ) -> None:
@@ -172,7 +177,7 @@ def silence(server: Server, path: str) -> Iterator[threading.Event]:
     def script(request: Request) -> Answer:
         listened.set()
         over.wait(60)
-        return Answer(status=204)
+        return Answer(b"{}", status=503)
 
     server.on_call("GET", path, script)
     try:

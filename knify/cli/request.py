@@ -1,0 +1,79 @@
+"""What is to be run, from what a user wrote: `make test`, `@runbook.md`, a folder, variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from knify.cli import progress, words
+
+if TYPE_CHECKING:
+    from knify.client import Client
+
+#: Options that are fields of the spec as they stand.
+_PLAIN = ("image", "memory", "cpus", "disk", "model", "timeout", "hang_timeout", "priority")
+
+
+def spec(
+    what: str, folder: Path | None, given: Mapping[str, Any], *, named: bool
+) -> dict[str, Any]:
+    """A job's spec. `named`: it has a workspace, whether its folder lies here or not."""
+    if not what.strip():
+        raise click.UsageError("there is nothing to run: WHAT is empty")
+    is_file = what.startswith("@") and given["job_type"] != "command_task"
+    kind = given["job_type"] or ("runbook_task" if is_file else "command_task")
+    text = _runbook(what[1:], folder, named=named) if is_file else what
+    made = {"job_type": kind, "command" if kind == "command_task" else "prompt": text}
+    made |= {name: given[name] for name in _PLAIN if given.get(name) is not None}
+    for name in ("env", "metadata"):
+        if given.get(name):
+            made[name] = words.pairs(f"--{name}", given[name])
+    return made
+
+
+def folder_of(workspace: str | None) -> Path | None:
+    """The folder that is to be uploaded; None when it is a workspace's name, or none is given."""
+    if workspace is None:
+        return None
+    if Path(workspace).is_dir():
+        return Path(workspace)
+    name = workspace.removeprefix("/workspaces/")
+    if "/" in name or name.startswith((".", "~")):
+        raise click.UsageError(f"--workspace: there is no folder {workspace}")
+    return None
+
+
+def workspace_path(client: Client, workspace: str, folder: Path | None) -> str:
+    """What the job's `workspace_path` is; the version pins just what was uploaded."""
+    if folder is None:
+        return f"/workspaces/{workspace.removeprefix('/workspaces/')}"
+    with progress.bar(f"upload {folder.resolve().name}") as heard:
+        return client.upload_workspace(folder, progress=heard).pinned
+
+
+def _runbook(name: str, folder: Path | None, *, named: bool) -> str:
+    """`@file` for a runbook in the workspace, or the text of one that lies elsewhere here."""
+    path = Path(name)
+    if folder is not None and (folder / path).is_file():
+        path = folder / path
+    if folder is not None and path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+        return f"@{path.resolve().relative_to(folder.resolve()).as_posix()}"
+    if path.is_file():
+        return _text(path)
+    if named and folder is None and name:
+        return f"@{name}"
+    where = "neither here nor in the workspace" if named else "and no --workspace is given"
+    raise click.UsageError(f"there is no runbook {name}, {where}")
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{path} is no UTF-8 text") from None
+    if not text.strip():
+        raise click.UsageError(f"{path} is empty")
+    return text
