@@ -112,7 +112,7 @@ def test_a_new_key_is_alone_on_stdout(server: scripted.Server, knify: Run) -> No
 
     assert made.stdout == "knify_live_k_s\n"
     assert server.requests[0].json() == {"name": "ci", "scopes": ["read", "write"]}
-    assert "read, write" in knify("keys", "list").stdout
+    assert "read,write" in knify("keys", "list").stdout
     assert knify("keys", "revoke", "k").exit_code == 0
 
 
