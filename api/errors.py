@@ -22,6 +22,12 @@ class NotReady(errors.KnifyError):
     code = "NOT_READY"
 
 
+class SlowBody(errors.BadRequest):
+    """The request's body did not come in time."""
+
+    code = "REQUEST_TIMEOUT"
+
+
 class UnsupportedMediaType(errors.BadRequest):
     """The body's content type is not understood."""
 
@@ -47,6 +53,7 @@ STATUS: Final[dict[type[BaseException], int]] = {
     NotReady: 503,
     errors.InsufficientResources: 507,
     UnsupportedMediaType: 415,
+    SlowBody: 408,
 }
 #: Codes of errors that the framework itself raises.
 _HTTP_CODES: Final = {

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import resource
 from typing import Any, Final
 
 from gunicorn.app.base import BaseApplication
 
-from api import app
+from api import app, pace
 from knify import core as core_module
 from knify import errors, install, logs, settings
 from knify.store import ready
 
 log = logging.getLogger(__name__)
 
+CONNECTIONS: Final = 4_000
+SPARE_FILES: Final = 300  # for Redis, uploads, downloads
+
 #: One process: streams of one process share one subscription. More cores: more API processes.
 OPTIONS: Final[dict[str, Any]] = {
-    "worker_class": "gevent",
+    "worker_class": "api.worker.Worker",  # which has the deadlines of heads and idle connections
     "workers": 1,
-    "worker_connections": 4_000,
     "graceful_timeout": 5,
-    "keepalive": 30,
     "control_socket_disable": True,
     "limit_request_line": 8_190,
     "limit_request_fields": 64,
@@ -41,12 +43,14 @@ class Server(BaseApplication):
         """See gunicorn."""
         bind = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
         options = OPTIONS | {"bind": f"{bind}:{self._config.port}"}
+        options["worker_connections"] = connections()
         for name, value in (options | {"loglevel": self._config.log_level}).items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
         """The WSGI application."""
-        return app.create_app(core_module.connect(self._config), no_auth=self._no_auth)
+        made = app.create_app(core_module.connect(self._config), no_auth=self._no_auth)
+        return pace.paced(made.wsgi_app)
 
 
 def run(config: settings.Settings | None = None, *, no_auth: bool = False) -> None:
@@ -62,6 +66,17 @@ def run(config: settings.Settings | None = None, *, no_auth: bool = False) -> No
     if install.install(config) is not None:
         log.warning("the first admin key is in %s", install.key_file(config))
     Server(config, no_auth=no_auth).run()
+
+
+def connections() -> int:
+    """How many connections this process may hold: as many as it gets file descriptors for."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + SPARE_FILES
+    files = wanted if most == resource.RLIM_INFINITY else min(most, wanted)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return max(64, files - SPARE_FILES)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,196 @@
+"""Clients that send slowly, nothing, or ten thousand keys."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import gevent
+import httpx
+import pytest
+
+from api import auth, pace
+from api import errors as api_errors
+from knify import core as core_module
+from knify import errors, hints, settings
+from knify.core import Core
+from knify.services import keys
+from tests.api.test_server import Running, free_port, wait_until_it_serves
+from tests.parts import redis as redis_part
+
+HEAD = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+#: The real server with less patience, and room for 50 connections that wait for a head.
+SERVE = """
+from gevent import monkey; monkey.patch_all()
+from api import pace, serving, worker
+worker.HEAD_SECONDS, pace.STALL_SECONDS, serving.CONNECTIONS = 1.5, 1.5, 200
+pace.SLOWEST = 10**9
+serving.run()
+"""
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("hasty")
+    redis = redis_part.start(home)
+    environ = {
+        "KNIFY_HOME": str(home),
+        "KNIFY_REDIS_URL": redis.url,
+        "KNIFY_PORT": str(free_port()),
+    }
+    core = core_module.connect(settings.load(environ), hints.RecordedHints())
+    key = keys.create(core, "default", scopes=("admin",)).text
+    url = f"http://127.0.0.1:{environ['KNIFY_PORT']}"
+    once = httpx.Limits(max_keepalive_connections=0)  # a kept one could close under a request
+    headers = {"Authorization": f"Bearer {key}"}
+    client = httpx.Client(base_url=url, headers=headers, timeout=30, limits=once)
+    with (home / "api.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE], env=os.environ | environ, stdout=log, stderr=log
+        )
+    try:
+        wait_until_it_serves(client, process, home / "api.log")
+        yield Running(process, url, core, client)
+    finally:
+        process.kill()
+        process.wait()
+        redis.stop()
+
+
+def connect(server: Running, said: bytes = b"") -> socket.socket:
+    port = int(server.url.rsplit(":", 1)[1])
+    opened = socket.create_connection(("127.0.0.1", port), timeout=30)
+    opened.sendall(said)
+    return opened
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    found = b""
+    while piece := connection.recv(65_536):
+        found += piece
+    return found
+
+
+def head(server: Running, length: int) -> bytes:
+    key = server.client.headers["Authorization"]
+    return HEAD + f"Authorization: {key}\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_who_does_not_finish_a_head_is_let_go(hasty: Running, said: bytes) -> None:
+    with connect(hasty, said) as silent:
+        assert b"200" not in answer_of(silent)  # times out, and fails, if it is never closed
+
+
+def test_a_head_that_drips_is_let_go_too(hasty: Running) -> None:
+    deadline = time.monotonic() + 30
+    with connect(hasty, b"GET / HTTP/1.1\r\nX-Slow: ") as dripping, pytest.raises(OSError):
+        while time.monotonic() < deadline:
+            dripping.sendall(b"x")
+            time.sleep(0.05)
+
+
+def test_an_idle_connection_is_closed(hasty: Running) -> None:
+    with connect(hasty, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as idle:
+        assert answer_of(idle).startswith(b"HTTP/1.1 200")
+
+
+def test_hundreds_of_silent_connections_keep_nobody_out(hasty: Running) -> None:
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connect(hasty)) for _ in range(400)]
+
+        assert hasty.client.get("/jobs").status_code == 200
+        assert httpx.get(f"{hasty.url}/", timeout=30).status_code == 200
+
+        assert {answer_of(s) for s in silent} == {b""}
+
+
+def test_a_body_that_stops_is_given_up(hasty: Running) -> None:
+    with connect(hasty, head(hasty, 100) + b'{"spec"') as stalled:
+        found = answer_of(stalled)
+
+    assert found.startswith(b"HTTP/1.1 408")
+    assert b"REQUEST_TIMEOUT" in found
+
+
+class Trickle:
+    """A body of twenty bytes, each a while after the one before."""
+
+    def __init__(self, pause: float) -> None:
+        self.left = 20
+        self.pause = pause
+
+    def read(self, size: int) -> bytes:
+        gevent.sleep(self.pause)
+        self.left -= 1
+        return b"x" if self.left >= 0 else b""
+
+
+def test_a_body_that_keeps_coming_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer in all than any pause may last. One loop has both clocks, so they cannot race."""
+    monkeypatch.setattr(pace, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "SLOWEST", 10**9)
+    steady, stalled = pace.Body(Trickle(0.05)), pace.Body(Trickle(0.6))
+
+    assert steady.read() == b"x" * 20
+
+    with pytest.raises(api_errors.SlowBody):
+        stalled.read(1)
+
+
+def test_a_body_that_is_refused_unread_costs_no_waiting(hasty: Running) -> None:
+    sent = HEAD + b"Authorization: Bearer wrong\r\nContent-Length: 1000000\r\n\r\n"
+    with connect(hasty, sent) as refused:
+        assert answer_of(refused).startswith(b"HTTP/1.1 401")
+
+
+def wrong_keys(core: Core, count: int) -> Iterator[str]:
+    """Half of them with the id of a real key."""
+    real = keys.create(core, "default").record.id
+    for n in range(count):
+        key_id = real if n % 2 else secrets.token_hex(8)
+        yield f"knify_live_{key_id}_{secrets.token_hex(19)}"
+
+
+def test_ten_thousand_wrong_keys_open_nothing_and_leave_nothing(core: Core) -> None:
+    cache = auth.Cache()
+    right = keys.create(core, "default").text
+    cache.authenticate(core, right)
+    tried = list(wrong_keys(core, 10_000))
+    before = core.store.client.dbsize()
+
+    for text in tried:
+        with pytest.raises(errors.Unauthorized):
+            cache.authenticate(core, text)
+
+    assert cache.authenticate(core, right)
+    assert core.store.client.dbsize() == before
+    assert len(cache._known) == 1
+
+
+def test_what_has_not_the_form_of_a_key_costs_no_round_trip(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core.store.access.__class__, "find_key", None)
+    texts = ["", "x", "knify_live_a", "knify_prod_a_b", "knify_live_A_b", "knify_live_a_b_c"]
+
+    for text in [*texts, "knify_live_a_" + "b" * 8_000, "knify_live_a_b\n", "k\u00e9y"]:
+        with pytest.raises(errors.Unauthorized):
+            keys.authenticate(core, text)
+
+
+@pytest.mark.slow
+def test_ten_thousand_requests_with_wrong_keys_disturb_nobody(hasty: Running) -> None:
+    with httpx.Client(base_url=hasty.url, timeout=30) as attacker:
+        for n, text in enumerate(wrong_keys(hasty.core, 10_000)):
+            answer = attacker.get("/jobs", headers={"Authorization": f"Bearer {text}"})
+            assert answer.status_code == 401
+            if n % 1_000 == 0:
+                assert hasty.client.get("/jobs").status_code == 200
