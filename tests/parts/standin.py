@@ -1,0 +1,34 @@
+"""An image in which a stand-in for Cursor's agent is installed: the base image and one script."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from knify import settings
+from knify.host import images, podman
+
+PROGRAM = Path(__file__).parents[1] / "standin" / "cursor-agent"
+
+
+@contextmanager
+def image() -> Iterator[str]:
+    """The image's name; it is removed in the end."""
+    base = settings.load({}).base_image
+    assert images.exists(base), "run `make setup` first"
+    name = f"localhost/knify/test-agents:{secrets.token_hex(6)}"
+    with tempfile.TemporaryDirectory(prefix="kn-standin-") as folder:
+        shutil.copy(PROGRAM, folder)
+        recipe = Path(folder) / "Containerfile"
+        recipe.write_text(f"FROM {base}\nCOPY cursor-agent /usr/local/bin/cursor-agent\n")
+        options = ("--pull=never", "--layers=false", "--tag", name)
+        built = podman.call("build", *options, folder, timeout=120)
+    assert built.ok, built.err
+    try:
+        yield name
+    finally:
+        podman.call("rmi", "--force", name, timeout=60)
