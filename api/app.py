@@ -17,6 +17,7 @@ from api.nodes import routes as nodes
 from api.output import routes as output
 from api.sandboxes import routes as sandboxes
 from api.stream_tokens import routes as stream_tokens
+from api.webhooks import routes as webhooks
 from api.workspaces import routes as workspaces
 from knify import __version__, ids
 from knify.core import Core
@@ -90,6 +91,7 @@ def _register(api: smorest.Api) -> None:
         artifacts,
         sandboxes,
         workspaces,
+        webhooks,
         keys,
         stream_tokens,
         nodes,

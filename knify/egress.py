@@ -114,7 +114,11 @@ def check(address: Address, *, private: bool = False) -> None:
 
 
 def resolve(
-    target: Target, *, private: bool = False, lookup: Resolver | None = None
+    target: Target,
+    *,
+    private: bool = False,
+    lookup: Resolver | None = None,
+    seconds: float = RESOLVE_SECONDS,
 ) -> list[Address]:
     """The addresses to connect to, in the resolver's order. EgressRefused, NameUnknown.
 
@@ -123,7 +127,7 @@ def resolve(
     allow(target, private=private)
     if target.literal is not None:
         return [target.literal]
-    found = list(dict.fromkeys(_address(text) for text in _ask(target, lookup or system)))
+    found = list(dict.fromkeys(_address(text) for text in _ask(target, lookup or system, seconds)))
     for address in found:
         check(address, private=private)
     if not found:
@@ -140,10 +144,10 @@ def system(host: str, port: int) -> list[str]:
     return [str(row[4][0]) for row in rows]
 
 
-def _ask(target: Target, lookup: Resolver) -> list[str]:
+def _ask(target: Target, lookup: Resolver, seconds: float) -> list[str]:
     """In a thread: the system's resolver has no time limit of its own."""
     try:
-        return _resolvers.submit(lookup, target.host, target.port).result(RESOLVE_SECONDS)
+        return _resolvers.submit(lookup, target.host, target.port).result(seconds)
     except FutureTimeout as late:
         raise errors.NameUnknown(f"{target.host} was not resolved in time") from late
 
@@ -213,7 +217,8 @@ def _address(text: str) -> Address:
 
 
 def _is_internal(host: str) -> bool:
-    return any(host == name or host.endswith(f".{name}") for name in _INTERNAL)
+    """Also what has no dot: no such name leads to the internet."""
+    return "." not in host or any(host.endswith(f".{name}") for name in _INTERNAL)
 
 
 def _is_public(address: Address) -> bool:

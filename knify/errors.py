@@ -91,6 +91,18 @@ class Conflict(KnifyError):
     code = "CONFLICT"
 
 
+class WebhookLimit(Conflict):
+    """There are as many webhooks as there may be: delete one that you do not need."""
+
+    code = "WEBHOOK_LIMIT"
+
+
+class WebhookInactive(Conflict):
+    """The webhook is switched off: PATCH it with {"active": true} first."""
+
+    code = "WEBHOOK_INACTIVE"
+
+
 class SandboxDeleted(Conflict):
     """The sandbox was cleaned up; it cannot be continued."""
 

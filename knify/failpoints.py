@@ -31,6 +31,9 @@ CALLS: Final = (
     *("prepare", "create", "attach", "reattach", "put_tar", "put_file", "run", "signal"),
     *("stop", "remove", "rebuild", "unpack", "freeze", "thaw"),
 )
+#: The request to a webhook's receiver.
+SENDS: Final = ("webhook",)
+_SHARED: Final = ("prelude", "admission", "webhooks")  # files that are put before the scripts
 _OPENS: Final = ("attach", "reattach", "thaw")  # calls that return a channel
 _FORM: Final = "NAME:before|after:kill[:nth]"
 _POINT: Final = re.compile(r"([a-z_.]+):(before|after):kill(?::([1-9][0-9]{0,8}))?", re.ASCII)
@@ -41,7 +44,8 @@ def names() -> list[str]:
     lua = (resources.files("knify") / "store" / "lua").iterdir()
     scripts = sorted(file.name.removesuffix(".lua") for file in lua if file.name.endswith(".lua"))
     found = [f"step.{name}" for name in STEPS]
-    found += [f"script.{name}" for name in scripts if name not in ("prelude", "admission")]
+    found += [f"script.{name}" for name in scripts if name not in _SHARED]
+    found += [f"send.{name}" for name in SENDS]
     return found + [f"driver.{name}" for name in CALLS]
 
 

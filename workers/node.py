@@ -13,6 +13,7 @@ import redis
 
 from knify import (
     core,
+    deliver,
     epoch,
     errors,
     failpoints,
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 _REPAIR_SECONDS = 60.0
 _MEASURE_SECONDS = 5.0
 _COOL_SECONDS = 3.0  # of a stop's time
+_DELIVER_SECONDS = 1.0  # of a stop's time
 _START_SECONDS = 60.0
 _HEARTBEAT_SECONDS = 10.0  # the record outlives six of them
 _current: list[Node] = []
@@ -89,6 +91,7 @@ class Node:
         self.watcher.conclude = self.runner.conclude
         self.keeper = self.runner.keeper
         self._heartbeat = Heartbeat(self.core, self.driver, self.leases.owner)
+        self._deliverer = deliver.Deliverer(self.core)
 
     def start(self) -> None:
         """Begin to serve: takes over at once what a dead process of this node left behind."""
@@ -108,12 +111,13 @@ class Node:
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         duty.begin("hot sandboxes", self.keeper.cooling, self.keeper.cool_due)
         duty.begin("archives", self.keeper.archiving, self.keeper.archive_due)
+        self._deliverer.start()
         self._threads.submit(self._take_over)
         _current[:] = [self]
 
     def stop(self) -> None:
         """Follow nothing any more; commands go on, and the next process picks them up."""
-        for what in (self._unfollow, self._cool, self._save_epoch):
+        for what in (self._unfollow, self._cool, self._save_epoch, self._stop_delivering):
             try:
                 what()
             except (errors.KnifyError, redis.RedisError, OSError) as failed:
@@ -128,6 +132,9 @@ class Node:
     def _save_epoch(self) -> None:
         self._epoch.look()
         self._epoch.save()
+
+    def _stop_delivering(self) -> None:
+        self._deliverer.stop(_DELIVER_SECONDS)
 
     def remove(self, sandbox_id: str) -> None:
         """Remove what this node has of a sandbox that is deleted, or lives elsewhere."""
@@ -220,12 +227,12 @@ class Node:
             log.warning("%s: %s", sandbox_id, failed)
 
     def _listen(self) -> None:
-        """Hear of cancellations at once; a missed one comes with the next renewal."""
+        """Hear of cancellations and of webhooks at once; what is missed here is found in time."""
         client = connect_redis(self._config.redis, timeout=30)
         while True:
             try:
                 pubsub = client.pubsub(ignore_subscribe_messages=True)
-                pubsub.subscribe(keys.node(self._config.node))
+                pubsub.subscribe(keys.node(self._config.node), keys.WEBHOOKS)
                 while True:
                     message = pubsub.get_message(timeout=20)
                     verb, _, execution_id = (message["data"] if message else "").partition(" ")
@@ -233,6 +240,8 @@ class Node:
                         self.watcher.cancel(execution_id)
                     elif verb == "tidy":
                         self.keeper.archiving.set()
+                    elif verb == "due":
+                        self._deliverer.wake()
             except redis.RedisError as away:
                 log.warning("control channel: %s", away)
                 threading.Event().wait(1)

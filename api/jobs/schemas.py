@@ -19,7 +19,9 @@ MAX_METADATA = 16 * 1024  # characters as JSON
 MAX_FILTERS = 8  # metadata keys in one search
 MAX_FILTER_KEY = 64  # characters
 
-_TYPES: Final[dict[str, str]] = {"str": "string", "int": "integer", "float": "number"}
+_TYPES: Final[dict[str, str]] = {
+    "str": "string", "int": "integer", "float": "number", "bool": "boolean"
+}  # fmt: skip
 
 
 class Exact(fields.Field[Any]):
@@ -48,6 +50,7 @@ class Exact(fields.Field[Any]):
 
 def _openapi(types: tuple[type, ...]) -> str | list[str]:
     names = {str: "string", int: "integer", float: "number", list: "array", dict: "object"}
+    names |= {bool: "boolean"}
     found = list(dict.fromkeys(names[kind] for kind in types))
     return found[0] if len(found) == 1 else found
 

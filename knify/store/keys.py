@@ -58,11 +58,20 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:k` | set | a tenant's keys, 1,000 at most | member leaves when a list misses its key |
 | `knify:idem:{tenant}:{key}` | string | body digest and first answer of an Idempotency-Key that submitted a job | 24 h |
 | `knify:replay:{tenant}:{key id}:{key}` | hash | body digest, seed and first answer (sealed) of any other Idempotency-Key | 24 h, or less where the answer is of use for less |
-| `knify:t:{tenant}:webhooks` | set | a tenant's webhooks; while empty, nothing enters the outbox | as the webhooks |
-| `knify:outbox` | stream | lifecycle signals for webhooks | the newest 100,000 |
+| `knify:t:{tenant}:webhooks` | set | a tenant's webhooks, 20 at most; while empty, nothing enters an outbox | as the webhooks |
+| `knify:h:{webhook}` | hash | a webhook; its secret is sealed | until deleted |
+| `knify:h:{webhook}:d:{delivery}` | hash | one event for this receiver, and what became of it | until it has ended and 200 have ended since |
+| `knify:h:{webhook}:all` | zset | its deliveries; score: when they were made | as the deliveries |
+| `knify:h:{webhook}:waiting` | zset | those that have not ended, 5,000 at most; score: the same | member leaves at the end |
+| `knify:h:{webhook}:due` | zset | those that may be tried; score: when | member leaves by a claim |
+| `knify:h:{webhook}:leased` | zset | those that are being tried; score: end of the lease | member leaves with the attempt, or by the next claim |
+| `knify:h:{webhook}:ended` | zset | the 200 that ended last; score: when | as the deliveries |
+| `knify:webhooks:due` | zset | webhooks that have something to do; score: when | member leaves when there is nothing |
+| `knify:webhooks:ill` | zset | the same of those whose attempts fail | as above |
 
 Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}`
-carries "cancel {execution}" and "tidy" (look at the idle sandboxes) to the node's workers. Both are hints: losing one costs time only.
+carries "cancel {execution}" and "tidy" (look at the idle sandboxes) to the node's workers; `knify:webhooks`
+says that a delivery is due earlier than was known. All are hints: losing one costs time only.
 """
 
 from __future__ import annotations
@@ -85,6 +94,7 @@ PACKED = PREFIX + "packed"
 EXPIRING = PREFIX + "expiring"
 RATE = PREFIX + "rate"  # the library adds `:key/{id}/{limit}/1/hour`
 DOOMED = PREFIX + "workspaces:doomed"
+WEBHOOKS = PREFIX + "webhooks"  # a channel
 
 
 def execution(execution_id: str) -> str:
@@ -208,6 +218,21 @@ def api_keys(tenant: str) -> str:
 def stream_token(name: str) -> str:
     """What a stream token is good for."""
     return f"{PREFIX}token:{name}"
+
+
+def webhook(webhook_id: str) -> str:
+    """The record of a webhook; its lists begin with the same."""
+    return f"{PREFIX}h:{webhook_id}"
+
+
+def delivery(webhook_id: str, delivery_id: str) -> str:
+    """The record of one event for one webhook."""
+    return f"{PREFIX}h:{webhook_id}:d:{delivery_id}"
+
+
+def webhooks(tenant: str) -> str:
+    """The ids of a tenant's webhooks."""
+    return f"{PREFIX}t:{tenant}:webhooks"
 
 
 def idempotency(tenant: str, key: str) -> str:

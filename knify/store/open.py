@@ -14,6 +14,7 @@ from knify.store.replays import Replays
 from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
 from knify.store.streams import Listing, Streams
+from knify.store.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Store:
     retention: Retention
     replays: Replays
     access: Access
+    webhooks: Webhooks
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -46,6 +48,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         retention=Retention(client, scripts),
         replays=Replays(client, scripts),
         access=Access(client, scripts),
+        webhooks=Webhooks(client, scripts),
     )
 
 

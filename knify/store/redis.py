@@ -21,7 +21,7 @@ Client: TypeAlias = Any
 CONNECTIONS: Final = 64
 
 #: Put before every script, in this order.
-_SHARED: Final = ("prelude.lua", "admission.lua")
+_SHARED: Final = ("prelude.lua", "webhooks.lua", "admission.lua")
 
 #: Script replies that are errors, and what each is for a caller.
 _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
@@ -35,6 +35,8 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "KEY_CHANGED": errors.KeyChanged,
     "LAST_ADMIN_KEY": errors.LastAdminKey,
     "TOO_MANY_KEYS": errors.TooManyKeys,
+    "WEBHOOK_LIMIT": errors.WebhookLimit,
+    "WEBHOOK_INACTIVE": errors.WebhookInactive,
     "SANDBOX_NONE": errors.SandboxNone,
     "SANDBOX_DELETED": errors.SandboxDeleted,
     "SANDBOX_EXPIRED": errors.SandboxExpired,

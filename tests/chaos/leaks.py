@@ -34,13 +34,14 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "segments": r"knify:x:[^:]+:segments",
         "turns": r"knify:s:[^:]+:turns",
         "clocks": r"knify:(clock|epoch|rolled_at|watch|served)",
-        "fixed": r"knify:(installation|schema|nodes|sandboxes:expiry|outbox|packed(:files)?)",
+        "fixed": r"knify:(installation|schema|nodes|sandboxes:expiry|packed(:files)?)",
         "nodes": r"knify:node:[^:]+:(beat|machine|sandboxes|used|capacity|hold)",
         "paused": r"knify:node:[^:]+:paused",
         "workspaces": r"knify:w:.+",
         "later": r"knify:objects:removals",
         "tenants": r"knify:t:[^:]+:(x|s|k|w|wv|webhooks)(:.+)?",
         "keys": r"knify:(k|rate|token):.+",
+        "webhooks": r"knify:h:[^:]+(:(all|ended|d:.+))?",
         "broker": r"_kombu\..+|unacked.*|knify|knify\.node\..+|celery.*",
     }.items()
 }

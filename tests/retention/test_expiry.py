@@ -16,6 +16,7 @@ from knify.cli import main
 from knify.core import Core
 from knify.services import gc, jobs, retention, workspaces
 from knify.store import keys
+from knify.store.webhooks import Result
 from tests.api.parts import COMMAND, Api, Worker, archive
 from tests.retention.dying import dying
 from tests.retention.test_packing import age, make, pack_all
@@ -204,7 +205,8 @@ def _patterns() -> list[re.Pattern[str]]:
 def test_every_key_in_redis_is_of_a_kind_that_the_table_names(
     api: Api, worker: Worker, core: Core
 ) -> None:
-    core.store.client.sadd("knify:t:default:webhooks", "w")
+    for name in ("waits", "tried"):
+        api.post("/webhooks", {"url": "https://8.8.8.8/", "name": name})
     core.store.registry.installation(None)
     core.store.registry.heartbeat("n1", {}, clock.now_ms())
     api.upload(archive({"a": b"a"}), name="w")
@@ -214,6 +216,9 @@ def test_every_key_in_redis_is_of_a_kind_that_the_table_names(
     retention.forget(core, make(api, worker, spill=700))
     api.post(f"/jobs/{make(api, worker, spill=700)}/continue", {"spec": COMMAND})
     api.submit(workspace_path="/workspaces/w")
+    claimed = core.store.webhooks.claim(2, 2, lease_ms=10, token="t").claimed
+    for done in (Result("{}", 1, 200), Result("{}", 1, error="e")):
+        core.store.webhooks.end(claimed.pop(), "t", done, delay_ms=1, limit_ms=1000)
 
     found = set(core.store.client.scan_iter())
 

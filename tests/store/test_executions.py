@@ -327,17 +327,6 @@ def test_a_turn_goes_to_the_node_of_its_sandbox(store: open.Store) -> None:
     assert claim(store, second, node="m") == Claim("elsewhere", other="n")
 
 
-def test_signals_reach_the_outbox_only_of_a_tenant_with_webhooks(store: open.Store) -> None:
-    finished(store, claimed(store, submitted(store)))
-    assert store.client.xlen("knify:outbox") == 0
-
-    store.client.sadd("knify:t:default:webhooks", "hook")
-    finished(store, claimed(store, submitted(store)))
-
-    kinds = [fields["type"] for _, fields in store.client.xrange("knify:outbox")]
-    assert kinds == ["job.created", "job.started", "job.completed"]
-
-
 def test_scripts_survive_a_flush(store: open.Store) -> None:
     submitted(store)
     store.client.script_flush()

@@ -42,13 +42,6 @@ local function event(id, ts, stage, level, detail, state)
   redis.call('PUBLISH', xkey(id), 'event')
 end
 
--- A lifecycle signal for the tenant's webhooks, if it has any.
-local function signal(tenant, id, ts, kind)
-  if kind ~= '' and redis.call('EXISTS', P .. 't:' .. tenant .. ':webhooks') == 1 then
-    redis.call('XADD', P .. 'outbox', 'MAXLEN', '~', 100000, '*', 'tenant', tenant, 'id', id, 'type', kind, 'ts', int(ts))
-  end
-end
-
 -- Move the record and its index entry to another state.
 local function move(id, x, to, ts)
   local index = P .. 't:' .. x.tenant .. ':x:state:'
