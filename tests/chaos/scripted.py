@@ -14,20 +14,24 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from knify import core, failpoints, hints, install, settings
+from knify.services import webhooks
 from knify.store import keys
-from tests.chaos import checker, leaks, observe, scripted_host, scripted_parts
+from tests.chaos import checker, heard, leaks, observe, scripted_host, scripted_parts
 from tests.chaos.history import CANCELLED, COMPLETED, Violation, Wish
 from tests.chaos.load import all_ids
 from tests.parts import redis as redis_part
+from tests.webhooks.receiver import Receiver
 
 _SUBMITTERS = (
     *("script.submit", "script.cancel", "script.add_workspace", "script.retire_sandbox"),
     *("script.drain", "script.drop_workspace", "script.expire", "script.forget"),
+    *("script.add_webhook", "script.change_webhook", "script.drop_webhook"),
+    *("script.test_webhook", "script.redeliver"),
 )
 _NEVER_IN_WORKERS = tuple(name for name in _SUBMITTERS if name != "script.retire_sandbox")
 #: Points that this run does not come to, and why.
@@ -42,6 +46,7 @@ _SPARED = 14.0  # seconds between two deaths of the worker that has no point
 _AWAY = 7.0  # seconds until it is back: the others take over what it had
 _FIRES = 30.0  # seconds within which a worker must come to its point; a second one gets as long
 _ENDS = 300.0  # seconds for the rest, in the end
+_REFUSED = 0.1  # of all webhooks are answered with 500
 _AHEAD = 400  # jobs that may be under way
 _FEW = 20  # that are enough for a point to be reached
 _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
@@ -144,6 +149,7 @@ class _Rig:
             "KNIFY_ARTIFACT_DAYS": "0.0001",  # 9 s
             "KNIFY_OUTPUT_TAIL_BYTES": "1024",
             "KNIFY_WORKSPACE_VERSIONS": "2",
+            "KNIFY_WEBHOOK_ALLOW_PRIVATE": "1",
             "KNIFY_LOG_LEVEL": "warning",
             scripted_parts.HOST: str(self._folder / "host"),
         }
@@ -162,6 +168,15 @@ class _Rig:
         config = settings.load(self._env)
         install.install(config)
         self._core = core.connect(config, hints.RecordedHints())
+        self._receiver = Receiver()
+        self._receiver.default = lambda: 500 if self.rng.random() < _REFUSED else 200
+        self._hook = webhooks.create(
+            self._core,
+            "default",
+            url=self._receiver.url,
+            events=webhooks.EVENTS,
+            secret=heard.SECRET,
+        ).record.id
         self._start("workers.main", "beat")
         return self
 
@@ -170,6 +185,7 @@ class _Rig:
             if process.poll() is None:
                 process.kill()
             process.wait()
+        self._receiver.close()
         self._redis.stop()
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -219,8 +235,9 @@ class _Rig:
             self._feed(jobs)
         for job in self._hanging:
             self._order(act="cancel", job=job)
-        client = self._core.store.client
-        while client.zcard(keys.DUE) or any(self._left()):
+        self._receiver.default = 200
+        client, waiting = self._core.store.client, self._core.store.webhooks.waiting
+        while client.zcard(keys.DUE) or any(self._left()) or any(waiting([self._hook])):
             if time.monotonic() > deadline + jobs / 10:
                 return  # the checker says what is not at its end
             self._keep_steady()
@@ -259,6 +276,8 @@ class _Rig:
             self._forget(self._jobs.pop(0))
         if self.rng.random() < 0.02:
             self._order(act="drain", node="n")
+        if self.rng.random() < 0.1:
+            self._order(act="hook", url=self._receiver.url)
         time.sleep(0.05)
 
     def _forget(self, job: str) -> None:
@@ -350,7 +369,8 @@ class _Rig:
             one = observe.read(self._core, id_)
             wish = self.wishes.get(one.key)
             found += checker.job(wish, one) if wish else []
-            seen.append(one.__class__(one.id, one.key, one.state))
+            seen.append(replace(one, entries=()))
+        found += heard.check(self._receiver.got, seen)
         rest = (wish for wish in self.wishes.values() if not self.forgotten & set(wish.ids))
         found += checker.lost(rest, seen)
         found += checker.unexpected(self.wishes, seen)

@@ -16,7 +16,8 @@ from typing import Any
 
 from knify import core, errors, failpoints, model, settings
 from knify.sandbox import inventory
-from knify.services import jobs, nodes, retention, workspaces
+from knify.services import jobs, nodes, retention, webhooks, workspaces
+from tests.chaos import heard
 
 HOST = "CHAOS_HOST"  # the scripted host's folder
 
@@ -56,7 +57,7 @@ def submitter() -> None:
     """Carries out one order (a JSON object) per line of stdin, and answers each with a line."""
     own = core.connect(settings.load())
     acts = {"submit": _submit, "cancel": _cancel, "clean": _clean, "upload": _upload}
-    acts |= {"drain": _drain, "forget": _forget}
+    acts |= {"drain": _drain, "forget": _forget, "hook": _hook}
     for line in sys.stdin:
         order = json.loads(line)
         answer = acts[order.pop("act")](own, **order)
@@ -104,6 +105,19 @@ def _drain(own: core.Core, node: str) -> Any:
     except errors.NotFound:  # no worker has come so far
         return {"drained": False}
     return {"drained": True}
+
+
+def _hook(own: core.Core, url: str) -> Any:
+    """All that is done to a webhook; each part may be repeated by the next process."""
+    webhooks.create(
+        own, "default", url=url, events=["job.failed"], secret=heard.SECRET, id="webhook_chaos"
+    )
+    for active in (False, True):
+        webhooks.change(own, "default", "webhook_chaos", {"active": active})
+    sent = webhooks.test(own, "default", "webhook_chaos", id="test_chaos")
+    webhooks.redeliver(own, "default", "webhook_chaos", sent.id)
+    webhooks.delete(own, "default", "webhook_chaos")
+    return {}
 
 
 def _forget(own: core.Core, job: str) -> Any:

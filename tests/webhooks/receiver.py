@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,7 +43,7 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[Got] = []
         self.script: list[int | str] = []
-        self.default: int | str = 200
+        self.default: int | str | Callable[[], int] = 200
         self.answer_headers: dict[str, str] = {}
         self.over = threading.Event()
         self._lock = threading.Lock()
@@ -90,6 +90,7 @@ class Receiver:
         with self._lock:
             self.got.append(Got(handler.path, headers, raw))
             how = self.script.pop(0) if self.script else self.default
+            how = how if isinstance(how, int | str) else how()
         self._do(handler, how)
 
     def _do(self, handler: BaseHTTPRequestHandler, how: int | str) -> None:

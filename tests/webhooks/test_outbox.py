@@ -137,6 +137,19 @@ def test_what_a_dead_process_was_at_is_tried_again_after_its_lease(rig: Rig) -> 
     assert rig.lists(hook)["ended"] == 1
 
 
+def test_after_a_step_of_the_clock_nothing_waits_for_days(rig: Rig) -> None:
+    rig.hook(URL, ["job.created"])
+    rig.hook(URL, ["job.created"])
+    rig.job()
+    dead, failed = claim(rig, token="t")
+    end(rig, failed, FAILED)
+
+    rig.later(-3 * DAY_MS)  # Redis's clock was three days ahead
+
+    found = claim(rig, token="other")
+    assert {one.webhook for one in found} == {dead.webhook, failed.webhook}
+
+
 def test_a_webhook_gets_four_attempts_at_a_time_and_a_tenant_eight(rig: Rig) -> None:
     hooks = [rig.hook(URL, ["job.created"]) for _ in range(3)]
     for _ in range(6):

@@ -36,9 +36,24 @@ local function revive(webhook)
   return #dead > 0
 end
 
+-- What a clock that stepped back has left in the future is due now.
+local function bring_back(webhook)
+  local key, far = wkey(webhook), int(ts + hooks.far)
+  redis.call('HDEL', key, 'served_at')
+  for _, list in ipairs({'due', 'leased'}) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', key .. ':' .. list, far, '+inf')) do
+      redis.call('ZADD', key .. ':' .. list, int(ts), id)
+    end
+  end
+end
+
 local wait
 for _, kind in ipairs({{'due', tonumber(ARGV[1]), ''}, {'ill', tonumber(ARGV[2]), '1'}}) do
   local index, left = P .. 'webhooks:' .. kind[1], kind[2]
+  for _, webhook in ipairs(redis.call('ZRANGEBYSCORE', index, int(ts + hooks.far), '+inf', 'LIMIT', 0, 10)) do
+    bring_back(webhook)
+    redis.call('ZADD', index, int(ts), webhook)
+  end
   while left > 0 do
     local webhook = redis.call('ZRANGEBYSCORE', index, '-inf', int(ts), 'LIMIT', 0, 1)[1]
     if not webhook then break end

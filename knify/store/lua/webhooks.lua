@@ -18,6 +18,7 @@ local hooks = {
   of_tenant = 8,     -- the same for all of a tenant's
   ill = 3,           -- failures in a row after which one attempt at a time is enough
   patience = 300000, -- ms for which a job's next event waits for one that fails
+  far = 7200000,     -- ms; nothing is put further ahead, unless the clock stepped back since
 }
 
 local function wkey(id) return P .. 'h:' .. id end
