@@ -19,6 +19,7 @@ import redis
 from knify import failpoints, hints
 from tests.chaos.history import Violation
 from tests.chaos.load import Load, all_ids
+from tests.parts import disk
 from tests.parts.stack import Stack, eventually
 
 RESTART = 60.0  # seconds for a part's return on a busy machine
@@ -246,15 +247,8 @@ class DiskFull(Fault):
         self._folder, self._seconds = folder, seconds
 
     def inject(self, world: World) -> None:
-        filler = world.stack.home / self._folder / "filler"
-        piece = bytes(1024**2)
-        try:
-            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-                while file.write(piece) == len(piece):
-                    pass
+        with disk.filled(world.stack.home / self._folder):
             time.sleep(self._seconds)
-        finally:
-            filler.unlink(missing_ok=True)
 
 
 class ReadOnly(Fault):
@@ -330,6 +324,7 @@ FAULTS: tuple[Fault, ...] = (
     Frozen("podman", 4),
     DiskFull("objects", 3),
     DiskFull("spool", 3),
+    DiskFull("redis", 3),
     ReadOnly(),
     AtAPoint(),
     Drained(),

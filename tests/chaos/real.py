@@ -6,9 +6,8 @@ import contextlib
 import dataclasses
 import random
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.chaos import checker, leaks, observe, report
@@ -17,13 +16,14 @@ from tests.chaos.history import Violation
 from tests.chaos.jobfaults import JOB_FAULTS
 from tests.chaos.load import Load, User, all_ids
 from tests.chaos.nemesis import Nemesis
+from tests.parts import disk
 from tests.parts import stack as stack_part
 
 USERS = 5
 _ENDS = 240.0  # seconds for all jobs to end once nothing hurts any more
 _WARM = 12  # jobs before the first fault
 _OUTPUT = str(32 * 1024)  # each line of it is an entry, and 30 of these a segment
-_DISKS = {"objects": "256m", "spool": "64m"}
+_DISKS = {"objects": "256m", "spool": "64m", "redis": "512m"}
 
 
 def run(
@@ -132,21 +132,13 @@ def _again(load: Load, store: object, ids: set[str]) -> Iterator[Violation]:
 
 
 @contextlib.contextmanager
-def _disks() -> Iterator[object]:
+def _disks() -> Iterator[Callable[[Path], None]]:
     """Small disks of their own for what is filled; gone at the end whatever happens."""
-    mounted: list[Path] = []
+    with contextlib.ExitStack() as undo:
 
-    def prepare(home: Path) -> None:
-        for name, size in _DISKS.items():
-            folder = home / name
-            folder.mkdir(parents=True, mode=0o700)
-            options = ["-o", f"size={size},mode=700"]
-            subprocess.run(["mount", "-t", "tmpfs", *options, "knify-chaos", folder], check=True)
-            mounted.append(folder)
+        def prepare(home: Path) -> None:
+            for name, size in _DISKS.items():
+                undo.callback(shutil.rmtree, home.parent, ignore_errors=True)  # once unmounted
+                undo.enter_context(disk.of_its_own(home / name, size))
 
-    try:
         yield prepare
-    finally:
-        for folder in mounted:
-            subprocess.run(["umount", "--lazy", folder], check=False, capture_output=True)
-            shutil.rmtree(folder.parent.parent, ignore_errors=True)  # the mounts were in its way
