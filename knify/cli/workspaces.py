@@ -32,14 +32,16 @@ def push(path: Path, name: str | None, json_: bool) -> None:
         show.as_json(made.raw)
         return
     version = f", version {made.version}" if made.version else ""
+    version += " as before" if made.unchanged else ""
     show.line(f"{made.path}{version}")
 
 
 @workspaces.command("list")
+@click.option("--name", help="Only versions of this one.")
 @jobs.json_option
-def list_(json_: bool) -> None:
-    """List the workspaces."""
-    found = entry.client().list_workspaces()
+def list_(name: str | None, json_: bool) -> None:
+    """List the newest versions of the workspaces."""
+    found = entry.client().list_workspaces(name=name)
     if json_:
         return show.as_json([row.raw for row in found])
     rows = [

@@ -133,6 +133,8 @@ class Client:
     # Webhooks.
     create_webhook = _asks(calls.webhooks.create_webhook)
     list_webhooks = _asks(calls.webhooks.list_webhooks)
+    webhook = _asks(calls.webhooks.webhook)
+    change_webhook = _asks(calls.webhooks.change_webhook)
     delete_webhook = _asks(calls.webhooks.delete_webhook)
     test_webhook = _asks(calls.webhooks.test_webhook)
     deliveries = _asks(calls.webhooks.deliveries)

@@ -136,6 +136,7 @@ class Workspace(Record):
     sha256: str | None = None
     files: int | None = None
     created_at: str | None = None
+    unchanged: bool | None = None  # the newest version held this already; no new one was made
 
     @property
     def pinned(self) -> str:
@@ -176,19 +177,32 @@ class Webhook(Record):
     webhook_id: str
     url: str | None = None
     events: list[str] | None = None
+    name: str | None = None
+    active: bool | None = None
+    secret: str | None = field(default=None, repr=False)  # where the server made it, once
     created_at: str | None = None
+    waiting: int | None = None  # deliveries that have not ended
+    failing_since: str | None = None
+    last_error: str | None = None
+    last_success_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Record):
     """One message to a webhook."""
 
-    id: str
+    delivery_id: str
+    webhook_id: str | None = None
     type: str | None = None
     job_id: str | None = None
-    status: str | None = None
+    status: str | None = None  # pending | sending | delivered | failed
     attempts: int | None = None
     created_at: str | None = None
+    last_attempt_at: str | None = None
+    next_attempt_at: str | None = None
+    ended_at: str | None = None
+    response_code: int | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

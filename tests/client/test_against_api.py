@@ -3,56 +3,41 @@
 from __future__ import annotations
 
 import itertools
-import threading
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
 import knify
 from knify import core as core_module
-from knify import hints, settings
-from knify.client import ApiError, Client, Forbidden, Policy
+from knify.client import ApiError, Client, Forbidden, NotFound, Policy, listing
 from knify.client import errors as client_errors
-from knify.services import keys
-from tests.client import both
-
-app_module = pytest.importorskip("api.app", reason="the API is not there yet")
-parts = pytest.importorskip("tests.api.parts", reason="the API's tests are not there yet")
+from tests.api import parts
+from tests.client import autopilot, both
 
 COMMAND = {"job_type": "command_task", "command": "echo hello"}
 
 
 @pytest.fixture
 def core(redis_url: str, home: Path) -> Iterator[core_module.Core]:
-    config = settings.load({"KNIFY_HOME": str(home), "KNIFY_REDIS_URL": redis_url})
-    made = core_module.connect(config, hints.RecordedHints())
-    yield made
-    made.store.client.close()
+    with autopilot.connected(redis_url, home) as core:
+        yield core
 
 
 @pytest.fixture
 def real(core: core_module.Core, connect: both.Connect) -> Iterator[Client]:
-    httpd = make_server("127.0.0.1", 0, app_module.create_app(core), threaded=True)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    key = keys.create(core, "default", scopes=("admin",)).text
-    url = f"http://127.0.0.1:{httpd.server_port}"
-    yield connect(url, key, policy=Policy(base=0.02))
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with autopilot.serving(core) as (url, key):
+        yield connect(url, key, policy=Policy(base=0.02))
 
 
 @pytest.fixture
-def worker(core: core_module.Core) -> Any:
+def worker(core: core_module.Core) -> parts.Worker:
     return parts.Worker(core)
 
 
 def test_a_job_is_submitted_watched_live_and_its_files_fetched(
-    real: Client, worker: Any, tmp_path: Path
+    real: Client, worker: parts.Worker, tmp_path: Path
 ) -> None:
     job_id = real.create_job(COMMAND, name="n").job_id
     running = worker.run(job_id)
@@ -80,7 +65,7 @@ def test_a_job_is_submitted_watched_live_and_its_files_fetched(
     assert (tmp_path / "out/a b/ü#?%.txt").read_bytes() == b"text"
 
 
-def test_a_stream_goes_on_from_any_frame(real: Client, worker: Any) -> None:
+def test_a_stream_goes_on_from_any_frame(real: Client, worker: parts.Worker) -> None:
     job_id = real.create_job(COMMAND).job_id
     worker.finish(worker.lines(worker.run(job_id), *"abcde", events=3))
 
@@ -90,7 +75,7 @@ def test_a_stream_goes_on_from_any_frame(real: Client, worker: Any) -> None:
         assert list(real.stream_output(job_id, after=frame.id)) == whole[n:]
 
 
-def test_a_job_without_a_line_has_an_empty_raw_stream(real: Client, worker: Any) -> None:
+def test_a_job_without_a_line_has_an_empty_raw_stream(real: Client, worker: parts.Worker) -> None:
     job_id = real.create_job(COMMAND).job_id
     worker.finish(worker.run(job_id))
 
@@ -129,7 +114,9 @@ def test_a_folder_becomes_a_workspace(real: Client, tmp_path: Path) -> None:
     assert {row.name for row in real.list_workspaces()} == {"my-project"}
 
 
-def test_lists_keys_and_continuing_work(real: Client, worker: Any, connect: both.Connect) -> None:
+def test_lists_keys_and_continuing_work(
+    real: Client, worker: parts.Worker, connect: both.Connect
+) -> None:
     job_id = real.create_job(COMMAND | {"metadata": {"team": "a"}}).job_id
     worker.finish(worker.run(job_id))
     turn = real.continue_job(job_id, COMMAND)
@@ -155,7 +142,7 @@ def test_errors_say_which_field_is_wrong(real: Client) -> None:
         real.wait(real.create_job(COMMAND).job_id, timeout=0.1)
 
 
-def test_sandboxes_are_listed_and_shown(real: Client, worker: Any) -> None:
+def test_sandboxes_are_listed_and_shown(real: Client, worker: parts.Worker) -> None:
     job_id = real.create_job(COMMAND).job_id
     worker.finish(worker.run(job_id))
 
@@ -174,3 +161,56 @@ def test_health_and_readiness_are_told_and_are_no_errors(real: Client) -> None:
     assert not ready.ready
     assert ready.checks["redis"] == "ok"
     assert "no worker" in ready.checks["nodes"]
+
+
+def test_waiting_is_told_of_the_end(real: Client, core: core_module.Core) -> None:
+    job_id = real.create_job(COMMAND).job_id
+
+    with autopilot.working(core):
+        assert real.wait(job_id, timeout=60).status == "completed"
+
+
+def test_a_pipeline_runs_in_one_sandbox_and_stops_at_the_first_failure(
+    real: Client, core: core_module.Core
+) -> None:
+    stages = [
+        {"name": name, "spec": {"job_type": "command_task", "command": name}}
+        for name in ("make", "false", "never")
+    ]
+
+    with autopilot.working(core):
+        result = real.pipeline(stages, idempotency_key="nightly")
+        again = real.pipeline(stages, idempotency_key="nightly")
+
+    assert [(s.name, s.status) for s in result.stages] == [
+        ("make", "completed"),
+        ("false", "failed"),
+    ]
+    assert result.status == "failed"
+    assert result.stages[0].artifacts == {"hi.txt": "hi\n"}
+    assert len({stage.job.sandbox_id for stage in result.stages}) == 1
+    # Whoever begins again finds what was done.
+    assert [s.job.id for s in again.stages] == [s.job.id for s in result.stages]
+
+
+def test_all_jobs_come_once_over_many_pages(real: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_PAGE", 3)
+    made = [real.create_job(COMMAND | {"metadata": {"n": n % 2}}).job_id for n in range(11)]
+
+    assert [job.id for job in real.iter_jobs()] == made[::-1]
+    assert [job.id for job in real.iter_jobs(metadata={"n": "1"})] == made[1::2][::-1]
+
+
+def test_workspaces_come_back_and_go(real: Client, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/file").write_text("x")
+    made = real.upload_workspace(tmp_path / "in", "demo")
+    assert made.workspace_id
+
+    got = real.download_workspace(made.workspace_id, tmp_path / "demo.tar")
+    real.delete_workspace(made.workspace_id)
+
+    with tarfile.open(got.file) as tar:
+        assert [name for name in tar.getnames() if name.endswith("file")]
+    with pytest.raises(NotFound):
+        real.workspace(made.workspace_id)

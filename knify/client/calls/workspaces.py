@@ -9,9 +9,12 @@ from knify.client.calls import base
 from knify.client.calls.base import Call
 
 
-def list_workspaces() -> Call[list[records.Workspace]]:
-    """The newest versions of all workspaces."""
-    return base.get("/workspaces", answers.many(records.Workspace, "workspaces"))
+def list_workspaces(
+    *, name: str | None = None, page: int | None = None, limit: int | None = None
+) -> Call[list[records.Workspace]]:
+    """The newest hundred versions of all workspaces or of one `name`, or one page of them."""
+    parse = answers.many(records.Workspace, "workspaces")
+    return base.get("/workspaces", parse, name=name, page=page, limit=limit)
 
 
 def workspace(workspace_id: str) -> Call[records.Workspace]:
