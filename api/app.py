@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from typing import IO, Any, cast
+from typing import Any
 
 import flask
 
-from api import auth, context, hub, limits, paths, smorest, uses
+from api import auth, context, hub, limits, paths, smorest, transfers, uses
 from api.artifacts import routes as artifacts
 from api.health import routes as health
 from api.jobs import routes as jobs
@@ -21,7 +20,6 @@ from api.webhooks import routes as webhooks
 from api.workspaces import routes as workspaces
 from knify import __version__, ids
 from knify.core import Core
-from knify.objects import locate
 from knify.services import rates
 
 _SECURITY = {"type": "http", "scheme": "bearer", "description": "knify_live_<id>_<secret>"}
@@ -35,26 +33,9 @@ _HEADERS = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Request(flask.Request):
-    """Uploads go to the installation's own folder, and are gone with the request."""
-
-    def _get_file_stream(
-        self,
-        total_content_length: int | None,
-        content_type: str | None,
-        filename: str | None = None,
-        content_length: int | None = None,
-    ) -> IO[bytes]:
-        folder = locate.spool(context.core().settings)
-        file = tempfile.NamedTemporaryFile(dir=folder, prefix="upload-")  # noqa: SIM115
-        flask.g.setdefault("uploads", []).append(file)
-        return cast(IO[bytes], file)
-
-
 def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     """The WSGI application. `no_auth`: everybody is the tenant `default` with all scopes."""
     app = flask.Flask("knify", static_folder=None)
-    app.request_class = Request
     app.config.update(_config(core), NO_AUTH=no_auth)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[context.CORE] = core
@@ -62,9 +43,11 @@ def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     app.extensions[auth.CACHE] = auth.Cache()
     app.extensions[auth.USES] = uses.Uses(core)
     app.extensions[limits.LIMITER] = rates.Limiter(core.store.client)
+    app.extensions[context.TRANSFERS] = transfers.Transfers(
+        core.settings.transfers, core.settings.tenant_transfers
+    )
     app.before_request(_before)
     app.after_request(_after)
-    app.teardown_request(_drop_uploads)
     _register(smorest.Api(app))
     return app
 
@@ -114,8 +97,3 @@ def _after(response: flask.Response) -> flask.Response:
     response.headers["X-Request-Id"] = flask.g.request_id
     response.headers.update(limits.headers())
     return response
-
-
-def _drop_uploads(_: BaseException | None) -> None:
-    for file in flask.g.pop("uploads", ()):
-        file.close()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from gevent import get_hub, monkey
+from gevent.threadpool import ThreadPool
 
 T = TypeVar("T")
+
+_HEAVY: Final = 4  # archives that are unpacked, checked and sealed at once
+_pools: dict[str, ThreadPool] = {}
 
 
 def run(work: Callable[[], T]) -> T:
@@ -16,9 +20,25 @@ def run(work: Callable[[], T]) -> T:
     All requests and streams of a gevent server share one thread; unpacking or encrypting in it
     would make them stand still. There, `work` gets a thread of its own. Elsewhere it just runs.
     """
-    if not monkey.is_module_patched("threading"):
-        return work()
-    found, failed = get_hub().threadpool.apply(_attempt, (work,))
+    return _in(get_hub().threadpool, work) if _is_gevent() else work()
+
+
+def heavy(work: Callable[[], T]) -> T:
+    """The same for what may take minutes: it waits for its like, the rest does not wait."""
+    return _in(pool("heavy", _HEAVY), work) if _is_gevent() else work()
+
+
+def pool(name: str, most: int) -> ThreadPool:
+    """Threads of this process for one purpose, at most so many, made when they are first used."""
+    return _pools.setdefault(name, ThreadPool(most))
+
+
+def _is_gevent() -> bool:
+    return bool(monkey.is_module_patched("threading"))
+
+
+def _in(threads: ThreadPool, work: Callable[[], T]) -> T:
+    found, failed = threads.apply(_attempt, (work,))
     if failed is not None:
         raise failed
     return cast(T, found)

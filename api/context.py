@@ -11,9 +11,11 @@ from knify.core import Core
 
 if TYPE_CHECKING:
     from api.hub import Hub
+    from api.transfers import Transfers
 
 CORE = "knify.core"
 HUB = "knify.hub"
+TRANSFERS = "knify.transfers"
 
 
 def core() -> Core:
@@ -24,6 +26,11 @@ def core() -> Core:
 def hub() -> Hub:
     """The process's one subscription to Redis."""
     return cast("Hub", flask.current_app.extensions[HUB])
+
+
+def transfers() -> Transfers:
+    """Uploads and downloads of workspaces that are under way."""
+    return cast("Transfers", flask.current_app.extensions[TRANSFERS])
 
 
 def key() -> model.ApiKey:

@@ -12,6 +12,7 @@ from werkzeug import exceptions as http
 from knify import errors
 
 RETRY_SECONDS = 2
+TRANSFER_SECONDS = 5  # when all places for uploads and downloads are taken
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ STATUS: Final[dict[type[BaseException], int]] = {
     errors.LeaseLost: 409,
     errors.StoreUnavailable: 503,
     errors.ObjectStoreError: 503,
+    errors.StorageFull: 507,
+    errors.TransfersBusy: 429,
+    errors.TooSlow: 408,
     NotReady: 503,
     errors.InsufficientResources: 507,
     UnsupportedMediaType: 415,
@@ -123,6 +127,8 @@ def _known(failed: errors.KnifyError) -> flask.typing.ResponseReturnValue:
     headers = {}
     if status == 503 or isinstance(failed, errors.IdempotencyBusy):
         headers["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(failed, errors.TransfersBusy):
+        headers["Retry-After"] = str(TRANSFER_SECONDS)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="knify"'
     body = envelope(failed.message, failed.detail, failed.code)

@@ -199,6 +199,24 @@ class StoreUnavailable(KnifyError):
     code = "STORE_UNAVAILABLE"
 
 
+class WorkspaceBusy(Conflict):
+    """Jobs still have to begin with this workspace version."""
+
+    code = "WORKSPACE_BUSY"
+
+
+class TransfersBusy(KnifyError):
+    """Too many uploads and downloads are under way."""
+
+    code = "TRANSFERS_BUSY"
+
+
+class TooSlow(BadRequest):
+    """The body came too slowly."""
+
+    code = "TOO_SLOW"
+
+
 class ObjectMissing(NotFound):
     """No such object in the object store."""
 
@@ -209,6 +227,12 @@ class ObjectStoreError(KnifyError):
     """The object store does not answer or refused."""
 
     code = "OBJECT_STORE_ERROR"
+
+
+class StorageFull(ObjectStoreError):
+    """The server has no room for this."""
+
+    code = "STORAGE_FULL"
 
 
 class SandboxError(KnifyError):

@@ -202,6 +202,7 @@ class Workspace(Record):
     key: str  # where the object store keeps it, encrypted
     created_at: int
     files: int = 0  # entries in it
+    upload_sha256: str = ""  # of the archive as it was sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class Provisioning:
     def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
         if sandbox.workspace_id is None:
             return
-        workspace = self._core.store.registry.find_workspace(sandbox.workspace_id)
+        workspace = self._core.store.workspaces.find(sandbox.workspace_id)
         if workspace is None:
             raise errors.NotFound("the workspace was deleted before the job began")
         assert turn.channel is not None

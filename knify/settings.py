@@ -60,6 +60,10 @@ class Settings:
     max_body_bytes: int
     workspace_bytes: int
     webhook_allow_private: bool
+    workspace_cache_bytes: int
+    transfers: int
+    tenant_transfers: int
+    transfer_rate: int
     log_level: str
     flower_user: str
     flower_password: str = field(repr=False)
@@ -150,6 +154,13 @@ def _read(env: Env) -> Settings:
         webhook_allow_private=bool(
             env.int("WEBHOOK_ALLOW_PRIVATE", 0, validate=OneOf([0, 1])),
         ),
+        workspace_cache_bytes=_size(
+            env.str("WORKSPACE_CACHE_BYTES", "10G"), "WORKSPACE_CACHE_BYTES"
+        )
+        or 0,
+        transfers=env.int("TRANSFERS", 16, validate=Range(1, 10_000)),
+        tenant_transfers=env.int("TENANT_TRANSFERS", 4, validate=Range(1, 10_000)),
+        transfer_rate=env.int("TRANSFER_RATE", 64 * 1024, validate=Range(1, 2**40)),
         log_level=env.str(
             "LOG_LEVEL", "info", validate=OneOf(["debug", "info", "warning", "error"])
         ),

@@ -2,45 +2,79 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, cast
+import hashlib
+from typing import Any
 
 import flask
-from werkzeug.datastructures import FileStorage
 
-from api import aside, context, downloads
-from api import errors as api_errors
+from api import aside, context, downloads, idempotency, paging
 from api.smorest import Blueprint
-from api.workspaces import schemas, view
-from knify import errors
-from knify.services import workspaces
+from api.workspaces import incoming, outgoing, schemas, view
+from knify import errors, model
+from knify.services import uploads, workspaces
 
 blp = Blueprint("workspaces", __name__, description="Folders that jobs start from")
 
-FORM_BYTES = 64 * 1024  # what a multipart form adds to its file
 _TAR = {"content": {"application/x-tar": {"schema": {"type": "string"}}}}
 
 
 @blp.route("/workspaces", methods=["POST"])
 @blp.needs("write")
 @blp.doc(requestBody=schemas.UPLOAD)
-@blp.response(200, schemas.Workspace)
+@blp.response(200, schemas.Uploaded)
 def upload_workspace() -> flask.Response:
     """Upload an archive (.tar.gz, .tar, .tar.zst, .zip) as a workspace's next version."""
-    file, name = _form()
-    core, tenant = context.core(), context.tenant()
-    chosen = workspaces.check_name(workspaces.stem(file.filename or "") if name is None else name)
-    stream = cast(BinaryIO, file.stream)
-    record = aside.run(lambda: workspaces.store(core, tenant, stream, chosen))
-    return flask.jsonify(view.workspace(workspaces.add(core, record)))
+    running = context.transfers()
+    with (
+        running.slot(context.tenant()),
+        incoming.upload(context.core().settings, running) as received,
+    ):
+        if received is None:
+            raise errors.BadRequest(
+                "the file is missing: send workspace=@x.tar.gz and optionally name",
+                detail={"field": "workspace"},
+            )
+        flask.g.upload = received
+        return _store()
+
+
+def _name() -> str:
+    received: incoming.Upload = flask.g.upload
+    return received.name if received.name is not None else workspaces.stem(received.filename)
+
+
+def _digest() -> str:
+    """What an Idempotency-Key is bound to; the file's name and the form's order do not matter."""
+    words = f"{flask.request.path}\n{_name()}\n{flask.g.upload.sha256}"
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+@idempotency.replays_with(digest=_digest)
+def _store() -> flask.Response:
+    received: incoming.Upload = flask.g.upload
+    added = uploads.upload(
+        context.core(),
+        context.tenant(),
+        workspaces.check_name(_name()),
+        received.file,
+        received.sha256,
+        workspace_id=idempotency.new_id("workspace"),
+        aside=aside.heavy,
+    )
+    return flask.jsonify(view.workspace(added.workspace) | {"unchanged": added.unchanged})
 
 
 @blp.route("/workspaces")
 @blp.needs("read")
+@blp.arguments(schemas.Filters, location="query")
 @blp.response(200, schemas.Workspace(many=True))
-def list_workspaces() -> flask.Response:
-    """The newest hundred versions."""
-    found = context.core().store.registry.list_workspaces(context.tenant())
-    return flask.jsonify([view.workspace(w) for w in found])
+def list_workspaces(query: dict[str, Any]) -> flask.Response:
+    """List versions, newest first: all, or those of one name."""
+    asked = paging.window(query.get("page"), query.get("limit"))
+    found = context.core().store.workspaces.page(
+        context.tenant(), name=query.get("name"), offset=asked.offset, limit=asked.limit
+    )
+    return paging.respond([view.workspace(w) for w in found.workspaces], found.total, asked)
 
 
 @blp.route("/workspaces/<workspace_id>")
@@ -56,35 +90,46 @@ def get_workspace(workspace_id: str) -> flask.Response:
 @blp.needs("write")
 @blp.response(200, schemas.Deleted)
 def delete_workspace(workspace_id: str) -> flask.Response:
-    """Delete one version for good."""
+    """Delete one version for good; refused while jobs still have to begin with it."""
     workspaces.delete(context.core(), context.tenant(), workspace_id)
     return flask.jsonify({"success": True})
 
 
 @blp.route("/workspaces/<workspace_id>/download")
 @blp.needs("read")
-@blp.doc(responses={200: _TAR})
+@blp.doc(responses={200: _TAR, 206: _TAR, 304: {"description": "Not modified"}})
 @blp.response(200)
 def download_workspace(workspace_id: str) -> flask.Response:
-    """Its files as one tar."""
+    """Its files as one tar, or a range of it."""
     found = workspaces.get(context.core(), context.tenant(), workspace_id)
-    body = workspaces.open_tar(context.core(), found)
+    if downloads.unchanged(found.sha256):
+        return flask.Response(status=304, headers={"ETag": f'"{found.sha256}"'})
+    size = context.core().sealed.size(found.key)
+    part = downloads.wanted_range(size, found.sha256)
+    first, behind = part or (0, size)
+    body = () if flask.request.method == "HEAD" else _body(found, first, behind)
     filename = f"{found.name}-v{found.version}.tar"
-    return downloads.attachment(body, filename, "application/x-tar", size=body.size)
+    response = downloads.attachment(body, filename, "application/x-tar", size=behind - first)
+    response.set_etag(found.sha256)
+    response.headers["Accept-Ranges"] = "bytes"
+    if part is not None:
+        response.status_code = 206
+        response.headers["Content-Range"] = f"bytes {first}-{behind - 1}/{size}"
+    return response
 
 
-def _form() -> tuple[FileStorage, str | None]:
-    """The file and the optional name. BadRequest, TooLarge (from the parser)."""
-    request = flask.request
-    if request.mimetype != "multipart/form-data":
-        raise api_errors.UnsupportedMediaType("send multipart/form-data: -F workspace=@x.tar.gz")
-    request.max_content_length = context.core().settings.workspace_bytes + FORM_BYTES
-    unknown = sorted((set(request.files) | set(request.form)) - {"workspace", "name"})
-    file = request.files.get("workspace")
-    if file is None or unknown:
-        problem = f"unknown field {unknown[0][:100]!r}" if unknown else "the file is missing"
-        raise errors.BadRequest(
-            f"{problem}: send workspace=@x.tar.gz and optionally name",
-            detail={"field": unknown[0][:100] if unknown else "workspace"},
-        )
-    return file, request.form.get("name")
+def _body(found: model.Workspace, first: int, behind: int) -> outgoing.Body | outgoing.Plain:
+    core, running, tenant = context.core(), context.transfers(), context.tenant()
+    if not outgoing.is_gevent():
+        return outgoing.Plain(core.sealed, found.key, first, behind)
+    running.take(tenant)
+    return outgoing.Body(
+        core.sealed,
+        found.key,
+        first,
+        behind,
+        threads=core.settings.transfers,
+        rate=core.settings.transfer_rate,
+        hang_up=outgoing.hang_up(flask.request.environ),
+        done=lambda: running.give_back(tenant),
+    )

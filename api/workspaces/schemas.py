@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import marshmallow as ma
-from marshmallow import fields
+from marshmallow import fields, validate
+
+from api import paging
 
 
 class Workspace(ma.Schema):
@@ -17,6 +19,26 @@ class Workspace(ma.Schema):
     sha256 = fields.String(required=True)
     version = fields.Integer(required=True)
     files = fields.Integer(required=True)
+    upload_sha256 = fields.String(
+        allow_none=True, metadata={"description": "of the archive as it was sent"}
+    )
+
+
+class Uploaded(Workspace):
+    """What an upload answers."""
+
+    unchanged = fields.Boolean(
+        required=True,
+        metadata={"description": "no version was added: the newest one has these files already"},
+    )
+
+
+class Filters(ma.Schema):
+    """Query parameters of the list."""
+
+    name = fields.String(validate=validate.Length(1, 100))
+    page = fields.Integer(validate=validate.Range(1, paging.MAX_PAGE))
+    limit = fields.Integer(validate=validate.Range(1, paging.MAX_LIMIT))
 
 
 class Deleted(ma.Schema):
@@ -25,7 +47,7 @@ class Deleted(ma.Schema):
     success = fields.Boolean(required=True)
 
 
-#: The multipart form of an upload, which no schema reads: the file is streamed.
+#: The multipart form of an upload, which no schema reads: the file is streamed (`multipart`).
 UPLOAD = {
     "required": True,
     "content": {

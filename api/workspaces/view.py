@@ -18,4 +18,5 @@ def workspace(w: model.Workspace) -> dict[str, Any]:
         "sha256": w.sha256,
         "version": w.version,
         "files": w.files,
+        "upload_sha256": w.upload_sha256 or None,
     }

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import tarfile
-import tempfile
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import IO, BinaryIO, Self, cast
+from typing import BinaryIO
 
 from knify import errors
 from knify.archives import entries, formats
 
 OWNER = 1000  # uid and gid of the user `agent` in every sandbox
 MAX_MTIME = 2**33 - 1  # what a ustar header holds
+_PIECE = 256 * 1024  # bytes read at a time
 
 Parts = tuple[str, ...]
 
@@ -28,59 +25,72 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Normalised:
-    """A tar file on disk; leaving `with` removes it."""
+    """The tar, made while it is iterated: once. What it adds up to is known after that."""
 
-    path: Path
-    size: int  # bytes of the unpacked files
-    files: int  # entries that are not folders
-    sha256: str  # of the tar; the same content in the same order gives the same one
+    def __init__(self, file: BinaryIO, top: int, limits: entries.Limits) -> None:
+        self._file = file
+        self._top = top
+        self._limits = limits
+        self._hash = hashlib.sha256()
+        self.size = 0  # bytes of the unpacked files
+        self.files = 0  # entries that are not folders
 
-    def __enter__(self) -> Self:
-        """Removed on leaving."""
-        return self
+    @property
+    def sha256(self) -> str:
+        """Of the tar; the same content in the same order gives the same one."""
+        return self._hash.hexdigest()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
+    def __iter__(self) -> Iterator[bytes]:
+        """Pieces of some hundred KiB at most. BadRequest, TooLarge."""
+        for piece in _padded(self._members()):
+            self._hash.update(piece)
+            yield piece
+
+    def _members(self) -> Iterator[bytes]:
+        for parts, entry in _kept(self._file, self._limits):
+            if stripped := parts[self._top :]:
+                info = _info(stripped, entry, self._limits)
+                yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+                yield from _content(entry)
+                self.size += entry.size
+                self.files += entry.kind is not entries.Kind.FOLDER
 
 
-def normalise(file: BinaryIO, spool: Path, limits: entries.Limits | None = None) -> Normalised:
-    """Read the archive in `file` (seekable) twice: to check it, then to write it anew.
+def normalise(file: BinaryIO, limits: entries.Limits | None = None) -> Normalised:
+    """Check the archive in `file` (seekable, the caller's); iterating reads it once more.
 
-    The tar lies in the folder `spool` and belongs to the caller. It holds regular files, folders
-    and symlinks that stay inside, owned by `agent`, without setuid bits, in their old order; a
-    single top folder is stripped, what macOS adds (`__MACOSX`, `._x`) is left out. BadRequest
-    names the entry and the cure; TooLarge when a limit is passed; ObjectStoreError when `spool`
-    has no room. Hard links, devices, FIFOs, sparse files and a name given twice are refused.
+    The tar holds regular files, folders and symlinks that stay inside, owned by `agent`, without
+    setuid bits, in their old order; a single top folder is stripped, what macOS adds (`__MACOSX`,
+    `._x`) is left out. BadRequest names the entry and the cure; TooLarge when a limit is passed;
+    both may also come while it is iterated. Hard links, devices, FIFOs, sparse files and a name
+    given twice are refused.
     """
     limits = limits or entries.Limits()
-    top = _survey(file, limits).top()
-    try:
-        descriptor, name = tempfile.mkstemp(dir=spool, suffix=".tar")
-        path = Path(name)
-        with _removed_on_failure(path), os.fdopen(descriptor, "w+b") as out:
-            size, files = _write(file, out, top, limits)
-            out.seek(0)
-            sha256 = hashlib.file_digest(out, "sha256").hexdigest()
-    except OSError as failed:
-        raise errors.ObjectStoreError(f"unpacking in {spool} failed: {failed}") from failed
-    return Normalised(path, size, files, sha256)
+    return Normalised(file, _survey(file, limits).top(), limits)
 
 
-@contextlib.contextmanager
-def _removed_on_failure(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+def _padded(members: Iterator[bytes]) -> Iterator[bytes]:
+    """With the end that tar wants: two blocks of zeros, filled up to a whole record."""
+    size = 0
+    for piece in members:
+        size += len(piece)
+        yield piece
+    size += 2 * tarfile.BLOCKSIZE
+    yield bytes(2 * tarfile.BLOCKSIZE + -size % tarfile.RECORDSIZE)
+
+
+def _content(entry: entries.Entry) -> Iterator[bytes]:
+    """Exactly the bytes that its header has told, and the padding."""
+    left = entry.size
+    while left:
+        piece = entry.data.read(min(left, _PIECE))
+        if not piece:
+            name = entries.shown(entry.name)
+            raise errors.BadRequest(f"the entry {name} ends early: upload it again")
+        left -= len(piece)
+        yield piece
+    yield bytes(-entry.size % tarfile.BLOCKSIZE)
 
 
 class _Survey:
@@ -88,6 +98,7 @@ class _Survey:
 
     def __init__(self, packed: int, limits: entries.Limits) -> None:
         self._kinds: dict[str, entries.Kind] = {}  # of each name and of each folder above it
+        self._composed: dict[str, str] = {}  # names that have another form in Unicode, by that
         self._tops: set[str] = set()
         self._packed = packed
         self._limits = limits
@@ -109,10 +120,22 @@ class _Survey:
         entries.check_count(len(self._kinds), self._limits)
 
     def _place(self, path: str, kind: entries.Kind) -> None:
+        self._check_form(path)
         before = self._kinds.setdefault(path, kind)
         if before is not kind:
             raise errors.BadRequest(
                 f"the entry {entries.shown(path)} is both a {before} and a {kind}: pack it anew"
+            )
+
+    def _check_form(self, path: str) -> None:
+        """Names that look and sort alike are one name to their author, and to macOS."""
+        if path.isascii():
+            return
+        same = self._composed.setdefault(unicodedata.normalize("NFC", path), path)
+        if same != path:
+            raise errors.BadRequest(
+                f"the archive holds {entries.shown(path)} beside {entries.shown(same)}, the same "
+                "name in another form of Unicode: rename one"
             )
 
     def top(self) -> int:
@@ -122,24 +145,6 @@ class _Survey:
         if len(self._kinds) <= alone:
             raise errors.BadRequest("the archive is empty: pack the folder with its files")
         return int(alone)
-
-
-class _Whole:
-    """Reads as many bytes as asked for, which `tarfile` insists on."""
-
-    def __init__(self, entry: entries.Entry) -> None:
-        self._entry = entry
-
-    def read(self, size: int, /) -> bytes:
-        parts = []
-        while size:
-            part = self._entry.data.read(size)
-            if not part:
-                name = entries.shown(self._entry.name)
-                raise errors.BadRequest(f"the entry {name} ends early: upload it again")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
 
 
 def _survey(file: BinaryIO, limits: entries.Limits) -> _Survey:
@@ -155,19 +160,6 @@ def _kept(file: BinaryIO, limits: entries.Limits) -> Iterator[tuple[Parts, entri
         parts = entries.segments(entry.name, limits)
         if parts and parts[0] != "__MACOSX" and not parts[-1].startswith("._"):
             yield parts, entry
-
-
-def _write(file: BinaryIO, out: IO[bytes], top: int, limits: entries.Limits) -> tuple[int, int]:
-    """The unpacked bytes and the entries that are not folders."""
-    size = files = 0
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for parts, entry in _kept(file, limits):
-            if stripped := parts[top:]:
-                archive.addfile(_info(stripped, entry, limits), cast(IO[bytes], _Whole(entry)))
-                archive.getmembers().clear()  # it would keep them all
-                size += entry.size
-                files += entry.kind is not entries.Kind.FOLDER
-    return size, files
 
 
 def _info(parts: Parts, entry: entries.Entry, limits: entries.Limits) -> tarfile.TarInfo:

@@ -6,6 +6,7 @@ Knify itself, never from a user's file name.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from typing import BinaryIO, Protocol, Self
 from knify import errors
 
 CHUNK = 256 * 1024  # bytes read or written at a time
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what an OSError says without room
 MAX_KEY = 900  # bytes; S3 allows 1,024 with the prefix
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._=@-]{1,200}")
@@ -118,6 +120,16 @@ class Reader:
         self.close()
 
 
+class Sink(Protocol):
+    """Where an object's bytes go; it appears when the block around it has ended well."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take all of it. ObjectStoreError, StorageFull."""
+
+    def flush(self) -> None:
+        """Nothing to be done."""
+
+
 class ObjectStore(Protocol):
     """A place for objects. Every call may raise ObjectStoreError."""
 
@@ -127,6 +139,9 @@ class ObjectStore(Protocol):
         Until the last byte is safe, readers see what was there before; what `chunks` raises
         passes through, and nothing is stored.
         """
+
+    def writing(self, key: str) -> AbstractContextManager[Sink]:
+        """The same for who has to push: what the block raises passes, and nothing is stored."""
 
     def open(self, key: str, start: int = 0, end: int | None = None) -> Reader:
         """Bytes `start` up to, not including, `end`, clipped to the object; ObjectMissing."""

@@ -12,7 +12,9 @@ import hashlib
 import os
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from knify import errors
@@ -38,24 +40,29 @@ class Folder:
 
     def put(self, key: str, chunks: base.Chunks) -> base.Stored:
         """See ObjectStore."""
+        with self._writing(key) as sink:
+            for piece in base.chunks_of(chunks):
+                sink.write(piece)
+        return sink.stored(key)
+
+    def writing(self, key: str) -> AbstractContextManager[base.Sink]:
+        """See ObjectStore."""
+        return self._writing(key)
+
+    @contextlib.contextmanager
+    def _writing(self, key: str) -> Iterator[_Sink]:
         path = self._path(key)
-        tally = base.Tally()
         with _translated():
-            descriptor, name = tempfile.mkstemp(dir=self._temporary)
+            file = _Unpublished(self._temporary)
         try:
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
-                for piece in base.chunks_of(chunks):
-                    _write(descriptor, tally.add(piece))
-                stored = tally.stored(key)
-                with _translated():
-                    _remember(descriptor, stored.sha256)
-                    os.fsync(file.fileno())
+            sink = _Sink(file.descriptor)
+            yield sink
             with _translated():
-                self._publish(Path(name), path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        return stored
+                _remember(file.descriptor, sink.stored(key).sha256)
+                os.fsync(file.descriptor)
+                self._publish(file.named(), path)
+        finally:
+            file.close()
 
     def open(self, key: str, start: int = 0, end: int | None = None) -> base.Reader:
         """See ObjectStore."""
@@ -147,6 +154,55 @@ class Folder:
                 yield _listed(folder / name, prefix + name)
 
 
+class _Sink:
+    """See `base.Sink`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._tally = base.Tally()
+        self.stored = self._tally.stored
+
+    def write(self, data: bytes, /) -> int:
+        _write(self._descriptor, self._tally.add(data))
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+
+class _Unpublished:
+    """A new file that has no name until it is whole, so that a death on the way leaves nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / uuid.uuid4().hex
+        self._has_name = False
+        try:
+            self.descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        except OSError as failed:
+            if failed.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+            self.descriptor, name = tempfile.mkstemp(dir=folder)  # such as NFS
+            self._path, self._has_name = Path(name), True
+
+    def named(self) -> Path:
+        """Its path from now on."""
+        if not self._has_name:
+            os.link(  # a descriptor of a folder, any, makes it follow the link of /proc
+                f"/proc/self/fd/{self.descriptor}",
+                self._path,
+                src_dir_fd=self.descriptor,
+                follow_symlinks=True,
+            )
+            self._has_name = True
+        return self._path
+
+    def close(self) -> None:
+        """Gone, unless it was renamed."""
+        os.close(self.descriptor)
+        if self._has_name:
+            self._path.unlink(missing_ok=True)
+
+
 def sweep(temporary: Path) -> None:
     """Remove the files directly in this folder that nobody wrote to for a day."""
     before = time.time() - STALE_SECONDS
@@ -218,4 +274,6 @@ def _translated(key: str | None = None) -> Iterator[None]:
 
 
 def _error(failed: OSError) -> errors.ObjectStoreError:
+    if failed.errno in base.FULL:
+        return errors.StorageFull(f"the disk of the object store is full: {failed}")
     return errors.ObjectStoreError(f"the object store's folder failed: {failed}")

@@ -68,6 +68,15 @@ class S3:
                 )
         return stored
 
+    @contextlib.contextmanager
+    def writing(self, key: str) -> Iterator[base.Sink]:
+        """See ObjectStore: spooled first, as `put` does."""
+        with scratch.holding((), self._spool, SPOOL) as file:
+            yield scratch.Sink(file, self._spool)
+            with scratch.translated(self._spool):
+                file.seek(0)
+            self.put(key, file)
+
     def open(self, key: str, start: int = 0, end: int | None = None) -> base.Reader:
         """See ObjectStore."""
         base.clip(start, start, end)

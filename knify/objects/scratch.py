@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from knify import errors
+from knify.objects import base
 
 
 def make(folder: Path, in_memory: int) -> BinaryIO:
@@ -25,15 +26,31 @@ def close(file: BinaryIO) -> None:
         file.close()
 
 
+class Sink:
+    """Takes all that is written; see `base.Sink`."""
+
+    def __init__(self, file: BinaryIO, folder: Path) -> None:
+        self._file = file
+        self._folder = folder
+
+    def write(self, data: bytes, /) -> int:
+        """All of it."""
+        with translated(self._folder):
+            return self._file.write(data)
+
+    def flush(self) -> None:
+        """It is read again by who has it."""
+
+
 @contextlib.contextmanager
 def holding(pieces: Iterable[bytes], folder: Path, in_memory: int) -> Iterator[BinaryIO]:
     """A file with all of `pieces`, at its start; ObjectStoreError when there is no room."""
     file = make(folder, in_memory)
     try:
         for piece in pieces:
-            with _translated(folder):
+            with translated(folder):
                 file.write(piece)
-        with _translated(folder):
+        with translated(folder):
             file.seek(0)
         yield file
     finally:
@@ -41,8 +58,11 @@ def holding(pieces: Iterable[bytes], folder: Path, in_memory: int) -> Iterator[B
 
 
 @contextlib.contextmanager
-def _translated(folder: Path) -> Iterator[None]:
+def translated(folder: Path) -> Iterator[None]:
+    """A file's errors become ObjectStoreError, or StorageFull."""
     try:
         yield
     except OSError as failed:
+        if failed.errno in base.FULL:
+            raise errors.StorageFull(f"no room for a temporary file in {folder}") from failed
         raise errors.ObjectStoreError(f"a temporary file in {folder} failed: {failed}") from failed

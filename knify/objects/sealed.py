@@ -1,8 +1,9 @@
 """Archives at rest: encrypted with the installation's key in the age format.
 
 The key file is an age identity file, so an operator can open a stored object with
-`age -d -i master.key`. Both ways go through an unlinked temporary file: what `open` gives
-has been authenticated to its last byte, so nobody begins to unpack half an archive.
+`age -d -i master.key`. What `open` gives went through an unlinked temporary file: it has been
+authenticated to its last byte, so nobody begins to unpack half an archive. `copy` passes on each
+64 KiB as soon as they are authentic, and only its end says whether that was all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from knify import errors, settings
 from knify.objects import base, locate, master, scratch
 
 SPOOL = 1024**2  # bytes held in memory before a temporary file is used
+#: The age format: a text header, a nonce, then chunks with a tag each (age-encryption.org/v1).
+_HEADER, _NONCE, _CHUNK, _TAG = 16 * 1024, 16, 64 * 1024, 16
 
 
 class Sealed:
@@ -34,19 +37,38 @@ class Sealed:
 
     def put(self, key: str, chunks: base.Chunks) -> base.Stored:
         """Encrypt and store; as `ObjectStore.put`, whatever `chunks` raises passes through."""
-        base.check_key(key)
         recipient = self._identities[0].to_public()
         source = _Source(base.chunks_of(chunks))
-        file = scratch.make(self._spool, SPOOL)
-        try:
+        with self._store.writing(key) as out:
+            sink = _Sink(out, key)
             try:
-                pyrage.encrypt_io(source, file, [recipient])
-                file.seek(0)
+                pyrage.encrypt_io(source, sink, [recipient])
             except (pyrage.EncryptError, OSError) as failed:
-                raise source.error(f"sealing {key} failed: {failed}") from failed
-            return self._store.put(key, file)
-        finally:
-            scratch.close(file)
+                raise _cause(failed, f"sealing {key} failed", sink, source) from failed
+        return sink.stored
+
+    def copy(self, key: str, out: base.Sink) -> None:
+        """Push the plain bytes into `out`, whose errors pass through.
+
+        ObjectMissing, or ObjectStoreError when damaged or not ours, perhaps behind many bytes.
+        """
+        with self._store.open(key) as reader:
+            source, sink = _Source(iter(reader)), _Sink(out, key)
+            try:
+                pyrage.decrypt_io(source, sink, self._identities)
+            except (pyrage.DecryptError, OSError) as failed:
+                raise _cause(failed, f"{key} is damaged or not ours", sink, source) from failed
+
+    def size(self, key: str) -> int:
+        """How many plain bytes `copy` will give; as it. Only the beginning is read."""
+        with self._store.open(key, 0, _HEADER) as reader:
+            start = reader.read()
+        begin = start.find(b"\n--- ")
+        header = start.find(b"\n", begin + 1) + 1
+        if begin < 0 or header == 0:
+            raise errors.ObjectStoreError(f"{key} is no sealed object")
+        sealed = self._store.stat(key).size - header - _NONCE
+        return sealed - _TAG * -(-sealed // (_CHUNK + _TAG))
 
     def open(self, key: str) -> base.Reader:
         """The plain bytes; ObjectMissing, or ObjectStoreError when damaged or not ours."""
@@ -59,9 +81,8 @@ class Sealed:
                 file.seek(0)
             except (pyrage.DecryptError, OSError) as failed:
                 scratch.close(file)
-                raise source.error(
-                    f"{key} is damaged or was sealed with another master key: {failed}"
-                ) from failed
+                message = f"{key} is damaged or was sealed with another master key"
+                raise _cause(failed, message, source) from failed
         return base.Reader(file, size, contextlib.nullcontext)
 
     def seal(self, text: str) -> str:
@@ -85,7 +106,7 @@ class _Source:
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._piece = memoryview(b"")
-        self._failed: BaseException | None = None
+        self.failed: BaseException | None = None
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; empty at the end."""
@@ -95,14 +116,43 @@ class _Source:
         except StopIteration:
             return b""
         except BaseException as failed:
-            self._failed = failed
+            self.failed = failed
             raise
         part, self._piece = self._piece[:size], self._piece[size:]
         return bytes(part)
 
-    def error(self, message: str) -> BaseException:
-        """What the source itself raised, else an ObjectStoreError."""
-        return self._failed or errors.ObjectStoreError(message)
+
+class _Sink:
+    """Passes on what the library writes, counts it, and keeps its cause likewise."""
+
+    def __init__(self, out: base.Sink, key: str) -> None:
+        self._out = out
+        self._key = key
+        self._tally = base.Tally()
+        self.failed: BaseException | None = None
+
+    @property
+    def stored(self) -> base.Stored:
+        """What was written so far."""
+        return self._tally.stored(self._key)
+
+    def write(self, data: bytes) -> int:
+        """All of it."""
+        try:
+            self._tally.add(data)
+            return self._out.write(data)
+        except BaseException as failed:
+            self.failed = failed
+            raise
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def _cause(failed: Exception, message: str, *ends: _Source | _Sink) -> BaseException:
+    """What one of the ends itself raised, else an ObjectStoreError."""
+    raised = next((end.failed for end in ends if end.failed is not None), None)
+    return raised or errors.ObjectStoreError(f"{message}: {failed}")
 
 
 def connect(config: settings.Settings, store: base.ObjectStore) -> Sealed:

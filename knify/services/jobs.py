@@ -167,7 +167,7 @@ def _workspace(core: Core, tenant: str, path: str) -> model.Workspace:
     if match is None:
         raise spec.bad("workspace_path", "workspace_path looks like /workspaces/NAME[@VERSION]")
     version = int(match[2]) if match[2] else None
-    found = core.store.registry.workspace_named(tenant, match[1], version)
+    found = core.store.workspaces.named(tenant, match[1], version)
     if found is None:
         raise spec.bad("workspace_path", f"no workspace {path}: upload it with POST /workspaces")
     return found

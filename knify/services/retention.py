@@ -16,7 +16,7 @@ import redis
 
 from knify import errors
 from knify.core import Core
-from knify.services import artifacts, packing, workspaces
+from knify.services import artifacts, packing
 from knify.store import keys
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,6 @@ def _kinds(core: Core, now: int, end: float, expire: bool) -> list[int]:
         done.append(_each(core, keys.PACKED_FILES, files_before, _files, end))
         for key in (keys.PACKED, keys.PACKED_FILES):
             done.append(_each(core, key, now - int(limits.job_days * _DAY_MS), _expired, end))
-    for workspace_id, object_key in core.store.registry.dropped_workspaces():
-        workspaces.finish(core, workspace_id, object_key)
     return done
 
 

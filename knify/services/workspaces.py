@@ -2,90 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import PurePosixPath
-from typing import BinaryIO, Final
+from typing import Final
 
 import redis
 
-from knify import clock, errors, ids, model
-from knify.archives import entries, normalise
+from knify import errors, model
 from knify.core import Core
-from knify.objects import base, locate
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUFFIXES: Final = (".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip")
 
 
-def store(core: Core, tenant: str, file: BinaryIO, name: str) -> model.Workspace:
-    """Check, unpack and seal the archive: seconds of work, without Redis."""
-    limits = entries.Limits(size=core.settings.workspace_bytes)
-    workspace_id = ids.new("workspace")
-    key = f"workspaces/{workspace_id}"
-    with normalise.normalise(file, locate.spool(core.settings), limits) as tar:
-        record = model.Workspace(
-            id=workspace_id,
-            tenant=tenant,
-            name=name,
-            version=0,  # the store gives the number
-            size=tar.size,
-            sha256=tar.sha256,
-            key=key,
-            created_at=clock.now_ms(),
-            files=tar.files,
-        )
-        try:
-            with tar.path.open("rb") as content:
-                core.sealed.put(key, content)
-        except BaseException:
-            core.objects.delete(key)
-            raise
-    return record
-
-
-def add(core: Core, record: model.Workspace) -> model.Workspace:
-    """Make a stored workspace known; it now has its version. Versions that are too old go."""
-    try:
-        added = core.store.registry.add_workspace(record)
-    except redis.ResponseError:  # refused; after a lost answer, it may well have been added
-        core.objects.delete(record.key)
-        raise
-    _drop_old(core, added)
-    return added
-
-
-def _drop_old(core: Core, newest: model.Workspace) -> None:
-    """Those that a sandbox still has to be made from stay until a later upload."""
-    registry, keep = core.store.registry, core.settings.workspace_versions
-    for workspace_id in registry.old_workspaces(newest.tenant, newest.name, keep=keep):
-        registry.drop_workspace(workspace_id, unused=True)  # the sweeper deletes the object
-
-
 def get(core: Core, tenant: str, workspace_id: str) -> model.Workspace:
     """The record; NotFound also when another tenant owns it."""
-    found = core.store.registry.find_workspace(workspace_id)
+    found = core.store.workspaces.find(workspace_id)
     if found is None or found.tenant != tenant:
         raise errors.NotFound(f"no workspace {workspace_id}")
     return found
 
 
 def delete(core: Core, tenant: str, workspace_id: str) -> None:
-    """Remove one version for good; sandboxes made from it keep their files. NotFound."""
+    """Remove one version for good; sandboxes made from it keep their files.
+
+    NotFound; WorkspaceBusy with ids of jobs while some still have to begin with it.
+    """
     found = get(core, tenant, workspace_id)
-    core.store.registry.drop_workspace(found.id)
-    finish(core, found.id, found.key)
+    dropped = core.store.workspaces.drop(found.id)
+    if dropped.jobs:
+        raise errors.WorkspaceBusy(
+            "jobs still have to begin with this workspace: wait for them, or cancel them",
+            detail={"jobs": list(dropped.jobs)},
+        )
+    if dropped.key:
+        remove_object(core, dropped.key)
 
 
-def finish(core: Core, workspace_id: str, key: str) -> None:
-    """Delete a dropped version's object, then the rest of its record; safe to repeat."""
-    if key:
+def remove_object(core: Core, key: str) -> None:
+    """Delete an object that is on the list of those that go; else the sweeper does."""
+    with contextlib.suppress(errors.ObjectStoreError, redis.RedisError):
         core.objects.delete(key)
-    core.store.registry.forget_workspace(workspace_id)
+        core.store.sandboxes.forget_object(key)
 
 
-def open_tar(core: Core, workspace: model.Workspace) -> base.Reader:
-    """Its files as one tar. ObjectMissing, ObjectStoreError."""
-    return core.sealed.open(workspace.key)
+def is_there(core: Core, workspace: model.Workspace) -> bool:
+    """Whether its files are in the object store."""
+    return has_object(core, workspace.key)
+
+
+def has_object(core: Core, key: str) -> bool:
+    """The same of an object. ObjectStoreError."""
+    try:
+        core.objects.stat(key)
+    except errors.ObjectMissing:
+        return False
+    return True
 
 
 def stem(filename: str) -> str:

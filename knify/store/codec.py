@@ -173,6 +173,7 @@ def workspace(fields: Mapping[str, str]) -> model.Workspace:
         key=fields["key"],
         created_at=int(fields["created_at"]),
         files=int(fields.get("files", "0")),
+        upload_sha256=fields.get("upload_sha256", ""),
     )
 
 

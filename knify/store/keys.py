@@ -48,7 +48,8 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:nodes` | zset | names of nodes; score: last heartbeat | member leaves after a day |
 | `knify:w:{id}` | hash | a workspace version | until deleted, or `KNIFY_WORKSPACE_VERSIONS` newer ones |
 | `knify:w:{id}:users` | set | sandboxes that still have to be made from it | member leaves when made, or never to be made |
-| `knify:workspaces:doomed` | set | versions whose object is being deleted | member leaves with the version |
+| `knify:w:{id}:versions` | set | the versions whose files are the object `workspaces/{id}` | member leaves with the version |
+| `knify:t:{tenant}:wd` | hash | digests of a tenant's contents; value: the id in the object's key | field goes with the last version |
 | `knify:t:{tenant}:w` | zset | a tenant's workspace versions by time of creation | as the workspaces |
 | `knify:t:{tenant}:w:{name}` | zset | the versions of one name; score: version | as the workspaces |
 | `knify:t:{tenant}:wv` | hash | the newest version number ever given to each name | for ever |
@@ -93,7 +94,6 @@ PACKED_FILES = PREFIX + "packed:files"
 PACKED = PREFIX + "packed"
 EXPIRING = PREFIX + "expiring"
 RATE = PREFIX + "rate"  # the library adds `:key/{id}/{limit}/1/hour`
-DOOMED = PREFIX + "workspaces:doomed"
 WEBHOOKS = PREFIX + "webhooks"  # a channel
 
 
@@ -198,6 +198,16 @@ def workspace(workspace_id: str) -> str:
 def workspace_users(workspace_id: str) -> str:
     """Sandboxes that still have to be made from it."""
     return f"{PREFIX}w:{workspace_id}:users"
+
+
+def workspace_versions(workspace_id: str) -> str:
+    """Versions whose files are the object `workspaces/ID`."""
+    return f"{PREFIX}w:{workspace_id}:versions"
+
+
+def workspace_contents(tenant: str) -> str:
+    """Which object holds a tenant's files of a digest."""
+    return f"{PREFIX}t:{tenant}:wd"
 
 
 def workspaces(tenant: str, name: str | None = None) -> str:

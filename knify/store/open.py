@@ -15,6 +15,7 @@ from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
 from knify.store.streams import Listing, Streams
 from knify.store.webhooks import Webhooks
+from knify.store.workspaces import Workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Store:
     replays: Replays
     access: Access
     webhooks: Webhooks
+    workspaces: Workspaces
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -49,6 +51,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         replays=Replays(client, scripts),
         access=Access(client, scripts),
         webhooks=Webhooks(client, scripts),
+        workspaces=Workspaces(client, scripts),
     )
 
 

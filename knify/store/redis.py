@@ -30,6 +30,7 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "ILLEGAL_TRANSITION": errors.IllegalTransition,
     "OUT_OF_ORDER": errors.LeaseLost,
     "WORKSPACE_NONE": errors.WorkspaceNone,
+    "UPLOAD_LATE": errors.ObjectStoreError,
     "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,
     "KEY_GONE": errors.KeyGone,
     "KEY_CHANGED": errors.KeyChanged,

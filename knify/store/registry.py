@@ -1,4 +1,4 @@
-"""What is not an execution: the installation, nodes and workspaces."""
+"""What is not an execution: the installation and nodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from knify import capacity, errors, ids, model
 from knify.lifecycle import SandboxState
 from knify.store import codec, keys, upgrade
-from knify.store.redis import Client, Scripts, changes, now_ms, pairs
+from knify.store.redis import Client, Scripts, now_ms
 
 T = TypeVar("T")
 
@@ -212,59 +212,3 @@ class Registry:
             found = self.nodes()
             self._recent = (time.monotonic(), found)
         return found
-
-    # Workspaces
-
-    def add_workspace(self, workspace: model.Workspace) -> model.Workspace:
-        """Add it as the next version of its name; the answer has version and time."""
-        fields = codec.record_fields(workspace)
-        flat = self._scripts.call("add_workspace", workspace.id, changes(fields))
-        return codec.workspace(pairs(flat))
-
-    def find_workspace(self, workspace_id: str) -> model.Workspace | None:
-        """The record, or None."""
-        fields = self._client.hgetall(keys.workspace(workspace_id))
-        return codec.workspace(fields) if fields and "doomed" not in fields else None
-
-    def workspace_named(
-        self, tenant: str, name: str, version: int | None
-    ) -> model.Workspace | None:
-        """One version of a name, the newest for None; None when there is no such one."""
-        index = keys.workspaces(tenant, name)
-        if version is None:
-            found = self._client.zrevrange(index, 0, 0)
-        else:
-            found = self._client.zrangebyscore(index, version, version)
-        return self.find_workspace(found[0]) if found else None
-
-    def list_workspaces(self, tenant: str, *, most: int = 100) -> list[model.Workspace]:
-        """A tenant's workspace versions, newest first."""
-        found = [
-            self.find_workspace(workspace_id)
-            for workspace_id in self._client.zrevrange(keys.workspaces(tenant), 0, most - 1)
-        ]
-        return [workspace for workspace in found if workspace]
-
-    def drop_workspace(self, workspace_id: str, *, unused: bool = False) -> bool:
-        """Take one version out of all lists; the numbers of the others stay. Its object goes next.
-
-        False, and nothing done, when with `unused` a sandbox still has to be made from it.
-        """
-        how = "unused" if unused else ""
-        return bool(self._scripts.call("drop_workspace", workspace_id, how) != "used")
-
-    def old_workspaces(self, tenant: str, name: str, *, keep: int) -> list[str]:
-        """The versions of a name beyond the newest `keep`."""
-        return list(self._client.zrange(keys.workspaces(tenant, name), 0, -1 - keep))
-
-    def dropped_workspaces(self) -> list[tuple[str, str]]:
-        """Ids and object keys of dropped versions whose objects may still be there."""
-        found = list(self._client.smembers(keys.DOOMED))
-        return [(one, self._client.hget(keys.workspace(one), "key") or "") for one in found]
-
-    def forget_workspace(self, workspace_id: str) -> None:
-        """The object of a dropped version is gone."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.delete(keys.workspace(workspace_id), keys.workspace_users(workspace_id))
-        pipe.srem(keys.DOOMED, workspace_id)
-        pipe.execute()

@@ -142,5 +142,8 @@ class Retention:
         """Which of these executions (x), workspaces (w) or sandboxes (s) have a record."""
         pipe = self._client.pipeline(transaction=False)
         for name in names:
-            pipe.exists(f"{keys.PREFIX}{kind}:{name}")
+            found = [f"{keys.PREFIX}{kind}:{name}"]
+            # An object of workspaces may have survived the version that brought it.
+            found += [keys.workspace_versions(name)] if kind == "w" else []
+            pipe.exists(*found)
         return [bool(there) for there in pipe.execute()]

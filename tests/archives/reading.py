@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
-from pathlib import Path
 
 import pytest
 
@@ -13,15 +13,15 @@ from knify.archives import entries, normalise
 
 
 def normalised(
-    content: bytes, spool: Path, limits: entries.Limits | None = None
+    content: bytes, limits: entries.Limits | None = None
 ) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
-    with normalise.normalise(io.BytesIO(content), spool, limits) as result:
-        with tarfile.open(result.path, "r:") as archive:
-            found = {info.name: (info, _content(archive, info)) for info in archive.getmembers()}
-        assert result.size == sum(info.size for info, _ in found.values())
-        assert result.files == sum(not info.isdir() for info, _ in found.values())
-        assert len(result.sha256) == 64
-    assert list(spool.iterdir()) == []
+    made = normalise.normalise(io.BytesIO(content), limits)
+    tar = b"".join(made)
+    with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
+        found = {info.name: (info, _content(archive, info)) for info in archive.getmembers()}
+    assert made.size == sum(info.size for info, _ in found.values())
+    assert made.files == sum(not info.isdir() for info, _ in found.values())
+    assert made.sha256 == hashlib.sha256(tar).hexdigest()
     return found
 
 
@@ -30,8 +30,14 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     return file.read() if file else b""
 
 
-def refusal(content: bytes, spool: Path, limits: entries.Limits | None = None) -> str:
+def refusal(content: bytes, limits: entries.Limits | None = None) -> str:
     with pytest.raises(errors.BadRequest) as raised:
-        normalise.normalise(io.BytesIO(content), spool, limits)
-    assert list(spool.iterdir()) == []
+        list(normalise.normalise(io.BytesIO(content), limits))
     return raised.value.message
+
+
+def checksum(content: bytes) -> str:
+    made = normalise.normalise(io.BytesIO(content))
+    for _ in made:
+        pass
+    return made.sha256

@@ -39,7 +39,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "paused": r"knify:node:[^:]+:paused",
         "workspaces": r"knify:w:.+",
         "later": r"knify:objects:removals",
-        "tenants": r"knify:t:[^:]+:(x|s|k|w|wv|webhooks)(:.+)?",
+        "tenants": r"knify:t:[^:]+:(x|s|k|w|wv|wd|webhooks)(:.+)?",
         "keys": r"knify:(k|rate|token):.+",
         "webhooks": r"knify:h:[^:]+(:(all|ended|d:.+))?",
         "broker": r"_kombu\..+|unacked.*|knify|knify\.node\..+|celery.*",
@@ -213,7 +213,9 @@ def _is_named(core: Core, key: str) -> bool:
     """Whether a record names it now, or the list of what is to be deleted does."""
     kind, name, *_ = key.split("/")
     if kind != "sandboxes":
-        return bool(core.store.client.exists(f"knify:{_OWNERS[kind]}:{name}"))
+        owner = f"knify:{_OWNERS[kind]}:{name}"
+        if core.store.client.exists(owner, f"{owner}:versions"):
+            return True
     if core.store.client.zscore(keys.OBJECT_REMOVALS, key) is not None:
         return True
     found = core.store.sandboxes.find(name)

@@ -16,7 +16,7 @@ from typing import Any
 
 from knify import core, errors, failpoints, model, settings
 from knify.sandbox import inventory
-from knify.services import jobs, nodes, retention, webhooks, workspaces
+from knify.services import jobs, nodes, retention, uploads, webhooks
 from tests.chaos import heard
 
 HOST = "CHAOS_HOST"  # the scripted host's folder
@@ -90,11 +90,12 @@ def _clean(own: core.Core, job: str) -> Any:
 def _upload(own: core.Core, number: int) -> Any:
     """The same record each time: an upload that is repeated after a lost answer."""
     key = f"workspaces/workspace_{number}"
+    own.store.workspaces.begin(key)
     own.sealed.put(key, io.BytesIO(b"tar"))
     record = model.Workspace(
-        f"workspace_{number}", "default", "chaos", 0, 3, "0" * 64, key, created_at=1
+        f"workspace_{number}", "default", "chaos", 0, 3, f"{number // 2:064}", key, created_at=1
     )
-    return {"version": workspaces.add(own, record).version}
+    return {"version": uploads.add(own, record).workspace.version}
 
 
 def _drain(own: core.Core, node: str) -> Any:

@@ -95,6 +95,46 @@ def test_nothing_of_a_damaged_object_is_given_out(
         vault.open("archive")
 
 
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 3 * MIB])
+def test_a_copy_gives_the_same_and_its_size_is_known_before(
+    vault: sealed.Sealed, size: int
+) -> None:
+    content, out = os.urandom(size), io.BytesIO()
+    vault.put("archive", [content])
+
+    assert vault.size("archive") == size
+    vault.copy("archive", out)
+
+    assert out.getvalue() == content
+
+
+def test_a_copy_of_a_damaged_object_ends_with_an_error(
+    vault: sealed.Sealed, plain: folder.Folder
+) -> None:
+    content, out = os.urandom(200_000), io.BytesIO()
+    vault.put("archive", [content])
+    plain.put("archive", [plain.open("archive").read(150_000)])
+
+    with pytest.raises(errors.ObjectStoreError, match="archive is damaged"):
+        vault.copy("archive", out)
+
+    assert content.startswith(out.getvalue())
+
+
+def test_what_a_copys_target_raises_passes_through(vault: sealed.Sealed) -> None:
+    class Gone:
+        def write(self, _: bytes) -> int:
+            raise errors.SandboxGone
+
+        def flush(self) -> None:
+            pass
+
+    vault.put("archive", [bytes(MIB)])
+
+    with pytest.raises(errors.SandboxGone):
+        vault.copy("archive", Gone())
+
+
 def test_a_missing_object_is_missing(vault: sealed.Sealed) -> None:
     with pytest.raises(errors.ObjectMissing):
         vault.open("nothing")

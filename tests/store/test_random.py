@@ -58,7 +58,8 @@ class Play:
         self.held: list[tuple[str, str, str]] = []
         self.archives: list[tuple[str, str, str]] = []
         self.said: list[str] = []
-        self.version = store.registry.add_workspace(workspace())
+        store.workspaces.begin("workspaces/ws_1")
+        self.version = store.workspaces.add(workspace()).workspace
         for node in NODES:
             self.beat(node)
 
@@ -280,7 +281,7 @@ class Play:
 
     def drop_workspace(self) -> None:
         self._seldom()
-        self.store.registry.drop_workspace(self.version.id, unused=True)
+        self.store.workspaces.drop(self.version.id)
 
     def pack(self) -> None:
         x = self.job(State.COMPLETED, State.FAILED, State.CANCELLED)

@@ -31,7 +31,7 @@ else
   local new = cjson.decode(sandbox)
   if new.workspace_id then
     local workspace = P .. 'w:' .. new.workspace_id
-    if redis.call('HEXISTS', workspace, 'doomed') == 1 then return fail('WORKSPACE_NONE') end
+    if redis.call('EXISTS', workspace) == 0 then return fail('WORKSPACE_NONE') end
     redis.call('SADD', workspace .. ':users', sandbox_id)
   end
   write(skey(sandbox_id), new)

@@ -1,0 +1,71 @@
+"""An upload on its way in: from the socket into an unlinked file, a piece at a time.
+
+Reading waits in gevent's loop, writing and hashing in a thread, so other requests go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final, cast
+
+import flask
+
+from api import aside, multipart, transfers
+from knify import settings
+from knify.objects import locate, room, scratch
+
+_CURE: Final = "send workspace=@x.tar.gz and optionally name"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What came."""
+
+    file: BinaryIO  # the archive
+    sha256: str  # of it
+    filename: str  # as the client called it; empty: not at all
+    name: str | None  # the form's field
+
+
+@contextlib.contextmanager
+def upload(config: settings.Settings, running: transfers.Transfers) -> Iterator[Upload | None]:
+    """Receive the form; None when its file is missing. The file is gone behind the block.
+
+    BadRequest, TooLarge, TooSlow, StorageFull, UnsupportedMediaType.
+    """
+    request, spool = flask.request, locate.spool(config)
+    request.max_content_length = config.workspace_bytes + multipart.FORM_BYTES
+    stream = request.stream  # TooLarge by its declared length, before a byte is read
+    # The archive, and about as much again for its sealed files.
+    wanted = 2 * (request.content_length or multipart.PIECE)
+    with (
+        running.claim(wanted, lambda all_: room.require([spool], all_, config.disk_reserve)) as got,
+        tempfile.TemporaryFile(dir=spool) as opened,
+    ):
+        file, digest = cast(BinaryIO, opened), hashlib.sha256()
+
+        def write(piece: bytes) -> None:
+            digest.update(piece)
+            with scratch.translated(spool):
+                file.write(piece)
+
+        def sink(piece: bytes) -> None:
+            aside.run(lambda: write(piece))
+            got(len(piece))
+
+        def next_piece() -> bytes:
+            return transfers.in_time(
+                lambda: stream.read(multipart.PIECE), multipart.PIECE, config.transfer_rate
+            )
+
+        form = multipart.Reader("workspace", frozenset({"name"}), sink, _CURE).read(next_piece)
+        with scratch.translated(spool):
+            file.flush()
+        if form.filename is None:
+            yield None
+        else:
+            yield Upload(file, digest.hexdigest(), form.filename, form.fields.get("name"))
