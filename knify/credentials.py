@@ -32,6 +32,11 @@ def configured() -> list[str]:
     return [name for name in spec.available() if spec.credential(name) and of(name)]
 
 
+def names() -> set[str]:
+    """All variables that hold a credential: for workers only."""
+    return {name for known in spec.available() if (name := spec.credential(known))}
+
+
 def check(job_type: str) -> None:
     """Raise AgentNotConfigured unless this process has what the type needs."""
     name = spec.credential(job_type)

@@ -202,13 +202,18 @@ def _command(command: str | list[str] | None) -> tuple[str, ...] | None:
     return argv
 
 
+def tagged(image: str) -> str:
+    """An image's name with its tag, as nodes list it."""
+    named = ":" in image.rpartition("/")[2] or "@" in image
+    return image if named else f"{image}:latest"
+
+
 def _image(image: str | None, allowed: tuple[str, ...]) -> str | None:
     if image is None:
         return None
     if not _IMAGE.fullmatch(image):
         raise bad("image", "image must look like registry/name:tag")
-    if ":" not in image.rpartition("/")[2] and "@" not in image:
-        image += ":latest"
+    image = tagged(image)
     if not any(fnmatch.fnmatchcase(image, pattern) for pattern in allowed):
         raise bad("image", f"image {image} is not allowed here; allowed: {', '.join(allowed)}")
     return image

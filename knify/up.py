@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from knify import catalog, errors, install, processes
+from knify import catalog, credentials, errors, install, processes
 from knify import settings as settings_module
 from knify.host import images, podman, redis_server, setup
 from knify.processes import Part
@@ -190,7 +190,9 @@ def _podman(settings: settings_module.Settings) -> list[Part]:
 
 def _own_parts(settings: settings_module.Settings, no_auth: bool) -> list[Part]:
     env = dict(os.environ) | {"KNIFY_NO_AUTH": "1" if no_auth else ""}
-    return [_part(settings, name, argv, env) for name, argv in _PARTS.items()]
+    keyless = {name: value for name, value in env.items() if name not in credentials.names()}
+    envs = {name: env if name == "worker" else keyless for name in _PARTS}
+    return [_part(settings, name, argv, envs[name]) for name, argv in _PARTS.items()]
 
 
 def _wait_api(settings: settings_module.Settings, parts: list[Part]) -> None:

@@ -16,7 +16,8 @@ LINE = 4 * 1024**2  # bytes of a line that is still read
 MESSAGE = 32_000  # characters of one message or result that are kept
 _PARAMETER = 16_000  # characters of one text among a tool's parameters
 _ITEMS, _DEPTH = 100, 6  # of lists and objects that are shown
-_FILES = 500  # files that an agent may report as created
+_FILES = 500  # files that are remembered as told
+_NAMES = 16_000  # characters of their names
 _STDERR = 2_000  # characters of its end that an error quotes
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])[A-Z]")
@@ -108,7 +109,8 @@ def below_workspace(path: str) -> str | None:
 
 def with_file(said: model.Said, path: str) -> model.Said:
     """The same with one more created file."""
-    if path in said.files or len(said.files) >= _FILES:
+    most = len(said.files) >= _FILES or sum(map(len, said.files)) + len(path) > _NAMES
+    if path in said.files or most:
         return said
     return said.evolve(files=(*said.files, path))
 

@@ -46,6 +46,7 @@ def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "jo
     if first is not None:
         return first
     wanted = _spec(core, tenant, submission.request)
+    wanted = wanted.evolve(image=_image(core, wanted))
     written = [kind for kind in capacity.KINDS if submission.request.get(kind) is not None]
     wanted = wanted.evolve(resources=_fit(core, wanted.resources, written))
     sandbox = _new_sandbox(core, tenant, wanted)
@@ -134,9 +135,6 @@ def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.Executio
     if path is not None:
         wanted = wanted.evolve(workspace_id=_workspace(core, tenant, path).id)
     _check_agent(core, wanted.job_type)
-    if wanted.image is None and spec.is_agent(wanted.job_type):
-        wanted = wanted.evolve(image=core.settings.agents_image)
-    _check_image(core, wanted.image)
     return wanted
 
 
@@ -173,8 +171,13 @@ def _workspace(core: Core, tenant: str, path: str) -> model.Workspace:
     return found
 
 
-def _check_image(core: Core, image: str | None) -> None:
-    """Refuse an image that no living node has; without any node the job simply waits."""
+def _image(core: Core, wanted: model.ExecutionSpec) -> str | None:
+    """The named one, or the agents'; None for the base image.
+
+    Refuses one that no living node has; without any node the job simply waits.
+    """
+    agents = core.settings.agents_image if spec.is_agent(wanted.job_type) else None
+    image = wanted.image or (spec.tagged(agents) if agents else None)
     nodes = core.store.registry.nodes() if image else {}
     images = {name for facts in nodes.values() for name in facts.get("images", ())}
     if image and nodes and image not in images:
@@ -182,6 +185,7 @@ def _check_image(core: Core, image: str | None) -> None:
             f"no node has the image {image}; load it there with podman",
             detail={"field": "spec.image"},
         )
+    return image
 
 
 def _fit(

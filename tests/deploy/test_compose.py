@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from knify import errors, settings
+from knify import credentials, errors, settings
 from workers import flower
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,8 @@ OF_COMPOSE = {
 def _known() -> set[str]:
     """The names that settings.py reads."""
     source = Path(settings.__file__).read_text()
-    return {f"KNIFY_{name}" for name in re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', source)}
+    names = {f"KNIFY_{name}" for name in re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', source)}
+    return names | credentials.names()
 
 
 def _mounts(name: str) -> list[str]:
@@ -76,6 +77,12 @@ def test_no_secret_has_a_value_in_a_file_under_version_control() -> None:
     assert "${KNIFY_REDIS_PASSWORD:?" in TEXT
     assert ".env\n" in (PROJECT / ".gitignore").read_text()
     assert (PROJECT / ".dockerignore").read_text().splitlines()[1] == "*"
+
+
+def test_the_worker_alone_has_the_keys_of_agents() -> None:
+    for name in NAMES:
+        keys = credentials.names() & set(SERVICES[name].get("environment", {}))
+        assert keys == (credentials.names() if name == "worker" else set())
 
 
 def test_the_worker_alone_reaches_podman_and_the_host() -> None:

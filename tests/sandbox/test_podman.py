@@ -90,6 +90,22 @@ def test_argv_and_environment_arrive_unchanged(podman_url: str, installation: st
     asyncio.run(scenario())
 
 
+def test_a_turn_reads_the_file_that_is_its_input_and_nobody_else_can(
+    podman_url: str, installation: str
+) -> None:
+    async def scenario() -> None:
+        async with sandbox(podman_url, installation) as (_, _, channel):
+            content = bytes(range(256)) * 2_000  # far more than an argument may be
+            await channel.put_file("/run/knify/turn/in", content)
+            argv = sh("ls /run/knify/turn | wc -l; cat")
+
+            out, _, _ = await outcome(channel, argv, stdin="/run/knify/turn/in")
+
+            assert out == b"0\n" + content
+
+    asyncio.run(scenario())
+
+
 def test_without_a_command_the_images_own_runs(podman_url: str, installation: str) -> None:
     async def scenario() -> None:
         async with sandbox(podman_url, installation) as (_, _, channel):

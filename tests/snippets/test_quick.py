@@ -147,5 +147,7 @@ def test_the_operators_key_is_nowhere_but_with_the_agent(
     raw = [line.line for line in client.lines(job.id)]
     for seen in (output, raw, client.events(job.id), job, shown):
         assert KEY not in repr(seen)
+    for part in ("api", "beat", "redis", "podman"):
+        assert KEY.encode() not in Path(f"/proc/{stack.pid(part)}/environ").read_bytes(), part
     logs = [log.read_text() for log in (stack.home / "logs").glob("*.log")]
     assert not any(KEY in log for log in logs)
