@@ -92,8 +92,10 @@ def _before() -> None:
 
 
 def _after(response: flask.Response) -> flask.Response:
+    headers = response.headers
     for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = flask.g.request_id
-    response.headers.update(limits.headers())
+        if name not in headers:
+            headers.add(name, value)
+    headers["X-Request-Id"] = flask.g.request_id
+    headers.update(limits.headers())
     return response

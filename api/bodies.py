@@ -52,9 +52,7 @@ def parse(raw: bytes) -> Any:
     """Text to values, refusing what other readers of it would understand otherwise."""
     try:
         text = raw.decode("utf-8")
-        value = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_constant, parse_float=_number
-        )
+        value = _DECODER.decode(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeError as failed:
@@ -123,3 +121,8 @@ def _check_depth(value: Any, left: int) -> None:
 
 def _too_deep() -> errors.BadRequest:
     return errors.BadRequest(f"the body is nested more than {MAX_DEPTH} deep")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_constant, parse_float=_number
+)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 
 import uuid_utils
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
+_CROCKFORDS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
 _PATTERN = re.compile(rf"^[a-z]+_[{_ALPHABET}]{{26}}$")
 
 
 def new(prefix: str) -> str:
     """A fresh id such as `job_06b2k…`; ids made later sort later (to the millisecond)."""
-    number = uuid_utils.uuid7().int
-    digits = []
-    for _ in range(26):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    return f"{prefix}_{''.join(reversed(digits))}"
+    octets = bytes(4) + uuid_utils.uuid7().bytes  # 160 bits: six digits of zero, then ours
+    return f"{prefix}_{base64.b32encode(octets)[6:].translate(_CROCKFORDS).decode()}"
 
 
 def is_id(text: str, prefix: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import marshmallow as ma
@@ -64,6 +64,12 @@ def _not_known(name: str, known: list[str]) -> str:
 class Strict(ma.Schema):
     """Unknown fields are refused, with the nearest known name."""
 
+    def __init__(self, **options: Any) -> None:
+        """Fields that may be missing are skipped where they are: most of a spec's are."""
+        super().__init__(**options)
+        if self.partial is None:
+            self.partial = frozenset(_optional(self))
+
     @ma.pre_load
     def _refuse_unknown(self, data: Any, **_: Any) -> Any:
         if not isinstance(data, dict):
@@ -75,6 +81,15 @@ class Strict(ma.Schema):
 
     def _complaint(self, name: str) -> str:
         return _not_known(name, list(self.fields))
+
+
+def _optional(schema: ma.Schema) -> Iterator[str]:
+    """Names of fields without which a body means the same; nested ones as `outer.inner`."""
+    for name, field in schema.load_fields.items():
+        if not field.required and field.load_default is ma.missing:
+            yield name
+        if isinstance(field, fields.Nested) and isinstance(field.schema, Strict):
+            yield from (f"{name}.{inner}" for inner in _optional(field.schema))
 
 
 class Spec(Strict):

@@ -21,7 +21,7 @@ def dump(value: Any) -> str | None:
     """One field's value as a hash holds it; None means that the field is absent."""
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, separators=(",", ":"), default=_shallow)
+    return _encode(value)
 
 
 def execution_fields(x: model.Execution) -> dict[str, str]:
@@ -48,6 +48,10 @@ def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
 def _shallow(record: Any) -> dict[str, Any]:
     """A record's fields as they are: unlike `asdict`, it copies nothing of a user's request."""
     return {field.name: getattr(record, field.name) for field in fields_of(record)}
+
+
+#: Made once: `json.dumps` makes an encoder of its own for every value.
+_encode = json.JSONEncoder(separators=(",", ":"), default=_shallow).encode
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, str]:
