@@ -28,17 +28,25 @@ class Window:
         return (self.page - 1) * self.limit
 
 
-def window(page: int | None, limit: int | None) -> Window:
-    """From checked query parameters."""
-    if page is None and limit is None:
+def window(page: int | None, limit: int | None, *, first: bool = True) -> Window:
+    """From checked query parameters. A list that does not begin at its `first` row has a form."""
+    if page is None and limit is None and first:
         return Window(1, MAX_LIMIT, bare=True)
     return Window(page or 1, limit or DEFAULT_LIMIT, bare=False)
 
 
 def respond(
-    rows: Sequence[dict[str, Any]], total: int, asked: Window, *, is_estimate: bool = False
+    rows: Sequence[dict[str, Any]],
+    total: int,
+    asked: Window,
+    *,
+    is_estimate: bool = False,
+    following: int | None = None,
 ) -> flask.Response:
-    """The list as the contract shows it, with `X-Total-Count` and `Link` in both forms."""
+    """The list as the contract shows it, with `X-Total-Count` and `Link` in both forms.
+
+    `following`: where the list goes on, said by `X-Next-Before`.
+    """
     pages = -(-total // asked.limit)
     facts: dict[str, Any] = {"page": asked.page, "limit": asked.limit}
     facts |= {"total": total, "pages": pages}
@@ -47,13 +55,19 @@ def respond(
     body = list(rows) if asked.bare else {"data": list(rows), "pagination": facts}
     response = flask.jsonify(body)
     response.headers["X-Total-Count"] = str(total)
-    links = [_link("next", asked.page + 1, asked)] if asked.page < pages else []
-    links += [_link("prev", asked.page - 1, asked)] if asked.page > 1 else []
+    if following is not None:
+        response.headers["X-Next-Before"] = str(following)
+    if "before" in flask.request.args:
+        links = [_link("next", asked, before=following)] if following is not None else []
+    else:
+        links = [_link("next", asked, page=asked.page + 1)] if asked.page < pages else []
+        links += [_link("prev", asked, page=asked.page - 1)] if asked.page > 1 else []
     if links:
         response.headers["Link"] = ", ".join(links)
     return response
 
 
-def _link(relation: str, page: int, asked: Window) -> str:
-    query = flask.request.args.to_dict(flat=True) | {"page": str(page), "limit": str(asked.limit)}
+def _link(relation: str, asked: Window, **place: int) -> str:
+    query = flask.request.args.to_dict(flat=True)
+    query |= {name: str(value) for name, value in place.items()} | {"limit": str(asked.limit)}
     return f'<{flask.request.path}?{urlencode(query)}>; rel="{relation}"'

@@ -10,7 +10,7 @@ from knify.lifecycle import SandboxState, State
 EPOCH_FENCE = 2**32  # fences of a store that was never put back are smaller
 #: Requests an hour of each tier, lowest first; enterprise keys have a limit of their own, or none.
 TIERS: dict[str, int | None] = {"free": 100, "pro": 1_000, "enterprise": None}
-SCHEMA = 2  # raised when a stored record changes its meaning; a newer store refuses to start
+SCHEMA = 3  # raised when a stored record changes its meaning; a newer store refuses to start
 
 
 @dataclass(frozen=True, slots=True)

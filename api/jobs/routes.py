@@ -32,14 +32,17 @@ def create_job(body: dict[str, Any]) -> flask.Response:
 @blp.response(200, schemas.Row(many=True))
 def list_jobs(query: dict[str, Any]) -> flask.Response:
     """List jobs, newest first."""
-    asked = paging.window(query.pop("page", None), query.pop("limit", None))
+    before = query.pop("before", None)
+    asked = paging.window(query.pop("page", None), query.pop("limit", None), first=before is None)
     states = [s for status in query.pop("status", ()) for s in view.STATES_OF[status]]
     page = context.core().store.listing.page(
-        context.tenant(), states=states, offset=asked.offset, limit=asked.limit, **query
-    )
+        context.tenant(), states=states, offset=asked.offset, limit=asked.limit,
+        before=_moment(before), **query,
+    )  # fmt: skip
     waiting = _waiting(page.executions)
     rows = [view.row(x, waiting.get(x.id)) for x in page.executions]
-    return paging.respond(rows, page.total, asked, is_estimate=page.total_is_estimate)
+    estimate = page.total_is_estimate
+    return paging.respond(rows, page.total, asked, is_estimate=estimate, following=page.next)
 
 
 @blp.route("/jobs/<job_id>")
@@ -85,6 +88,17 @@ def clean_up_job(query: dict[str, Any], job_id: str) -> flask.Response:
     """Delete the job's sandbox for good."""
     jobs.clean_up(context.core(), context.tenant(), job_id, force=query["force"])
     return flask.jsonify({"success": True, "message": "Sandbox cleaned up successfully"})
+
+
+def _moment(before: str | None) -> int | None:
+    """From a job's id, or from a page's `X-Next-Before`, which outlives its jobs."""
+    if before is None or before.isdecimal():
+        return None if before is None else int(before)
+    moment = context.core().store.listing.moment(context.tenant(), before)
+    if moment is None:
+        cure = "go on from the X-Next-Before of a page"
+        raise errors.BadRequest(f"no job {before} any more: {cure}", detail={"field": "before"})
+    return moment
 
 
 def _submission(body: dict[str, Any]) -> jobs.Submission:

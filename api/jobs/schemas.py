@@ -166,6 +166,10 @@ class Filters(ma.Schema):
     job_type = fields.String()
     created_after = fields.String(metadata={"format": "date-time"})
     created_before = fields.String(metadata={"format": "date-time"})
+    before = fields.String(
+        validate=validate.Regexp(r"[0-9]{1,16}\Z|(?![0-9]*\Z)[A-Za-z0-9_.-]{1,128}\Z"),
+        metadata={"description": "a job's id, or a page's X-Next-Before: only what is older"},
+    )
     metadata = fields.Dict(
         keys=fields.String(), values=fields.String(), load_default=dict,
         metadata={"description": "written `metadata.KEY=VALUE`"},

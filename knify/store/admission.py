@@ -80,7 +80,7 @@ class Admission:
             return {}
         pipe = self._client.pipeline(transaction=False)
         for x in pending:
-            whole = keys.executions(x.tenant, state=State.PENDING)
+            whole = keys.pending(x.tenant)
             pipe.zrank(whole if x.line is None else keys.line(x.line, x.tenant), x.id)
             pipe.lindex(keys.turns(x.sandbox_id or ""), 0)
             pipe.hget(keys.sandbox(x.sandbox_id or ""), "node")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from knify import model
 from knify.lifecycle import SandboxState, State
-from knify.store import upgrade
+from knify.store import rows, upgrade
 
 T = TypeVar("T")
 
@@ -41,8 +41,10 @@ def needs(r: model.Resources) -> str:
 
 def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
     """All fields of a new sandbox. Values of at most 64 bytes make Redis keep it in one piece."""
-    resources = list(_shallow(s.resources).values())
-    return _present(_shallow(s) | {"resources": resources, "schema": model.SCHEMA})
+    fields = _shallow(s) | {"schema": model.SCHEMA}
+    fields["resources"] = list(_shallow(s.resources).values())
+    del fields["id"]  # the key says it, and there are many sandboxes
+    return _present(fields)
 
 
 def _shallow(record: Any) -> dict[str, Any]:
@@ -58,22 +60,22 @@ def _present(fields: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, value in fields.items() if (text := dump(value)) is not None}
 
 
-def execution(fields: Mapping[str, str]) -> model.Execution:
-    """The record that a hash holds, whole or as the row that packing left."""
+def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execution:
+    """The record that a hash holds, whole or as the row that packing left, which lacks the id."""
     if "row" in fields:
-        fields = {**json.loads(fields["row"]), **fields}
+        fields = rows.decode(fields)
     fields = upgrade.record("execution", fields)
     number = _numbers(fields)
     outcome, stopping = fields.get("outcome"), fields.get("stopping")
     return model.Execution(
-        id=fields["id"],
+        id=fields.get("id") or execution_id,
         tenant=fields["tenant"],
         state=State(fields["state"]),
         spec=_spec(json.loads(fields["spec"]) if "row" not in fields else _of_row(fields)),
-        request=json.loads(fields.get("request", "{}")),
+        request=_loaded(fields.get("request", {})),
         created_at=int(fields["created_at"]),
         name=fields.get("name"),
-        metadata=json.loads(fields.get("metadata", "{}")),
+        metadata=_loaded(fields.get("metadata", {})),
         state_changed_at=number("state_changed_at") or 0,
         started_at=number("started_at"),
         completed_at=number("completed_at"),
@@ -113,9 +115,14 @@ def is_there(fields: Mapping[str, str]) -> bool:
     return bool(fields) and "expiring" not in fields
 
 
-def _of_row(fields: Mapping[str, str]) -> dict[str, Any]:
+def _of_row(fields: Mapping[str, Any]) -> dict[str, Any]:
     """What a row still tells of the spec."""
-    return {"job_type": fields["job_type"], "priority": int(fields.get("priority", "0"))}
+    return {"job_type": fields["job_type"], "priority": int(fields.get("priority", 0))}
+
+
+def _loaded(value: Any) -> Any:
+    """Rows hold some fields as they are, and not as text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _spec(fields: dict[str, Any]) -> model.ExecutionSpec:
@@ -139,12 +146,12 @@ def _resources(text: str) -> model.Resources:
     return model.Resources(*found) if isinstance(found, list) else _made(model.Resources, found)
 
 
-def sandbox(fields: Mapping[str, str]) -> model.Sandbox:
-    """The record that a hash holds."""
+def sandbox(fields: Mapping[str, str], sandbox_id: str) -> model.Sandbox:
+    """The record that a hash holds; those of schema 2 know their id."""
     fields = upgrade.record("sandbox", fields)
     number = _numbers(fields)
     return model.Sandbox(
-        id=fields["id"],
+        id=sandbox_id,
         tenant=fields["tenant"],
         state=SandboxState(fields["state"]),
         image=fields["image"],
@@ -225,7 +232,7 @@ def _made(cls: type[T], values: Mapping[str, Any] | None) -> T:
 class _numbers:
     """Optional whole numbers among a hash's fields."""
 
-    def __init__(self, fields: Mapping[str, str]) -> None:
+    def __init__(self, fields: Mapping[str, Any]) -> None:
         self._fields = fields
 
     def __call__(self, name: str) -> int | None:

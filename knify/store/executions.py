@@ -9,7 +9,7 @@ from typing import Any
 
 from knify import errors, lifecycle, model
 from knify.lifecycle import State
-from knify.store import codec, keys
+from knify.store import codec, keys, terms
 from knify.store.redis import Client, Scripts, changes, pairs
 
 #: Written as a field's value, a script puts Redis's own time there.
@@ -89,6 +89,7 @@ class Executions:
             idempotency_key,
             digest,
             f"{x.spec.job_type} accepted",
+            *terms.of_metadata(x.metadata),
         )
         if verdict == "replayed":
             return _answer(json.loads(first)), True
@@ -274,7 +275,7 @@ class Executions:
     def find(self, execution_id: str) -> model.Execution | None:
         """The record, or None."""
         fields = self._client.hgetall(keys.execution(execution_id))
-        return codec.execution(fields) if codec.is_there(fields) else None
+        return codec.execution(fields, execution_id) if codec.is_there(fields) else None
 
     def get(self, execution_id: str, *, tenant: str) -> model.Execution:
         """The record; NotFound also when another tenant owns it."""
@@ -285,10 +286,12 @@ class Executions:
 
     def get_many(self, ids: Iterable[str]) -> list[model.Execution]:
         """The records that exist, in the order of `ids`, in one round trip."""
+        wanted = list(ids)
         pipe = self._client.pipeline(transaction=False)
-        for execution_id in ids:
+        for execution_id in wanted:
             pipe.hgetall(keys.execution(execution_id))
-        return [codec.execution(fields) for fields in pipe.execute() if codec.is_there(fields)]
+        found = zip(wanted, pipe.execute(), strict=True)
+        return [codec.execution(fields, name) for name, fields in found if codec.is_there(fields)]
 
     def active(self, node: str) -> list[model.Execution]:
         """The executions that occupy a slot of the node."""

@@ -24,9 +24,10 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:lines:{node}` | zset | tenants who wait there; score: when last served, µs | member leaves with its line |
 | `knify:oldest:{node}` | zset | all executions that wait there; score: since when | as in the line |
 | `knify:served` | zset | tenants; score: when one of them was given a slot last, µs | for ever |
-| `knify:t:{tenant}:x` | zset | a tenant's executions by time of creation | as the executions |
-| `knify:t:{tenant}:x:state:{state}` | zset | the same, of one state | as the executions |
-| `knify:t:{tenant}:x:type:{type}` | zset | the same, of one job type | as the executions |
+| `knify:t:{tenant}:x` | zset | a tenant's executions; score: its moment, the µs of its creation, unique within the tenant | as the executions |
+| `knify:t:{tenant}:terms` | zset | by what they are found: words of state and type, and of metadata, each with the moment (`terms.py`); scores 0 | as the executions |
+| `knify:t:{tenant}:pending` | zset | those that no worker has begun; score: moment | member leaves with the state |
+| `knify:t:{tenant}:types` | set | job types that a tenant ever used | as its executions |
 | `knify:s:{id}` | hash | a sandbox | with its last execution, 30 days longer if its node never removed it |
 | `knify:s:{id}:turns` | list | its executions that are not terminal, in their order | member leaves at the end |
 | `knify:t:{tenant}:s` | zset | a tenant's sandboxes by time of creation | as the sandboxes |
@@ -117,12 +118,24 @@ def segments(execution_id: str) -> str:
     return f"{PREFIX}x:{execution_id}:segments"
 
 
-def executions(tenant: str, *, state: str | None = None, job_type: str | None = None) -> str:
-    """The index of a tenant's executions: all, of one state, or of one type."""
-    base = f"{PREFIX}t:{tenant}:x"
-    if state is not None:
-        return f"{base}:state:{state}"
-    return base if job_type is None else f"{base}:type:{job_type}"
+def executions(tenant: str) -> str:
+    """The list of a tenant's executions by their moments."""
+    return f"{PREFIX}t:{tenant}:x"
+
+
+def terms(tenant: str) -> str:
+    """By what they are found."""
+    return f"{PREFIX}t:{tenant}:terms"
+
+
+def pending(tenant: str) -> str:
+    """Those that no worker has begun."""
+    return f"{PREFIX}t:{tenant}:pending"
+
+
+def job_types(tenant: str) -> str:
+    """The job types that it ever used."""
+    return f"{PREFIX}t:{tenant}:types"
 
 
 def sandbox(sandbox_id: str) -> str:

@@ -8,12 +8,13 @@ from knify import settings as settings_module
 from knify.store.access import Access
 from knify.store.admission import Admission
 from knify.store.executions import Executions
+from knify.store.listing import Listing
 from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
 from knify.store.replays import Replays
 from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
-from knify.store.streams import Listing, Streams
+from knify.store.streams import Streams
 from knify.store.webhooks import Webhooks
 from knify.store.workspaces import Workspaces
 
@@ -46,7 +47,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         admission=Admission(client, scripts),
         registry=Registry(client, scripts),
         streams=Streams(client),
-        listing=Listing(client),
+        listing=Listing(client, scripts),
         retention=Retention(client, scripts),
         replays=Replays(client, scripts),
         access=Access(client, scripts),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from knify import capacity, errors, ids, model
-from knify.lifecycle import SandboxState
-from knify.store import codec, keys, upgrade
+from knify.store import keys, migrate, upgrade
 from knify.store.redis import Client, Scripts, now_ms
 
 T = TypeVar("T")
@@ -76,32 +75,10 @@ class Registry:
         """
         if self.schema() >= model.SCHEMA:
             return 0
-        read = 0
-        for key in self._client.scan_iter(f"{keys.PREFIX}x:*", count=1000, _type="hash"):
-            x = self._readable(key, codec.execution)
-            read += 1
-            if x is not None and x.completed_at and not x.packed:
-                self._client.zadd(keys.ENDED, {x.id: x.completed_at})
-        for key in self._client.scan_iter(f"{keys.PREFIX}s:*", count=1000, _type="hash"):
-            sandbox = self._readable(key, codec.sandbox)
-            read += 1
-            if sandbox is not None:
-                self._index(sandbox)
+        read = migrate.check(self._client)
+        migrate.lists(self._client, self._scripts)
         self._client.set(keys.SCHEMA, model.SCHEMA)
         return read
-
-    def _readable(self, key: str, read: Callable[[dict[str, str]], T]) -> T | None:
-        fields = self._client.hgetall(key)
-        try:
-            return read(fields) if fields else None
-        except (KeyError, ValueError, TypeError) as failed:
-            raise errors.ConfigError(f"{key} cannot be read ({failed!r}): not upgraded") from failed
-
-    def _index(self, sandbox: model.Sandbox) -> None:
-        """Schema 2 lists sandboxes by tenant, and by node while they live there."""
-        self._client.zadd(keys.sandboxes(sandbox.tenant), {sandbox.id: sandbox.created_at})
-        if sandbox.node and sandbox.state in (SandboxState.ACTIVE, SandboxState.PAUSED):
-            self._client.sadd(keys.located(sandbox.node), sandbox.id)
 
     def known_installation(self) -> str | None:
         """This store's installation id; None in an empty one. Makes nothing."""

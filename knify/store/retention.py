@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from knify.store import keys
+from knify.store import keys, rows, terms
 from knify.store.redis import Client, Scripts
 from knify.store.streams import Segment
 
@@ -126,10 +127,19 @@ class Retention:
 
         `idle`: not while its sandbox lives; it is then looked at again in a day.
         """
+        words = self._words(execution_id)
         verdict: str = self._scripts.call(
-            "expire", execution_id, "idle" if idle else "", _DAY_MS - job_ms
+            "expire", execution_id, "idle" if idle else "", _DAY_MS - job_ms, *words
         )
         return verdict
+
+    def _words(self, execution_id: str) -> list[str]:
+        """By what its metadata is found; they never change."""
+        fields = self._client.hgetall(keys.execution(execution_id))
+        if "row" in fields:
+            row = rows.decode(fields)
+            return list(row.get("words") or terms.of_metadata(row["metadata"]))
+        return terms.of_metadata(json.loads(fields.get("metadata", "{}")))
 
     def forget(self, execution_id: str) -> tuple[str, str]:
         """The last of it; the sandbox that went with it and has to be removed, and its node."""

@@ -42,7 +42,7 @@ class Sandboxes:
     def find(self, sandbox_id: str) -> model.Sandbox | None:
         """The record, or None."""
         fields = self._client.hgetall(keys.sandbox(sandbox_id))
-        return codec.sandbox(fields) if fields else None
+        return codec.sandbox(fields, sandbox_id) if fields else None
 
     def get(self, sandbox_id: str, *, tenant: str) -> model.Sandbox:
         """The record; NotFound also when another tenant owns it."""
@@ -62,10 +62,12 @@ class Sandboxes:
 
     def get_many(self, ids: Iterable[str]) -> list[model.Sandbox]:
         """The records that exist, in the order of `ids`, in one round trip."""
+        wanted = list(ids)
         pipe = self._client.pipeline(transaction=False)
-        for sandbox_id in ids:
+        for sandbox_id in wanted:
             pipe.hgetall(keys.sandbox(sandbox_id))
-        return [codec.sandbox(fields) for fields in pipe.execute() if fields]
+        found = zip(wanted, pipe.execute(), strict=True)
+        return [codec.sandbox(fields, name) for name, fields in found if fields]
 
     def on_node(
         self, node: str, cursor: int, *, about: int = 500

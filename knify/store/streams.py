@@ -1,15 +1,14 @@
-"""Reading an execution's history and output, and listing executions: pages, never everything."""
+"""Reading an execution's history and output: pages, never everything."""
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from knify import model
-from knify.store import codec, keys
+from knify.store import keys
 from knify.store.redis import Client
 
 _PAGE = 500
@@ -140,116 +139,5 @@ class Streams:
                 return
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some executions of a list, newest first."""
-
-    executions: list[model.Execution]
-    total: int
-    total_is_estimate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a record must hold beside its place in the indexes."""
-
-    job_type: str | None
-    metadata: Mapping[str, str]
-
-    def holds(self, job_type: str | None, metadata: str | None) -> bool:
-        if job_type is None or self.job_type not in (None, job_type):
-            return False
-        found = json.loads(metadata or "{}") if self.metadata else {}
-        return all(_as_text(found.get(name)) == text for name, text in self.metadata.items())
-
-
-class Listing:
-    """Lists of a tenant's executions from the indexes."""
-
-    #: How many records a combination of filters may look at.
-    SCAN = 10_000
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def page(
-        self,
-        tenant: str,
-        *,
-        states: Sequence[str] = (),
-        job_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        created_after: int | None = None,
-        created_before: int | None = None,
-        offset: int = 0,
-        limit: int = 100,
-    ) -> Page:
-        """Executions newest first. `states` empty: any. Times in ms, exclusive.
-
-        `metadata`: values as text, compared with the user's texts, numbers and booleans.
-        With metadata, or states and type together, `total` is exact up to SCAN candidates.
-        """
-        indexes = [keys.executions(tenant, state=state) for state in states]
-        indexes = indexes or [keys.executions(tenant, job_type=job_type)]
-        low = f"({created_after}" if created_after is not None else "-inf"
-        high = f"({created_before}" if created_before is not None else "+inf"
-        if metadata or (states and job_type):
-            wanted = _Wanted(job_type if states else None, metadata or {})
-            return self._filtered(indexes, low, high, wanted, offset, limit)
-        pipe = self._client.pipeline(transaction=False)
-        for index in indexes:
-            pipe.zcount(index, low, high)
-            pipe.zrevrangebyscore(index, high, low, start=0, num=offset + limit, withscores=True)
-        answers = pipe.execute()
-        newest = heapq.nlargest(
-            offset + limit, (pair for found in answers[1::2] for pair in found), key=_by_time
-        )
-        return Page(self._records([name for name, _ in newest[offset:]]), sum(answers[::2]))
-
-    def _filtered(
-        self, indexes: list[str], low: str, high: str, wanted: _Wanted, offset: int, limit: int
-    ) -> Page:
-        found = [
-            pair
-            for index in indexes
-            for pair in self._client.zrevrangebyscore(
-                index, high, low, start=0, num=self.SCAN, withscores=True
-            )
-        ]
-        newest = [name for name, _ in heapq.nlargest(self.SCAN, found, key=_by_time)]
-        hits = [name for name, row in self._rows(newest) if wanted.holds(*row)]
-        page = self._records(hits[offset : offset + limit])
-        return Page(page, len(hits), total_is_estimate=len(found) >= self.SCAN)
-
-    def _rows(self, names: list[str]) -> Iterator[tuple[str, list[str | None]]]:
-        """Type and metadata of each, a page of them per round trip."""
-        for start in range(0, len(names), _PAGE):
-            pipe = self._client.pipeline(transaction=False)
-            part = names[start : start + _PAGE]
-            for name in part:
-                pipe.hmget(keys.execution(name), "job_type", "metadata", "row")
-            for name, (job_type, metadata, row) in zip(part, pipe.execute(), strict=True):
-                packed = json.loads(row) if row else {}
-                yield name, [packed.get("job_type", job_type), packed.get("metadata", metadata)]
-
-    def _records(self, names: list[str]) -> list[model.Execution]:
-        pipe = self._client.pipeline(transaction=False)
-        for name in names:
-            pipe.hgetall(keys.execution(name))
-        found = pipe.execute() if names else []
-        return [codec.execution(fields) for fields in found if codec.is_there(fields)]
-
-
 def _number(entry_id: str) -> int:
     return int(entry_id.partition("-")[0])
-
-
-def _by_time(pair: tuple[str, float]) -> tuple[float, str]:
-    return pair[1], pair[0]
-
-
-def _as_text(value: Any) -> str | None:
-    """A scalar as a query parameter writes it; None for what cannot be searched."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value) if isinstance(value, bool | int | float) else None

@@ -142,7 +142,7 @@ def sandboxes(client: Any) -> dict[str, model.Sandbox]:
     found = {}
     for key in client.scan_iter(match="knify:s:*", count=1000):
         if _kind(key) == "sandboxes":
-            sandbox = codec.sandbox(client.hgetall(key))
+            sandbox = codec.sandbox(client.hgetall(key), key.rpartition(":")[2])
             found[sandbox.id] = sandbox
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import redis
 
-from knify.store import keys, open
+from knify.store import codec, keys, open, terms
 
 _LIVING = ("creating", "active", "paused")
 _END = ("ended", "packed", "packed:files", "expiring")
@@ -35,7 +35,7 @@ class View:
 def problems(store: open.Store) -> list[str]:
     """All that is wrong, in words."""
     view = View(store.client)
-    found = [*_sandboxes(view), *_executions(view), *_nodes(view)]
+    found = [*_sandboxes(view), *_executions(view), *_lists(view), *_nodes(view)]
     drift = {node: store.admission.recount(node) for node in view.nodes}
     return found + [f"counters of {node}: {what}" for node, what in drift.items() if what]
 
@@ -112,6 +112,32 @@ def _executions(view: View) -> Iterator[str]:
     for where, members in (ends | {"due": due}).items():
         for name in members - set(view.executions):
             yield f"{name} in {where} without a record"
+
+
+def _lists(view: View) -> Iterator[str]:
+    """What executions are found by: all of them, and nothing else."""
+    tenants = {key.split(":")[2] for key in view.client.scan_iter("knify:t:*:x")}
+    tenants |= {key.split(":")[2] for key in view.client.scan_iter("knify:t:*:terms")}
+    wanted: dict[str, set[str]] = {tenant: set() for tenant in tenants}
+    for name, fields in view.executions.items():
+        if "expiring" in fields:
+            continue
+        x = codec.execution(fields, name)
+        moment = view.client.zscore(keys.executions(x.tenant), name)
+        if moment is None or int(moment) // 1000 != x.created_at:
+            yield f"{name} has the moment {moment}, created at {x.created_at}"
+            continue
+        words = [terms.of_kind(x.state, x.spec.job_type), *terms.of_metadata(x.metadata)]
+        wanted.setdefault(x.tenant, set()).update(f"{word}{int(moment):013x}" for word in words)
+        pending = name in view.members(f"t:{x.tenant}:pending")
+        yield from _is(f"{name} ({x.state}) in pending", pending, x.state == "pending")
+    for tenant, words in wanted.items():
+        there = view.members(f"t:{tenant}:terms")
+        if there != words:
+            yield f"terms of {tenant}: {there - words} too many, {words - there} are missing"
+        for name in view.members(f"t:{tenant}:x") | view.members(f"t:{tenant}:pending"):
+            if name not in view.executions or "expiring" in view.executions[name]:
+                yield f"{name} in a list of {tenant} without a record"
 
 
 def _nodes(view: View) -> Iterator[str]:

@@ -98,7 +98,8 @@ class Play:
     def submit(self) -> None:
         used = self.version.id if self.chance.random() < 0.5 else None
         sandbox = factories.sandbox(workspace_id=used)
-        self._submit(factories.execution(sandbox_id=sandbox.id), sandbox)
+        metadata = {"team": self.chance.choice("ab"), "n": self.chance.randrange(3)}
+        self._submit(factories.execution(sandbox_id=sandbox.id, metadata=metadata), sandbox)
 
     def turn(self) -> None:
         sandbox = self.sandbox()

@@ -12,11 +12,13 @@ from knify import errors, model
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
 from knify.store import keys, open, upgrade
+from tests.retention.dying import dying
 from tests.runner.conftest import rig
 from tests.runner.rig import OUT, Rig, Worker
+from tests.store import invariants
 
 __all__ = ["rig"]
-FIXTURE = Path(__file__).parent / "schema-1.json"
+FIXTURE = Path(__file__).parent / "schema-2.json"
 
 
 def load(client: Any) -> dict[str, str]:
@@ -50,26 +52,64 @@ def test_an_old_store_is_read_as_it_is(store: open.Store) -> None:
     assert {what: x.state.value for what, x in found.items()} == {
         "done": "completed", "failed": "failed", "cancelled": "cancelled",
         "running": "running", "pending": "pending", "turn": "pending",
+        "packed": "completed", "brief": "completed",
     }  # fmt: skip
     assert found["done"].spec.failure_action == "keep"
-    assert store.listing.page("default").total == len(found)
+    assert found["packed"].packed
+    assert found["packed"].metadata == {"team": "b", "n": 7}
     sandbox = store.sandboxes.find(found["done"].sandbox_id or "")
     assert sandbox is not None
     assert sandbox.state is SandboxState.PAUSED
 
 
 def test_an_upgrade_is_made_once_and_says_how_much_it_read(store: open.Store) -> None:
-    jobs_ = load(store.client)
-    assert store.registry.schema() == 1
+    load(store.client)
+    assert store.registry.schema() == 2
 
     read = store.registry.upgrade()
 
-    assert read == 11  # six jobs, five sandboxes
+    assert read == 15  # eight jobs, seven sandboxes
     assert store.registry.schema() == model.SCHEMA
     assert store.registry.upgrade() == 0
-    assert store.sandboxes.page("default", offset=0, limit=10)[1] == 5
-    here = {sandbox.id for sandbox in store.sandboxes.on_node("n", 0)[1]}
-    assert store.executions.get(jobs_["done"], tenant="default").sandbox_id in here
+
+
+def test_an_upgraded_store_finds_its_jobs_by_all_that_is_known_of_them(store: open.Store) -> None:
+    old = load(store.client)
+    order = store.client.zrevrange(keys.executions("default"), 0, -1)
+    rows = {what: store.executions.find(old[what]) for what in ("packed", "brief")}
+
+    store.registry.upgrade()
+
+    def ids(**filters: Any) -> list[str]:
+        return [x.id for x in store.listing.page("default", **filters).executions]
+
+    assert ids() == order
+    assert ids(states=["failed"]) == [old["failed"]]
+    assert set(ids(states=["pending"], job_type="command_task")) == {old["pending"], old["turn"]}
+    assert set(ids(job_type="command_task")) == set(old.values())
+    for team, what in {"a": "done", "b": "packed", "c": "brief", "d": "pending"}.items():
+        assert ids(metadata={"team": team}) == [old[what]]
+    assert ids(metadata={"team": "b", "n": "7"}, states=["completed"]) == [old["packed"]]
+    assert {what: store.executions.find(old[what]) for what in rows} == rows
+    assert not list(store.client.scan_iter("knify:t:*:x:*"))
+    assert invariants.problems(store) == []
+
+
+@pytest.mark.parametrize("n", range(20))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_upgrade_that_dies_is_made_by_the_next_start(
+    store: open.Store, n: int, when: str
+) -> None:
+    load(store.client)
+    scripts = store.registry._scripts
+    with dying(n, when, (scripts, "call"), (store.client, "unlink"), (store.client, "zrem")):
+        store.registry.upgrade()
+
+    store.registry.upgrade()
+
+    assert store.registry.schema() == model.SCHEMA
+    assert store.listing.page("default").total == 8
+    assert invariants.problems(store) == []
 
 
 def test_a_store_with_a_record_that_cannot_be_read_keeps_its_number(store: open.Store) -> None:
@@ -79,7 +119,7 @@ def test_a_store_with_a_record_that_cannot_be_read_keeps_its_number(store: open.
     with pytest.raises(errors.ConfigError, match=job):
         store.registry.upgrade()
 
-    assert store.registry.schema() == 1
+    assert store.registry.schema() == 2
 
 
 def test_only_the_version_before_is_read() -> None:

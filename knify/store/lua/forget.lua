@@ -6,7 +6,7 @@ local id = ARGV[1]
 local x = record(xkey(id))
 redis.call('ZREM', P .. 'expiring', id)
 if not x or not x.expiring then return {'', ''} end
-local row = x.row and cjson.decode(x.row) or x
+local row = facts(x)
 redis.call('DEL', xkey(id), xkey(id) .. ':events', xkey(id) .. ':output', xkey(id) .. ':segments')
 local key = skey(row.sandbox_id)
 local s = record(key)

@@ -1,6 +1,6 @@
 -- Accept an execution, exactly once per Idempotency-Key.
 -- ARGV: id, record (JSON of strings), sandbox id, sandbox record (JSON, or '' to continue one),
---       idempotency key ('' for none), digest of the body, event detail
+--       idempotency key ('' for none), digest of the body, event detail, words (see terms.py)…
 -- Returns: {'created', ''} | {'replayed', the first answer (JSON)}
 local id, fields, sandbox_id, sandbox = ARGV[1], cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
 local idem, digest, detail = ARGV[5], ARGV[6], ARGV[7]
@@ -41,12 +41,17 @@ redis.call('HINCRBY', skey(sandbox_id), 'executions', 1)
 redis.call('RPUSH', turns, id)
 shelve(sandbox_id, ts)
 
-fields.created_at, fields.state_changed_at = int(ts), int(ts)
+local tenant = P .. 't:' .. fields.tenant
+local t = redis.call('TIME')
+local at = t[1] * 1000000 + t[2]
+while redis.call('ZCOUNT', tenant .. ':x', int(at), int(at)) > 0 do at = at + 1 end
+fields.created_at, fields.state_changed_at = int(math.floor(at / 1000)), int(ts)
 write(xkey(id), fields)
-local index = P .. 't:' .. fields.tenant .. ':x'
-redis.call('ZADD', index, int(ts), id)
-redis.call('ZADD', index .. ':state:pending', int(ts), id)
-redis.call('ZADD', index .. ':type:' .. fields.job_type, int(ts), id)
+redis.call('ZADD', tenant .. ':x', int(at), id)
+redis.call('ZADD', tenant .. ':pending', int(at), id)
+redis.call('ZADD', tenant .. ':terms', 0, term(kind('pending', fields.job_type), at))
+for i = 8, #ARGV do redis.call('ZADD', tenant .. ':terms', 0, term(ARGV[i], at)) end
+redis.call('SADD', tenant .. ':types', fields.job_type)
 redis.call('ZADD', P .. 'due', int(ts), id)
 event(id, ts, 'created', 'info', detail, 'pending')
 signal(fields.tenant, id, ts, 'job.created')

@@ -1,0 +1,173 @@
+"""Lists of a tenant's executions, newest first, by any combination of what they are found by.
+
+Whatever the number of records, a page costs a few index look-ups and its own rows. What several
+words must meet is looked for among those with the rarest of them, in short calls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from knify import model
+from knify.lifecycle import State
+from knify.store import codec, keys, terms
+from knify.store.redis import Client, Scripts
+
+_FIRST: Final = 0
+_LAST: Final = 2**52 - 1  # moments are 13 hexadecimal digits
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some executions of a list, newest first."""
+
+    executions: list[model.Execution]
+    total: int
+    total_is_estimate: bool = False
+    next: int | None = None  # the moment behind which the list goes on; None: it ends here
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Moments of a page, and what else is known of the list."""
+
+    moments: list[int]
+    total: int
+    is_estimate: bool
+    next: int | None
+
+
+class Listing:
+    """Lists of a tenant's executions from the indexes."""
+
+    #: How many candidates a combination counts to tell its total.
+    SCAN = 10_000
+    #: How many of them one call looks at, so that it keeps others waiting for some ms at most.
+    CHUNK = 5_000
+    #: After how many of them an answer to `before` may be short, so that none takes long.
+    PATIENCE = 50_000
+
+    def __init__(self, client: Client, scripts: Scripts) -> None:
+        self._client = client
+        self._scripts = scripts
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        states: Sequence[str] = (),
+        job_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        before: int | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page:
+        """Executions newest first. `states` empty: any. Times in ms, exclusive.
+
+        `metadata`: values as text, compared with the user's texts, numbers and booleans.
+        `before`: only those older than this moment, such as the `next` of another page; there may
+        be fewer than `limit` of them, and still a `next`.
+        `total` is exact, but an estimate when metadata is combined with anything but times and
+        there are more than SCAN candidates.
+        """
+        groups = self._groups(tenant, states, job_type, metadata or {})
+        high = _LAST if created_before is None else min(created_before * 1000, _LAST)
+        high = high if before is None else min(high, before)
+        low = _FIRST if created_after is None else created_after * 1000 + 999
+        low = max(_FIRST, min(low, _LAST))
+        if not all(groups):
+            return Page([], 0)
+        if len(groups) > 1:
+            most = None if before is None or offset else self.PATIENCE
+            return self._matched(tenant, groups, max(high, _FIRST), low, offset, limit, most)
+        words = json.dumps(groups[0] if groups else [])
+        flat = self._scripts.call("page", tenant, words, max(high, _FIRST), low, offset, limit)
+        total, moments, names = int(flat[0]), flat[1::2], flat[2::2]
+        more = total > offset + len(names)
+        following = int(moments[-1]) if more and moments else None
+        return Page(self._records(names), total, next=following)
+
+    def moment(self, tenant: str, execution_id: str) -> int | None:
+        """Where in the list it stands; None when it does not."""
+        score = self._client.zscore(keys.executions(tenant), execution_id)
+        return None if score is None else int(score)
+
+    def _groups(
+        self,
+        tenant: str,
+        states: Sequence[str],
+        job_type: str | None,
+        metadata: Mapping[str, str],
+    ) -> list[list[str]]:
+        """One of the words of each group must belong to an execution."""
+        groups = [[terms.word(name, text)] for name, text in metadata.items()]
+        if states or job_type is not None:
+            known = self._client.smembers(keys.job_types(tenant))
+            kinds = sorted(known) if job_type is None else [job_type]
+            groups.append(terms.of_kinds(states or list(State), kinds))
+        return groups
+
+    def _matched(
+        self,
+        tenant: str,
+        groups: list[list[str]],
+        before: int,
+        after: int,
+        offset: int,
+        limit: int,
+        most: int | None,
+    ) -> Page:
+        found = self._match(tenant, groups, before, after, offset, limit, most)
+        names = self._names(tenant, found.moments)
+        return Page(self._records(names), found.total, found.is_estimate, found.next)
+
+    def _match(
+        self,
+        tenant: str,
+        groups: list[list[str]],
+        before: int,
+        after: int,
+        offset: int,
+        limit: int,
+        most: int | None,
+    ) -> _Found:
+        """Looks until the page is full and the total told. One more hit says that there is more."""
+        hits: list[int] = []
+        looked, all_of_them, position = 0, 0, before
+        while True:
+            few, n, left, *moments = self._scripts.call(
+                "match", tenant, json.dumps(groups), position, after, self.CHUNK
+            )
+            all_of_them = all_of_them or int(few)
+            looked += int(n)
+            hits += map(int, moments)
+            if left == "":
+                break
+            position = int(left)
+            if looked >= self.SCAN and len(hits) > offset + limit:
+                break
+            if most is not None and looked >= most:
+                break
+        page, over = hits[offset : offset + limit], left == ""
+        rest = 0 if over else max(1, len(hits) * max(0, all_of_them - looked) // looked)
+        following = page[-1] if len(hits) > offset + limit else None if over else position
+        return _Found(page, len(hits) + rest, not over, following)
+
+    def _names(self, tenant: str, moments: Sequence[int]) -> list[str]:
+        pipe = self._client.pipeline(transaction=False)
+        for moment in moments:
+            pipe.zrangebyscore(keys.executions(tenant), moment, moment)
+        return [name for names in (pipe.execute() if moments else ()) for name in names]
+
+    def _records(self, names: Sequence[str]) -> list[model.Execution]:
+        """All rows in one round trip, and no object is read."""
+        pipe = self._client.pipeline(transaction=False)
+        for name in names:
+            pipe.hgetall(keys.execution(name))
+        found = zip(names, pipe.execute() if names else (), strict=True)
+        return [codec.execution(fields, name) for name, fields in found if codec.is_there(fields)]
