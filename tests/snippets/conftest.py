@@ -96,6 +96,7 @@ def stack() -> Iterator[stack_part.Stack]:
     """A running installation whose agents' image has the stand-in."""
     with standin.image() as image:
         settings = {"CURSOR_API_KEY": KEY, "KNIFY_AGENTS_IMAGE": image}
+        settings["KNIFY_WEBHOOK_ALLOW_PRIVATE"] = "1"
         with stack_part.running(**settings) as running:
             yield running
 

@@ -191,30 +191,35 @@ def test_the_api_references_examples_are_answered_as_it_says(
     _ended(client, next_turn["job_id"])
 
 
-def test_the_webhook_receiver_takes_signed_deliveries_only(
+def test_the_webhook_receiver_is_told_of_a_job_and_takes_signed_deliveries_only(
     snippets: Snippets, client: Client
 ) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    job = _ended(client, client.create_job({"job_type": "cursor_task", "prompt": "Go"}).job_id)
+    url = f"http://127.0.0.1:{port}/webhooks/knify"
     receiver = subprocess.Popen(
         [sys.executable, str(DOCS / "advanced-usage" / "webhook_receiver.py")],
         env=os.environ | snippets.env | {"PORT": str(port)},
         stdout=subprocess.PIPE,
         text=True,
     )
-    url = f"http://127.0.0.1:{port}/webhooks/knify"
-    body = json.dumps({"type": "job.completed", "job_id": job.id, "status": "completed"}).encode()
     try:
-        refused = stack_part.eventually(lambda: _deliver(url, body, "sha256=0"))
-        taken = _deliver(url, body, _signature(body))
+        refused = stack_part.eventually(lambda: _deliver(url, b"{}", "sha256=0"))
+        taken = _deliver(url, b'{"type": "other"}', _signature(b'{"type": "other"}'))
+        registered = _only(snippets.bash("advanced-usage/register-webhook.sh", WEBHOOK_URL=url))
+        hook = registered["webhook_id"]
+        job = _ended(client, client.create_job({"job_type": "cursor_task", "prompt": "Go"}).job_id)
+        stack_part.eventually(lambda: client.list_webhooks()[0].raw["last_success_at"])
+        client.delete_webhook(hook)
     finally:
         receiver.send_signal(signal.SIGTERM)
         printed, _ = receiver.communicate(timeout=30)
 
     assert refused is not None and taken is not None
     assert (refused.status_code, taken.json()) == (401, {"status": "ok"})
+    assert registered["events"] == ["job.completed", "job.failed"]
+    assert f"Job {job.id} completed with status: completed" in printed
     assert f"Job {job.id} left report.md" in printed
 
 

@@ -13,7 +13,7 @@ from tests.parts import stack as stack_part
 @pytest.fixture(scope="session")
 def stack() -> Iterator[stack_part.Stack]:
     """A running installation."""
-    with stack_part.running() as running:
+    with stack_part.running(KNIFY_WEBHOOK_ALLOW_PRIVATE="1") as running:
         yield running
 
 
