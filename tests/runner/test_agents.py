@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from knify import follow
-from knify.lifecycle import State
+from knify.lifecycle import TERMINAL, State
 from knify.services import jobs, packing
 from knify.store import keys
-from tests.runner.rig import ERR, OUT, Rig, Worker, eventually
+from tests.runner.rig import ERR, OUT, Rig, Worker, die, eventually
 
 KEY = "key-of-the-operator"
 INIT = {"type": "system", "subtype": "init", "session_id": "c1"}
@@ -25,8 +26,10 @@ RESULT = {
 
 
 @pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CURSOR_API_KEY", KEY)
+def _key() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as own:  # a test may undo its own
+        own.setenv("CURSOR_API_KEY", KEY)
+        yield
 
 
 def said(text: str) -> dict[str, Any]:
@@ -196,6 +199,33 @@ def test_whoever_takes_over_knows_what_the_agent_had_told(
     assert (x.state, x.usage) == (State.COMPLETED, {"input_tokens": 7, "output_tokens": 2})
     assert rig.starts(job) == 1
     assert len([event for event in output(rig, job) if event["type"] == "agent_message"]) == 1
+
+
+@pytest.mark.parametrize("n", range(12, 32, 2))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_dying_at_any_call_loses_and_doubles_nothing_that_an_agent_told(
+    rig: Rig, n: int, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"{i} " + "x" * 100_000 for i in range(3)]  # each longer than what is shown at once
+    agent(rig, "Go")
+    argv = next(argv for argv in rig.host.scripts if argv[-1] == "Go")
+    told = [INIT, *(said(word) for word in words), RESULT]
+    rig.host.scripts[argv].steps = [(0.001, OUT, lines(event)) for event in told]
+    job, victim = submit(rig, "Go"), Worker(rig)
+    die(rig, victim, n, when, monkeypatch)
+
+    victim.advance(job)
+    eventually(lambda: victim.died.is_set() or rig.job(job).state in TERMINAL)
+    monkeypatch.undo()
+    victim.vanish()
+    Worker(rig).advance(job)
+
+    x = rig.ended(job)
+    assert (x.state, x.session_id, rig.starts(job)) == (State.COMPLETED, "c1", 1)
+    assert ((x.outcome and x.outcome.result) or "")[:2] == "2 "
+    messages = [event["message"] for event in output(rig, job) if event["type"] == "agent_message"]
+    assert [message[:2] for message in messages] == ["0 ", "1 ", "2 "]
+    assert "".join(rig.lines(job)) == lines(*told).decode().replace("\n", "")
 
 
 def test_a_long_line_is_read_whole_and_shown_in_pieces(rig: Rig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -81,13 +82,15 @@ def _packages() -> Path:
     here = ROOT / "tests" / "snippets"
     lock = (here / "package-lock.json").read_bytes()
     place = ROOT / ".cache" / f"npm-{hashlib.sha256(lock).hexdigest()[:16]}"
-    if not (place / "done").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(here / name, place)
-        argv = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(argv, cwd=place, check=True, capture_output=True, timeout=100)
-        (place / "done").touch()
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # files of tests run side by side
+        if not (place / "done").exists():
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(here / name, place)
+            argv = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            subprocess.run(argv, cwd=place, check=True, capture_output=True, timeout=100)
+            (place / "done").touch()
     return place
 
 
