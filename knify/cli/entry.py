@@ -26,6 +26,8 @@ CANCELLED: Final = 5  # the job was cancelled
 REFUSED: Final = 6  # the server refused, or a file could not be had
 NOT_ENDED: Final = 7  # the job did not end in the time that one wanted to wait
 INTERRUPTED: Final = 130
+
+LONG_PAUSE: Final = 2.0  # seconds that need a word
 _EXIT_CODES: Final = {
     "CONFIG_ERROR": USAGE,
     "WORKSPACE_INVALID": USAGE,
@@ -90,13 +92,20 @@ def _hints(failed: errors.KnifyError, client: Client | None) -> tuple[str, ...]:
 
 def client() -> Client:
     """The SDK's client; imported late because it takes longer than all of `--help`."""
-    from knify.client import Client
+    from knify.client import Client, Policy
 
-    opened = Client()
+    # A server that has never answered is not waited for; one that goes away meanwhile is.
+    opened = Client(policy=Policy(first_attempts=1, on_wait=_waits))
     context = click.get_current_context()
     context.meta[_CLIENT] = opened
     context.call_on_close(opened.close)
     return opened
+
+
+def _waits(seconds: float, why: errors.KnifyError) -> None:
+    """Nobody shall wonder why nothing happens."""
+    if seconds >= LONG_PAUSE:
+        show.line(f"… again in {seconds:.0f} s: {why.message}", err=True, fg="yellow")
 
 
 def settings() -> Settings:

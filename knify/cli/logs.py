@@ -18,7 +18,8 @@ from knify.cli import entry, follow, jobs, show
 def logs(job_id: str, live: bool, raw: bool, json_: bool) -> None:
     """Print what a job says. With --follow, why it waits is told on stderr."""
     client = entry.client()
-    own_lines = raw or follow.wants_raw(client.job(job_id).spec.get("job_type"))
+    job = client.job(job_id)
+    own_lines = raw or follow.wants_raw(job.spec.get("job_type"))
 
     def put(data: dict[str, Any]) -> None:
         if json_:
@@ -30,6 +31,9 @@ def logs(job_id: str, live: bool, raw: bool, json_: bool) -> None:
         else:
             follow.event(data)
 
+    if job.ended:  # however much it said, it goes by piece by piece
+        _each((frame.data for frame in client.stream_output(job_id, raw=own_lines)), put)
+        return
     if not live:
         _each(client.output(job_id, raw=own_lines), put)
         return

@@ -25,6 +25,7 @@ class Options(TypedDict):
     base_url: str
     headers: dict[str, str]
     timeout: float
+    limits: httpx.Limits
     verify: ssl.SSLContext | bool
     trust_env: bool
     follow_redirects: bool
@@ -37,6 +38,8 @@ def options(where: access.Access, timeout: float) -> Options:
         base_url=where.url,
         headers={"User-Agent": f"knify/{knify.__version__}"} | key,
         timeout=timeout,
+        # Each stream and each waiting holds one; it is the server that says how many are too many.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         # Where no TLS is spoken, no certificates are loaded; that takes most of a short command.
         verify=where.url.startswith("https:") or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         trust_env=not where.loopback,  # then no proxy of the environment stands in between

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
 
+from knify import errors as knify_errors
 from knify.client import access, errors
 
 #: Answers that say: not now. Nothing was done.
@@ -25,6 +27,12 @@ class Policy:
     base: float = 0.2  # seconds before the second attempt; doubles each time
     longest: float = 5.0  # seconds between two attempts at most
     longest_asked: float = 60.0  # a Retry-After beyond this is an error instead
+    first_attempts: int | None = None  # the same as `attempts`, while nobody has ever answered
+    on_wait: Callable[[float, knify_errors.KnifyError], None] | None = None  # hears of every pause
+
+    def tries(self, *, met: bool) -> int:
+        """How often a request is sent in all; `met`: the server has answered before."""
+        return self.attempts if met or self.first_attempts is None else self.first_attempts
 
     def delay(self, attempt: int, retry_after: str | None = None) -> float | None:
         """Seconds to wait after failed attempt 1, 2, …; None when the server asks for too much."""

@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import httpx
 
-from knify.client import access, retry
+from knify.client import access, errors, retry
 from knify.client.calls.base import Call
 
 T = TypeVar("T")
@@ -69,12 +69,13 @@ class Know:
     """What the client knows → Setup."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Setup:
     """A client's server, key and patience."""
 
     where: access.Access
     policy: retry.Policy
+    met: bool = False  # the server has answered once
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +153,21 @@ def patiently(effect: Effect, repeatable: bool, deadline: float | None = None) -
     attempt = 1
     while True:
         try:
-            return (yield effect)
+            done = yield effect
+            known.met = True
+            return done
         except Exception as failed:
             trouble = retry.trouble(failed, known.where)
             if trouble is None:
                 raise
+            known.met |= isinstance(trouble.error, errors.ApiError)
             again = repeatable or trouble.unsent
             delay = known.policy.delay(attempt, trouble.retry_after)
-            if not again or delay is None or attempt >= known.policy.attempts:
+            if not again or delay is None or attempt >= known.policy.tries(met=known.met):
                 raise trouble.error from failed
             if deadline is not None and retry.is_past(deadline, after=delay):
                 raise trouble.error from failed
+            if known.policy.on_wait is not None:
+                known.policy.on_wait(delay, trouble.error)
         yield Sleep(delay)
         attempt += 1

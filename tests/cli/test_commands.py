@@ -36,7 +36,7 @@ def test_jobs_are_listed_as_a_table_or_as_json(server: scripted.Server, knify: R
 def test_hostile_text_cannot_reach_the_terminal(server: scripted.Server, knify: Run) -> None:
     server.on_job("job_1", name=EVIL, error=EVIL, spec={"job_type": "command_task"})
     server.on("GET", "/jobs", [{"id": EVIL, "status": "running", "name": EVIL}])
-    server.on("GET", "/jobs/job_1/output", {"events": [{"line": EVIL, "stream": "stdout"}]})
+    server.on_stream("/jobs/job_1/output/stream", [{"line": EVIL, "stream": "stdout"}])
     server.on("GET", "/jobs/job_1/events", {"events": [{"stage": EVIL, "detail": EVIL}]})
     server.on("GET", "/jobs/bad", {"error": EVIL, "code": "X", "detail": {"a": EVIL}}, 400)
 
@@ -48,7 +48,7 @@ def test_hostile_text_cannot_reach_the_terminal(server: scripted.Server, knify: 
 
 def test_raw_logs_are_every_byte_as_it_was_written(server: scripted.Server, knify: Run) -> None:
     line = "\x1b[31mred\x1b[0m\udcff"
-    server.on_job("job_1")
+    server.on_job("job_1", "running")
     server.on("GET", "/jobs/job_1/output", {"events": [{"line": line, "stream": "stdout"}]})
 
     result = knify("jobs", "logs", "job_1", "--raw")

@@ -66,15 +66,36 @@ def test_what_may_not_come_twice_is_sent_once_when_it_may_have_arrived() -> None
         procedure.throw(httpx.ReadTimeout(""))
 
 
+def test_a_server_that_never_answered_may_be_given_up_sooner() -> None:
+    policy, waited = retry.Policy(attempts=3, first_attempts=1), []
+    setup = steps.Setup(access.Access("http://x"), policy)
+
+    def attempt() -> None:
+        procedure = steps.ask(jobs.job("job_1"))
+        next(procedure)
+        procedure.send(setup)
+        waited.append(procedure.throw(httpx.ConnectError("refused")))
+
+    with pytest.raises(ConnectionFailed, match="check KNIFY_URL"):
+        attempt()
+    setup.met = True
+    attempt()
+
+    assert isinstance(waited[0], steps.Sleep)
+
+
 def test_a_retry_waits_for_as_long_as_the_server_says() -> None:
     procedure = steps.ask(jobs.job("job_1"))
     next(procedure)
-    procedure.send(steps.Setup(access.Access("http://x"), retry.Policy()))
+    heard: list[float] = []
+    policy = retry.Policy(on_wait=lambda seconds, why: heard.append(seconds))
+    procedure.send(steps.Setup(access.Access("http://x"), policy))
     busy = errors_of_client.RateLimited(429, "X", "slow down", retry_after="7")
 
     wanted = procedure.throw(busy)
 
     assert wanted == steps.Sleep(7.0)
+    assert heard == [7.0]
 
 
 def test_a_server_that_asks_for_too_long_a_wait_is_an_error_at_once(
