@@ -154,6 +154,8 @@ def running() -> Iterator[Server]:
             """Quiet."""
 
     class Quiet(ThreadingHTTPServer):
+        request_queue_size = 256
+
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that hangs up is no news."""
 
