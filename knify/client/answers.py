@@ -83,6 +83,11 @@ def submitted(response: httpx.Response) -> records.Submitted:
     return dataclasses.replace(one(records.Submitted)(response), replayed=replayed)
 
 
+def jobs_page(response: httpx.Response) -> tuple[list[records.Job], str | None]:
+    """A page of jobs, and where the next one begins."""
+    return many(records.Job)(response), response.headers.get("X-Next-Before")
+
+
 def artifacts(response: httpx.Response) -> list[records.Artifact]:
     """The listing of files: path to size, type and checksum."""
     found = object_of(response)

@@ -42,8 +42,8 @@ def test_all_jobs_are_listed_page_by_page(server: scripted.Server, knify: Run) -
         {"id": f"job_{n}", "status": "failed", "created_at": f"2026-01-31T10:00:00.{n:03}Z"}
         for n in reversed(range(150))
     ]
-    server.on("GET", "/jobs", rows[:100])
-    server.on("GET", "/jobs", rows[99:])
+    server.on("GET", "/jobs", {"data": rows[:100]}, X_Next_Before="1")
+    server.on("GET", "/jobs", {"data": rows[100:]})
 
     found = json.loads(knify("jobs", "list", "--all", "--json").stdout)
 

@@ -49,19 +49,23 @@ def jobs(
 
     `status` is one word or several. Long texts are cut in lists; `job()` has them whole.
     """
-    words = status if status is None or isinstance(status, str) else ",".join(status)
-    given = {f"metadata.{key}": value for key, value in (metadata or {}).items()}
-    return base.get(
-        "/jobs",
-        answers.many(records.Job),
-        status=words,
-        job_type=job_type,
-        created_after=created_after,
-        created_before=created_before,
-        page=page,
-        limit=limit,
-        **given,
-    )
+    filters = _filters(status, job_type, created_after, created_before, metadata)
+    return base.get("/jobs", answers.many(records.Job), page=page, limit=limit, **filters)
+
+
+def page(
+    *,
+    status: str | Sequence[str] | None = None,
+    job_type: str | None = None,
+    created_after: str | None = None,
+    created_before: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    before: str | None = None,
+    limit: int | None = None,
+) -> Call[tuple[list[records.Job], str | None]]:
+    """Jobs older than `before`, and the `before` of the next page; None on the last one."""
+    filters = _filters(status, job_type, created_after, created_before, metadata)
+    return base.get("/jobs", answers.jobs_page, before=before, limit=limit, **filters)
 
 
 def cancel(job_id: str, reason: str | None = None) -> Call[records.Submitted]:
@@ -80,3 +84,20 @@ def cleanup(job_id: str, *, force: bool = False) -> Call[dict[str, Any]]:
 def delete_job(job_id: str) -> Call[None]:
     """Delete a job for good, record and files; it is cancelled first when it runs."""
     return base.delete(base.path("jobs", job_id), base.nothing)
+
+
+def _filters(
+    status: str | Sequence[str] | None,
+    job_type: str | None,
+    created_after: str | None,
+    created_before: str | None,
+    metadata: Mapping[str, str] | None,
+) -> dict[str, object]:
+    words = status if status is None or isinstance(status, str) else ",".join(status)
+    wanted: dict[str, object] = {
+        "status": words,
+        "job_type": job_type,
+        "created_after": created_after,
+        "created_before": created_before,
+    }
+    return wanted | {f"metadata.{key}": value for key, value in (metadata or {}).items()}
