@@ -14,7 +14,7 @@ from pathlib import Path
 
 from knify import core, errors, hints
 from knify import settings as settings_module
-from knify.services import keys
+from knify.services import keys, powers
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,10 @@ def key_file(settings: settings_module.Settings) -> Path:
 def _first_key(own: core.Core, path: Path) -> str | None:
     if path.exists() and _opens(own, path.read_text().strip()):
         return None
-    key = keys.create(own, "default", scopes=("admin",), name="first admin")
+    # Whatever the default tier: nobody could make a key above this one.
+    key = keys.create(
+        own, powers.OPERATOR, scopes=("admin",), name="first admin", tier="enterprise"
+    )
     _write_private(path, key.text)
     return key.text
 

@@ -93,6 +93,46 @@ def test_foreign_ids_answer_like_ids_that_do_not_exist(
     assert api.get(f"/workspaces/{ws}").status_code == 200
 
 
+def test_no_route_tells_foreign_ids_from_ids_that_do_not_exist(
+    app: flask.Flask, api: Api, stranger: Api, worker: Worker
+) -> None:
+    """Whatever routes there are: each is asked for a real and for a made-up id, by a stranger."""
+    job_id = api.submit()
+    worker.finish(worker.run(job_id))
+    hook = {"url": "https://example.com/hook", "events": ["job.completed"]}
+    known = {
+        "job_id": job_id,
+        "sandbox_id": api.get(f"/jobs/{job_id}").get_json()["sandbox_id"],
+        "workspace_id": api.upload(archive({"a": b"a"})).get_json()["workspace_id"],
+        "webhook_id": api.post("/webhooks", hook).get_json()["webhook_id"],
+        "key_id": api.post("/keys", {}).get_json()["id"],
+    }
+    tried = set()
+    for rule in app.url_map.iter_rules():
+        own = next((name for name in rule.arguments if name in known), None)
+        for method in sorted(rule.methods & {"GET", "POST", "PUT", "PATCH", "DELETE"}):
+            if own is None:
+                assert not any(name.endswith("_id") for name in rule.arguments), rule
+                continue
+            others = {name: "x" for name in rule.arguments if name != own}
+            made_up = known[own][:-3] + "zzz"
+            bodies = {"POST": {"json": {"spec": COMMAND}}, "PATCH": {"json": {}}}
+            paths = [
+                rule.rule.replace("path:", "").replace("<", "{").replace(">", "}").format(
+                    **others, **{own: value}
+                )
+                for value in (known[own], made_up)
+            ]  # fmt: skip
+            foreign, missing = (
+                stranger.request(method, path, **bodies.get(method, {})) for path in paths
+            )
+            assert foreign.status_code == missing.status_code, (method, rule)
+            assert foreign.text == missing.text.replace(made_up, known[own]), (method, rule)
+            assert 400 <= foreign.status_code < 500, (method, rule, foreign.text)
+            tried.add(own)
+    assert tried == set(known)
+
+
 def test_a_key_is_shown_once_and_opens_nothing_once_revoked(api: Api) -> None:
     made = api.post("/keys", {"name": "ci", "scopes": ["read", "read"]}).get_json()
     other = Api(api.client, made["key"])

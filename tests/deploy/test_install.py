@@ -31,6 +31,17 @@ def test_of_many_first_starts_one_makes_the_admin_key(config: settings.Settings)
     assert install.key_file(config).stat().st_mode & 0o777 == 0o600
 
 
+def test_the_first_admin_key_has_no_limit_whatever_the_default_tier(
+    config: settings.Settings,
+) -> None:
+    poor = dataclasses.replace(config, default_tier="free")
+    made = install.install(poor)
+
+    key = keys.authenticate(core.connect(poor, hints.RecordedHints()), made or "")
+
+    assert (key.tier, key.limit) == ("enterprise", None)
+
+
 def test_a_home_of_another_installation_is_refused(config: settings.Settings) -> None:
     install.install(config)
     (config.home / "installation").write_text("inst_other\n")
