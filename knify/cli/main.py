@@ -16,6 +16,7 @@ from knify.cli import (
     nodes,
     run,
     sandboxes,
+    webhooks,
     workspaces,
 )
 
@@ -38,6 +39,7 @@ for command in (
     jobs.jobs,
     sandboxes.sandboxes,
     workspaces.workspaces,
+    webhooks.webhooks,
     keys.keys,
     nodes.nodes,
     host.up,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,8 @@ class Rig:
         self.core = core
         self.worker = Worker(core)
         self._deliverers: list[deliver.Deliverer] = []
+        self._over = threading.Event()
+        self._channel = threading.Thread(target=self._listen)
 
     def hook(
         self,
@@ -50,6 +53,8 @@ class Rig:
 
     def deliverer(self, **options: Any) -> deliver.Deliverer:
         """One more process's."""
+        if not self._deliverers:
+            self._channel.start()
         made = deliver.Deliverer(self.core, **options)
         made.start()
         self._deliverers.append(made)
@@ -64,12 +69,10 @@ class Rig:
         return {one.type: one.status for one in self.deliveries(webhook)}
 
     def until(self, condition: Callable[[], Any], what: str = "the condition") -> Any:
-        """Wait for it; those who deliver are woken as the workers' channel would."""
+        """Wait for it."""
         deadline = time.monotonic() + PATIENCE
         while not (found := condition()):
             assert time.monotonic() < deadline, f"{what} did not come true"
-            for one in self._deliverers:
-                one.wake()
             time.sleep(0.02)
         return found
 
@@ -89,6 +92,7 @@ class Rig:
             first = client.hget(key, "first_at")
             if first:
                 client.hset(key, "first_at", int(first) - ms)
+        self._wake()
 
     def lists(self, webhook: str) -> dict[str, int]:
         """How many are in each of a webhook's lists."""
@@ -98,5 +102,22 @@ class Rig:
 
     def close(self) -> None:
         """Stop all."""
+        self._over.set()
+        if self._deliverers:
+            self._channel.join()
         for one in self._deliverers:
             one.stop(30)
+
+    def _listen(self) -> None:
+        """As a worker does."""
+        pubsub = self.core.store.client.pubsub(ignore_subscribe_messages=True)
+        pubsub.subscribe(keys.WEBHOOKS)
+        self._wake()  # what came before
+        while not self._over.is_set():
+            if pubsub.get_message(timeout=0.1):
+                self._wake()
+        pubsub.close()
+
+    def _wake(self) -> None:
+        for one in list(self._deliverers):
+            one.wake()
