@@ -13,6 +13,8 @@ from api.health import routes as health
 from api.jobs import routes as jobs
 from api.keys import routes as keys
 from api.nodes import routes as nodes
+from api.openapi import document
+from api.openapi import routes as openapi
 from api.output import routes as output
 from api.sandboxes import routes as sandboxes
 from api.stream_tokens import routes as stream_tokens
@@ -22,8 +24,6 @@ from knify import __version__, ids
 from knify.core import Core
 from knify.services import rates
 
-_SECURITY = {"type": "http", "scheme": "bearer", "description": "knify_live_<id>_<secret>"}
-_TOKEN = {"type": "apiKey", "in": "query", "name": "token", "description": "see /stream-tokens"}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -57,7 +57,7 @@ def _config(core: Core) -> dict[str, Any]:
         "API_TITLE": "Knify",
         "API_VERSION": __version__,
         "OPENAPI_VERSION": "3.1.0",
-        "OPENAPI_URL_PREFIX": None,  # our own route serves it, see api/health
+        "OPENAPI_URL_PREFIX": None,  # our own route serves it, see api/openapi
         "MAX_CONTENT_LENGTH": core.settings.max_body_bytes,
         "MAX_FORM_PARTS": 16,
         "PROPAGATE_EXCEPTIONS": False,
@@ -65,8 +65,6 @@ def _config(core: Core) -> dict[str, Any]:
 
 
 def _register(api: smorest.Api) -> None:
-    api.spec.components.security_scheme("key", _SECURITY)
-    api.spec.components.security_scheme("token", _TOKEN)
     for module in (
         health,
         jobs,
@@ -78,10 +76,12 @@ def _register(api: smorest.Api) -> None:
         keys,
         stream_tokens,
         nodes,
+        openapi,
     ):
         api.register_blueprint(module.blp)
     flask_app = api._app
-    flask_app.extensions["knify.openapi"] = api.spec
+    config = flask_app.extensions[context.CORE].settings
+    flask_app.extensions[context.OPENAPI] = document.Document(api.spec.to_dict, config)
 
 
 def _before() -> None:

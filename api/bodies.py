@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import re
@@ -93,8 +94,8 @@ def idempotency_key() -> str | None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
+        counts = collections.Counter(name for name, _ in pairs)  # a megabyte holds many names
+        double, _ = counts.most_common(1)[0]
         raise ValueError(f"the name {double[:100]!r} stands twice in one object")
     return found
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CORE = "knify.core"
 HUB = "knify.hub"
 TRANSFERS = "knify.transfers"
+OPENAPI = "knify.openapi"
 
 
 def core() -> Core:

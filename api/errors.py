@@ -60,7 +60,7 @@ STATUS: Final[dict[type[BaseException], int]] = {
     SlowBody: 408,
 }
 #: Codes of errors that the framework itself raises.
-_HTTP_CODES: Final = {
+HTTP_CODES: Final = {
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
     413: "TOO_LARGE",
@@ -141,7 +141,7 @@ def _http(failed: http.HTTPException) -> flask.typing.ResponseReturnValue:
         return failed.get_response()
     if status == 500:
         return _internal()
-    code = _HTTP_CODES.get(status, "BAD_REQUEST")
+    code = HTTP_CODES.get(status, "BAD_REQUEST")
     message = _HTTP_MESSAGES.get(status) or failed.description or failed.name
     response = flask.jsonify(envelope(message, None, code))
     response.status_code = status

@@ -9,7 +9,7 @@ import flask_smorest
 import marshmallow as ma
 from webargs.flaskparser import FlaskParser
 
-from api import auth, bodies
+from api import auth, bodies, queries
 from api import errors as api_errors
 from knify import errors
 
@@ -34,6 +34,11 @@ class Parser(FlaskParser):
 
     DEFAULT_VALIDATION_STATUS = 400
     DEFAULT_UNKNOWN_BY_LOCATION = FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION | {"query": None}
+
+    def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
+        """Each parameter once, and in one spelling: what the description says and no more."""
+        queries.check(req.args, schema)
+        return super().load_querystring(req, schema)
 
     def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
         """See `bodies.read`."""
@@ -107,7 +112,7 @@ class Blueprint(flask_smorest.Blueprint):
         """
 
         def mark(view: auth.View) -> auth.View:
-            security: list[dict[str, list[str]]] = [] if scope == auth.PUBLIC else [{"key": []}]
+            security = [] if scope == auth.PUBLIC else [{"key": [scope]}]
             security += [{"token": []}] if stream else []
             doc = getattr(view, "_apidoc", {})
             manual = {"operationId": view.__name__, "security": security}

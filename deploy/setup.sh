@@ -102,6 +102,31 @@ make_venv() {
     printf '%s\n' "$expected" >"$VENV/knify-stamp"
 }
 
+# Swagger UI, for the API's page /docs. Scripts of packages never run: one of them reports home.
+fetch_docs() {
+    local from=deploy/docs into=api/openapi/ui file expected
+    expected=$(sha256sum "$from/package-lock.json")
+    if [ "$(cat "$into/stamp" 2>/dev/null)" = "$expected" ]; then
+        say "the files of /docs are there"
+        return
+    fi
+    if ! command -v npm >/dev/null; then
+        say "no npm: /docs will only say how to get its files; all else works"
+        return
+    fi
+    say "fetching the files of /docs"
+    if ! npm ci --prefix "$from" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null; then
+        say "npm failed: /docs will only say how to get its files; all else works"
+        return
+    fi
+    mkdir -p "$into"
+    for file in swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css LICENSE NOTICE; do
+        cp "$from/node_modules/swagger-ui-dist/$file" "$into/"
+    done
+    rm -rf "$from/node_modules"
+    printf '%s\n' "$expected" >"$into/stamp"
+}
+
 prepare_host() {
     can_be_root || fail "needs root or sudo to prepare the host for sandboxes"
     say "preparing the host for sandboxes"
@@ -115,5 +140,6 @@ prepare_host() {
 check_system
 install_packages
 make_venv
+fetch_docs
 prepare_host
 say "set up"

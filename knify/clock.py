@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def now_ms() -> int:
@@ -19,7 +25,7 @@ def rfc3339(ms: int) -> str:
 
 def parse_rfc3339(text: str) -> int:
     """Milliseconds since the epoch; ValueError when `text` is no RFC 3339 time with a zone."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("the time needs a zone, such as Z")
+    if not _RFC_3339.fullmatch(text):  # ISO 8601 knows many more forms
+        raise ValueError("write a time with its zone, such as 2026-01-31T10:00:00Z")
+    moment = datetime.fromisoformat(text.upper())
     return int(moment.timestamp() * 1000)

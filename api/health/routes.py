@@ -1,4 +1,4 @@
-"""Health, and the API's own description. Open to everybody."""
+"""Health. Open to everybody."""
 
 from __future__ import annotations
 
@@ -50,11 +50,3 @@ def get_live() -> flask.Response:
 def get_ready() -> flask.Response:
     """Jobs can run; 503 with the reasons when they cannot."""
     return flask.jsonify(view.require_ready(context.core()))
-
-
-@blp.route("/openapi.json")
-@blp.needs(auth.PUBLIC)
-@blp.response(200, {"type": "object"})
-def get_openapi() -> flask.Response:
-    """This description."""
-    return flask.jsonify(flask.current_app.extensions["knify.openapi"].to_dict())

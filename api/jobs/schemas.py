@@ -31,7 +31,8 @@ class Exact(fields.Field[Any]):
         """`of`: the type of a list's items or of an object's values."""
         names = [_TYPES.get(kind.__name__, "list" if kind is list else "object") for kind in types]
         self._types, self._of, self._words = types, of, " or ".join(names)
-        super().__init__(metadata={"type": _openapi(types)}, **kwargs)
+        described = _openapi(types, of) | kwargs.pop("metadata", {})
+        super().__init__(metadata=described, **kwargs)
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -48,11 +49,15 @@ class Exact(fields.Field[Any]):
                 raise ma.ValidationError({str(name): ["must be a string"]})
 
 
-def _openapi(types: tuple[type, ...]) -> str | list[str]:
+def _openapi(types: tuple[type, ...], of: type | None) -> dict[str, Any]:
     names = {str: "string", int: "integer", float: "number", list: "array", dict: "object"}
     names |= {bool: "boolean"}
     found = list(dict.fromkeys(names[kind] for kind in types))
-    return found[0] if len(found) == 1 else found
+    described: dict[str, Any] = {"type": found[0] if len(found) == 1 else found}
+    if of is not None:
+        described |= {"items": {"type": names[of]}} if list in types else {}
+        described |= {"additionalProperties": {"type": names[of]}} if dict in types else {}
+    return described
 
 
 def _not_known(name: str, known: list[str]) -> str:

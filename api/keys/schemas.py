@@ -22,7 +22,12 @@ class NewKey(Strict):
     """The body of `POST /keys`."""
 
     name = Exact(str, validate=validate.Length(1, 200))
-    scopes = Exact(list, of=str, load_default=lambda: ["read", "write"])
+    scopes = Exact(
+        list,
+        of=str,
+        load_default=lambda: ["read", "write"],
+        metadata={"minItems": 1, "items": {"type": "string", "enum": list(keys.SCOPES)}},
+    )
     tier = Exact(str, validate=validate.OneOf(list(model.TIERS)))
     limit_per_hour = Exact(int, validate=validate.Range(1, powers.MOST_AN_HOUR))
     expires_at = Exact(str)

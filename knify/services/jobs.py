@@ -15,7 +15,7 @@ from knify.store import executions, streams
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
 #: A sandbox's files are its own: these belong to the first turn only.
-_FIRST_TURN_ONLY = ("workspace_path", "image", "cpus", "memory", "disk")
+FIRST_TURN_ONLY = ("workspace_path", "image", "cpus", "memory", "disk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def continue_(
     if first is not None:
         return first
     parent = core.store.executions.get(parent_id, tenant=tenant)
-    for field in _FIRST_TURN_ONLY:
+    for field in FIRST_TURN_ONLY:
         if field in submission.request:
             raise spec.bad(field, f"{field} belongs to a sandbox's first job: leave it out")
     wanted = _spec(core, tenant, submission.request)

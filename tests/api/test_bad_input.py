@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from api import bodies
+from knify import errors
 from knify.core import Core
 from tests.api.parts import COMMAND, CURSOR, Api
 
@@ -113,6 +115,52 @@ def test_a_body_that_readers_could_understand_differently_is_refused(
     message = check(api.post("/jobs", data=raw, headers=JSON), 400, "BAD_REQUEST")
 
     assert says in message
+
+
+def test_a_megabyte_of_doubled_names_is_refused_in_one_pass() -> None:
+    """Counting each name by itself took minutes: this test's time limit would end it."""
+    names = [f"{n:x}" for n in range(60_000)]
+    raw = ("{" + ",".join(f'"{name}":0' for name in [*names, *names]) + "}").encode()
+
+    with pytest.raises(errors.BadRequest, match="twice"):
+        bodies.parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("page=0", "page"),
+        ("page=-1", "page"),
+        ("page=100000000000000000000", "page"),
+        ("page=1e3", "page"),
+        ("page=1.0", "page"),
+        ("page=", "page"),
+        ("page=%201", "page"),
+        ("page=1_0", "page"),
+        ("page=%D9%A1", "page"),
+        ("page=1&page=2", "page"),
+        ("limit=101", "limit"),
+        ("limit=NaN", "limit"),
+        ("status=", "status"),
+        ("status=running,odd", "status"),
+        ("created_after=20260131T100000Z", "created_after"),
+        ("created_after=2026-01-31", "created_after"),
+        ("created_after=2026-01-31T10:00:00", "created_after"),
+        ("metadata.=x", "metadata"),
+        ("odd=1", "odd"),
+    ],
+)
+def test_a_query_that_readers_could_understand_differently_is_refused(
+    api: Api, query: str, field: str
+) -> None:
+    check(api.get(f"/jobs?{query}"), 400, "BAD_REQUEST", field)
+
+
+def test_a_flag_has_four_spellings(api: Api) -> None:
+    answer = api.request("POST", "/jobs/job_none/cleanup?force=yes")
+
+    check(answer, 400, "BAD_REQUEST", "force")
+    check(api.request("POST", "/jobs/job_none/cleanup?force=1"), 404, "NOT_FOUND")
 
 
 def test_a_body_beyond_the_limit_is_too_large(api: Api) -> None:

@@ -1,0 +1,166 @@
+"""What each operation may answer besides success: by rules, and by what only its handler knows."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Iterator
+from typing import Any, Final
+
+from api import errors as api_errors
+from api.openapi.operations import JSON, Operation
+from knify import errors
+
+#: Statuses that follow from what a handler does, not from the shape of its request.
+MORE: Final[dict[str, tuple[int, ...]]] = {
+    "create_job": (422, 507),
+    "continue_job": (409, 410, 422, 507),
+    "clean_up_job": (409,),
+    "get_artifacts": (410,),
+    "download_artifact": (410,),
+    "download_all_artifacts": (410,),
+    "archive_sandbox": (409,),
+    "get_ready": (503,),
+}
+#: Errors of processes other than the API; none reaches a client.
+_INNER: Final = ("LEASE_LOST", "ILLEGAL_TRANSITION", "CONFIG_ERROR", "NODE_FULL", "SANDBOX_RUNS")
+_NAMES: Final = {
+    400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict",
+    410: "Gone", 413: "TooLarge", 415: "UnsupportedMediaType", 416: "RangeNotSatisfiable",
+    422: "Unprocessable", 429: "TooManyRequests", 500: "InternalError", 503: "Unavailable",
+    507: "InsufficientStorage",
+}  # fmt: skip
+#: What each error status means.
+WHEN: Final = {
+    400: "A field, a query parameter or a header is wrong; `detail.field` names it.",
+    401: "No key, or none that is valid.",
+    403: "The key lacks the scope.",
+    404: "No such thing, or another tenant's.",
+    409: "The state of the thing does not allow this.",
+    410: "It was kept for its time and is gone.",
+    413: "The body is larger than this server takes.",
+    415: "The body's content type is not understood.",
+    416: "The range lies behind the file's end.",
+    422: "The Idempotency-Key was used with another body.",
+    429: "Too many requests with this key.",
+    500: "A bug here; `detail.request_id` finds it in the log.",
+    503: "Redis or the object store is away, or nothing can run now.",
+    507: "No living node could ever hold what was asked for.",
+}
+_REQUEST_ID: Final = {"$ref": "#/components/headers/X-Request-Id"}
+_RETRY: Final = {"$ref": "#/components/headers/Retry-After"}
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Add the schema and the answer of each error status to the components."""
+    components = document["components"]
+    components["headers"] = dict(_HEADERS)
+    components["responses"] = {}
+    for status, name in _NAMES.items():
+        if not codes(status):
+            continue
+        components["schemas"][f"{name}Error"] = _schema(status)
+        components["responses"][name] = _answer(status, name)
+    components["schemas"].pop("Error", None)
+    components["schemas"].pop("PaginationMetadata", None)
+
+
+def finish(operation: Operation) -> None:
+    """List every status that this operation can answer; its successes carry their headers."""
+    found = {s: a for s, a in operation.responses.items() if s[0] in "23"}
+    for text, answer in found.items():
+        answer.setdefault("description", http.HTTPStatus(int(text)).phrase)
+        answer["headers"] = {"X-Request-Id": _REQUEST_ID} | answer.get("headers", {})
+    for status in sorted(set(_statuses(operation))):
+        found[str(status)] = {"$ref": f"#/components/responses/{_NAMES[status]}"}
+    operation.doc["responses"] = dict(sorted(found.items()))
+
+
+def _statuses(operation: Operation) -> Iterator[int]:
+    yield 500
+    if not operation.is_public:
+        yield from (401, 403, 503)
+    if operation.in_path:
+        yield 404
+    if operation.query() or "requestBody" in operation.doc or operation.is_stream:
+        yield 400
+    if "requestBody" in operation.doc:
+        yield from (413, 415)
+    if "206" in operation.responses:
+        yield 416
+    yield from MORE.get(operation.id, ())
+
+
+def _schema(status: int) -> dict[str, Any]:
+    """The envelope, with the codes that this status may carry."""
+    return {
+        "type": "object",
+        "description": WHEN[status],
+        "required": ["error", "detail", "code"],
+        "properties": {
+            "error": {"type": "string", "description": "for people"},
+            "detail": {"description": "context, such as the field's path"},
+            "code": {"type": "string", "enum": codes(status), "description": "for programs"},
+        },
+        "additionalProperties": False,
+    }
+
+
+def codes(status: int) -> list[str]:
+    """All codes of the error tree with this status."""
+    found = {kind.code for kind in _tree(errors.KnifyError) if _status(kind) == status}
+    framework = api_errors.HTTP_CODES.get(status)
+    known = found | ({framework} if framework else set())
+    return ["INTERNAL_ERROR"] if status == 500 else sorted(known - set(_INNER))
+
+
+def _tree(kind: type[errors.KnifyError]) -> Iterator[type[errors.KnifyError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        if not below.__module__.startswith("knify.client"):  # a client's view of these
+            yield from _tree(below)
+
+
+def _status(kind: type[errors.KnifyError]) -> int:
+    return next(api_errors.STATUS[k] for k in kind.__mro__ if k in api_errors.STATUS)
+
+
+def _answer(status: int, name: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{name}Error"}
+    headers = {"X-Request-Id": _REQUEST_ID}
+    if status in (429, 503):
+        headers["Retry-After"] = _RETRY
+    if status == 401:
+        headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
+    return {
+        "description": WHEN[status],
+        "headers": headers,
+        "content": {JSON: {"schema": schema}},
+    }
+
+
+_HEADERS: Final[dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "The one that you sent, if it is 1 to 64 letters, digits, `.`, `_`, `-`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before trying again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {"required": True, "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` when this is the first answer to the Idempotency-Key, again.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "X-Total-Count": {
+        "description": "How many there are in all.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Link": {"description": "`next` and `prev`, if any.", "schema": {"type": "string"}},
+    "ETag": {"required": True, "schema": {"type": "string", "pattern": '^"[0-9a-f]{64}"$'}},
+    "Content-Range": {"required": True, "schema": {"type": "string"}},
+    "Content-Disposition": {"required": True, "schema": {"type": "string"}},
+}

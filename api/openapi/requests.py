@@ -1,0 +1,162 @@
+"""The parameters of requests: ids, headers and lists, by rules over all operations."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from api.jobs import schemas, view
+from api.openapi.operations import JSON, Operation
+
+#: Creating ones, which may be repeated under the same Idempotency-Key.
+IDEMPOTENT: Final = ("create_job", "continue_job")
+
+#: Query parameters that a plain schema cannot describe.
+QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("list_jobs", "status"): {
+        "style": "form",
+        "explode": False,
+        "schema": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "enum": list(view.STATES_OF)},
+        },
+    },
+    ("list_jobs", "metadata"): {
+        "style": "form",
+        "explode": True,
+        "description": "Each as `metadata.KEY=VALUE`; a key has at most 64 characters.",
+        "schema": {
+            "type": "object",
+            "maxProperties": schemas.MAX_FILTERS,
+            "propertyNames": {"pattern": r"^metadata\.[\s\S]{1,64}$"},
+            "additionalProperties": {"type": "string"},
+        },
+    },
+}
+
+_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}
+_REF: Final = "#/components/parameters/"
+_POSITION: Final = r"^[0-9]{1,18}$"
+_DOTTED: Final = r"^[0-9]{1,18}(?:\.[0-9]{1,9})?$"
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Add the shared parameters to the components, and X-Request-Id to every path."""
+    document["components"]["parameters"] = dict(_SHARED)
+    for item in document["paths"].values():
+        item.setdefault("parameters", []).append({"$ref": f"{_REF}X-Request-Id"})
+
+
+def finish(operation: Operation) -> None:
+    """What the route's own schemas do not say."""
+    _path(operation)
+    if operation.id in IDEMPOTENT:
+        operation.parameters.append({"$ref": f"{_REF}Idempotency-Key"})
+        replayed = {"$ref": "#/components/headers/Idempotent-Replayed"}
+        operation.success()[1].setdefault("headers", {})["Idempotent-Replayed"] = replayed
+    if operation.is_stream:
+        _stream(operation)
+    if "206" in operation.responses:
+        _file(operation)
+    if {"page", "limit"} <= set(operation.query()):
+        _list(operation)
+    for name, parameter in operation.query().items():
+        parameter.update(QUERY.get((operation.id, name), {}))
+    if operation.id == "continue_job":
+        turn = {"schema": {"$ref": "#/components/schemas/NewTurn"}}
+        operation.doc["requestBody"]["content"][JSON] = turn
+    if not operation.parameters:
+        del operation.doc["parameters"]
+
+
+def _path(operation: Operation) -> None:
+    known = [p for p in operation.parameters if p.get("in") != "path"]
+    schemas = {p["name"]: p["schema"] for p in operation.parameters if p.get("in") == "path"}
+    for name in operation.in_path:
+        schema = _ID if name.endswith("_id") else schemas.get(name, {}) | _text(name)
+        known.append({"in": "path", "name": name, "required": True, "schema": schema})
+    operation.doc["parameters"] = known
+
+
+def _text(name: str) -> dict[str, Any]:
+    words = {"path": "A file's path; its slashes may stand as they are."}.get(name)
+    found = {"type": "string", "minLength": 1}
+    return found | {"description": words} if words else found
+
+
+def _stream(operation: Operation) -> None:
+    dotted = "raw" in operation.query()
+    schema = {"type": "string", "pattern": _DOTTED if dotted else _POSITION}
+    words = "The id of the last event seen; what is behind it follows."
+    operation.parameters.append(
+        {"in": "header", "name": "Last-Event-ID", "description": words, "schema": schema}
+    )
+    operation.query()["after"].update(schema=schema, description=f"{words} The header counts more.")
+    operation.responses["204"] = {"description": "Nothing follows that id: do not connect again."}
+
+
+def _file(operation: Operation) -> None:
+    for name in ("Range", "If-Range", "If-None-Match"):
+        operation.parameters.append({"$ref": f"{_REF}{name}"})
+    for status in ("200", "206", "304"):
+        headers = operation.responses[status].setdefault("headers", {})
+        headers["ETag"] = {"$ref": "#/components/headers/ETag"}
+        if status != "304":
+            name = "Content-Disposition"
+            headers[name] = {"$ref": f"#/components/headers/{name}"}
+    partial = operation.responses["206"]["headers"]
+    partial["Content-Range"] = {"$ref": "#/components/headers/Content-Range"}
+
+
+def _list(operation: Operation) -> None:
+    """A bare array, or a page when either parameter was sent."""
+    answer = operation.responses["200"]
+    array = answer["content"][JSON]["schema"]
+    page = {
+        "type": "object",
+        "required": ["data", "pagination"],
+        "properties": {"data": array, "pagination": {"$ref": "#/components/schemas/Pagination"}},
+        "additionalProperties": False,
+    }
+    answer["content"][JSON]["schema"] = {"anyOf": [array, page]}
+    for name in ("X-Total-Count", "Link"):
+        answer.setdefault("headers", {})[name] = {"$ref": f"#/components/headers/{name}"}
+
+
+PAGINATION: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["page", "limit", "total", "pages"],
+    "properties": {
+        "page": {"type": "integer", "minimum": 1},
+        "limit": {"type": "integer", "minimum": 1},
+        "total": {"type": "integer", "minimum": 0},
+        "pages": {"type": "integer", "minimum": 0},
+        "total_is_estimate": {"type": "boolean", "description": "when `total` is not exact"},
+    },
+    "additionalProperties": False,
+}
+
+_SHARED: Final[dict[str, Any]] = {
+    "X-Request-Id": {
+        "in": "header", "name": "X-Request-Id", "schema": {"type": "string"},
+        "description": "Comes back in the answer if it is 1 to 64 letters, digits, `.`, `_`, `-`;"
+        " any other is replaced.",
+    },
+    "Idempotency-Key": {
+        "in": "header", "name": "Idempotency-Key",
+        "schema": {"type": "string", "pattern": "^[!-~](?:[ -~]{0,253}[!-~])?$"},
+        "description": "The same key, path and body give the first answer again for 24 h.",
+    },
+    "Range": {
+        "in": "header", "name": "Range", "schema": {"type": "string"}, "example": "bytes=0-1023",
+        "description": "One range of bytes; anything else gets the whole file.",
+    },
+    "If-Range": {
+        "in": "header", "name": "If-Range", "schema": {"type": "string"},
+        "description": "The `ETag` that the range is of; the whole file when it changed.",
+    },
+    "If-None-Match": {
+        "in": "header", "name": "If-None-Match", "schema": {"type": "string"},
+        "description": "The `ETag` that you have; 304 while it is current.",
+    },
+}  # fmt: skip
