@@ -43,6 +43,7 @@ from knify.store import replays as store_replays
 WAIT_SECONDS: Final = store_replays.BUSY_SECONDS + 5
 POLL_SECONDS: Final = 0.05
 REPLAYED: Final = "Idempotent-Replayed"
+_MARK: Final = "knify_replays"
 
 
 def replays(view: auth.View) -> auth.View:
@@ -66,9 +67,15 @@ def replays_with(
             name = f"{context.tenant()}:{context.key().id}:{key}"
             return _once(name, digest(), seconds, lambda: view(*args, **kwargs))
 
+        setattr(wrapped, _MARK, True)
         return cast(auth.View, wrapped)
 
     return mark
+
+
+def is_replayed(view: Any) -> bool:
+    """Whether a handler has that mark, for the API's description."""
+    return bool(getattr(view, _MARK, False))
 
 
 def seed() -> str:

@@ -9,7 +9,7 @@ import flask_smorest
 import marshmallow as ma
 from webargs.flaskparser import FlaskParser
 
-from api import auth, bodies, queries
+from api import auth, bodies, idempotency, queries
 from api import errors as api_errors
 from knify import errors
 
@@ -115,7 +115,9 @@ class Blueprint(flask_smorest.Blueprint):
             security = [] if scope == auth.PUBLIC else [{"key": [scope]}]
             security += [{"token": []}] if stream else []
             doc = getattr(view, "_apidoc", {})
-            manual = {"operationId": view.__name__, "security": security}
+            manual: dict[str, Any] = {"operationId": view.__name__, "security": security}
+            if idempotency.is_replayed(view):
+                manual["x-idempotent"] = True  # for api/openapi, which takes it out again
             doc["manual_doc"] = doc.get("manual_doc", {}) | manual
             view.__dict__["_apidoc"] = doc
             marked = auth.needs(scope)(view)

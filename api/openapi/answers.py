@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from api import errors as api_errors
+from api.openapi import requests
 from api.openapi.operations import JSON, Operation
 from knify import errors
 
 #: Statuses that follow from what a handler does, not from the shape of its request.
 MORE: Final[dict[str, tuple[int, ...]]] = {
-    "create_job": (422, 507),
-    "continue_job": (409, 410, 422, 507),
+    "create_job": (507,),
+    "continue_job": (410, 507),
     "clean_up_job": (409,),
     "get_artifacts": (410,),
     "download_artifact": (410,),
@@ -87,6 +88,8 @@ def _statuses(operation: Operation) -> Iterator[int]:
         yield from (413, 415)
     if "206" in operation.responses:
         yield 416
+    if {"$ref": requests.IDEMPOTENCY_KEY} in operation.parameters:
+        yield from (409, 422)
     yield from MORE.get(operation.id, ())
 
 

@@ -70,4 +70,6 @@ def build(found: dict[str, Any], config: settings.Settings) -> dict[str, Any]:
     examples.errors(document)
     for operation in operations.walk(document):
         examples.finish(document, operation)
+        if not operation.parameters:
+            del operation.doc["parameters"]
     return document

@@ -7,7 +7,7 @@ from typing import Any, Final
 from api.jobs import schemas, view
 from api.openapi.operations import JSON, Operation
 
-#: Creating ones, which may be repeated under the same Idempotency-Key.
+#: Those that take an Idempotency-Key without the decorator of `api/idempotency.py`.
 IDEMPOTENT: Final = ("create_job", "continue_job")
 
 #: Query parameters that a plain schema cannot describe.
@@ -36,6 +36,7 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
 
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}
 _REF: Final = "#/components/parameters/"
+IDEMPOTENCY_KEY: Final = f"{_REF}Idempotency-Key"
 _POSITION: Final = r"^[0-9]{1,18}$"
 _DOTTED: Final = r"^[0-9]{1,18}(?:\.[0-9]{1,9})?$"
 
@@ -50,8 +51,8 @@ def describe(document: dict[str, Any]) -> None:
 def finish(operation: Operation) -> None:
     """What the route's own schemas do not say."""
     _path(operation)
-    if operation.id in IDEMPOTENT:
-        operation.parameters.append({"$ref": f"{_REF}Idempotency-Key"})
+    if operation.doc.pop("x-idempotent", False) or operation.id in IDEMPOTENT:
+        operation.parameters.append({"$ref": IDEMPOTENCY_KEY})
         replayed = {"$ref": "#/components/headers/Idempotent-Replayed"}
         operation.success()[1].setdefault("headers", {})["Idempotent-Replayed"] = replayed
     if operation.is_stream:
@@ -65,8 +66,6 @@ def finish(operation: Operation) -> None:
     if operation.id == "continue_job":
         turn = {"schema": {"$ref": "#/components/schemas/NewTurn"}}
         operation.doc["requestBody"]["content"][JSON] = turn
-    if not operation.parameters:
-        del operation.doc["parameters"]
 
 
 def _path(operation: Operation) -> None:
