@@ -26,7 +26,7 @@ class NewKey(Strict):
         list,
         of=str,
         load_default=lambda: ["read", "write"],
-        metadata={"minItems": 1, "items": {"type": "string", "enum": list(keys.SCOPES)}},
+        metadata={"minItems": 1, "items": {"type": "string", "enum": list(powers.SCOPES)}},
     )
     tier = Exact(str, validate=validate.OneOf(list(model.TIERS)))
     limit_per_hour = Exact(int, validate=validate.Range(1, powers.MOST_AN_HOUR))

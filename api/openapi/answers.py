@@ -48,6 +48,10 @@ WHEN: Final = {
     507: "No living node could ever hold what was asked for.",
 }
 _REQUEST_ID: Final = {"$ref": "#/components/headers/X-Request-Id"}
+_LIMITS: Final = {
+    f"X-RateLimit-{name}": {"$ref": f"#/components/headers/X-RateLimit-{name}"}
+    for name in ("Limit", "Remaining", "Reset")
+}
 _RETRY: Final = {"$ref": "#/components/headers/Retry-After"}
 
 
@@ -71,6 +75,8 @@ def finish(operation: Operation) -> None:
     for text, answer in found.items():
         answer.setdefault("description", http.HTTPStatus(int(text)).phrase)
         answer["headers"] = {"X-Request-Id": _REQUEST_ID} | answer.get("headers", {})
+        if not operation.is_public:
+            answer["headers"] |= _LIMITS
     for status in sorted(set(_statuses(operation))):
         found[str(status)] = {"$ref": f"#/components/responses/{_NAMES[status]}"}
     operation.doc["responses"] = dict(sorted(found.items()))
@@ -79,7 +85,7 @@ def finish(operation: Operation) -> None:
 def _statuses(operation: Operation) -> Iterator[int]:
     yield 500
     if not operation.is_public:
-        yield from (401, 403, 503)
+        yield from (401, 403, 429, 503)
     if operation.in_path:
         yield 404
     if operation.query() or "requestBody" in operation.doc or operation.is_stream:
@@ -129,9 +135,11 @@ def _status(kind: type[errors.KnifyError]) -> int:
 
 def _answer(status: int, name: str) -> dict[str, Any]:
     schema = {"$ref": f"#/components/schemas/{name}Error"}
-    headers = {"X-Request-Id": _REQUEST_ID}
+    headers: dict[str, Any] = {"X-Request-Id": _REQUEST_ID}
     if status in (429, 503):
         headers["Retry-After"] = _RETRY
+    if status == 429:
+        headers |= _LIMITS
     if status == 401:
         headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
     return {
@@ -153,6 +161,18 @@ _HEADERS: Final[dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 0},
     },
     "WWW-Authenticate": {"required": True, "schema": {"type": "string"}},
+    "X-RateLimit-Limit": {
+        "description": "Requests an hour with this key; none of the three without a limit.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-RateLimit-Remaining": {
+        "description": "How many are left.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-RateLimit-Reset": {
+        "description": "When all are there again: seconds since the epoch.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
     "Idempotent-Replayed": {
         "description": "`true` when this is the first answer to the Idempotency-Key, again.",
         "schema": {"type": "string", "enum": ["true"]},

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from api.openapi import answers, examples, links, operations, requests, specs
+from api.openapi import answers, examples, links, operations, patterns, requests, specs
 from knify import settings
 
 _DESCRIPTION: Final = """
@@ -27,8 +27,8 @@ _SECURITY: Final = {
     "scheme": "bearer",
     "bearerFormat": "knify_live_ID_SECRET",
     "description": "An API key. Scopes: `read` opens what only looks, `write` what changes, `admin`"
-    " everything. The scope that an operation needs stands beside this scheme's name in its"
-    " `security`.",
+    " everything; `operator` is `admin` of the tenant `default`. The scope that an operation needs"
+    " stands beside this scheme's name in its `security`.",
 }
 
 
@@ -66,6 +66,7 @@ def build(found: dict[str, Any], config: settings.Settings) -> dict[str, Any]:
         operation.doc["responses"] = {str(s): a for s, a in operation.responses.items()}
         requests.finish(operation)
         answers.finish(operation)
+    patterns.normalise(document)
     links.describe(document)
     examples.errors(document)
     for operation in operations.walk(document):
