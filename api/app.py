@@ -80,8 +80,8 @@ def _register(api: smorest.Api) -> None:
     ):
         api.register_blueprint(module.blp)
     flask_app = api._app
-    config = flask_app.extensions[context.CORE].settings
-    flask_app.extensions[context.OPENAPI] = document.Document(api.spec.to_dict, config)
+    core = flask_app.extensions[context.CORE]
+    flask_app.extensions[context.OPENAPI] = document.Document(api.spec.to_dict, core)
 
 
 def _before() -> None:

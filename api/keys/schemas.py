@@ -55,7 +55,7 @@ class Rotation(Strict):
     @ma.post_load
     def _checked(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         grace = data.pop("grace", 0)
-        data["grace_seconds"] = _seconds(grace, "grace") if grace else 0.0
+        data["grace_seconds"] = 0.0 if grace == 0 else _seconds(grace, "grace")
         if data["grace_seconds"] > keys.LONGEST_GRACE:
             days = keys.LONGEST_GRACE // 86_400
             raise ma.ValidationError(f"the old secret may open for {days} days at most", "grace")

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from api.openapi import answers, examples, links, operations, patterns, requests, specs
-from knify import settings
+from api.openapi import answers, examples, links, operations, patterns, requests, schemas, specs
+from knify.core import Core
 
 _DESCRIPTION: Final = """
 Runs untrusted work in isolated Podman sandboxes.
@@ -22,7 +22,7 @@ Runs untrusted work in isolated Podman sandboxes.
 Every call but health and this description needs `Authorization: Bearer KEY`; the scope that a key
 must have stands with each operation. Errors are `{"error", "detail", "code"}` everywhere.
 """
-_SECURITY: Final = {
+_KEY: Final = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "knify_live_ID_SECRET",
@@ -30,15 +30,21 @@ _SECURITY: Final = {
     " everything; `operator` is `admin` of the tenant `default`. The scope that an operation needs"
     " stands beside this scheme's name in its `security`.",
 }
+_TOKEN: Final = {
+    "type": "apiKey",
+    "in": "query",
+    "name": "token",
+    "description": "A stream token, see `POST /stream-tokens`: opens one stream, once.",
+}
 
 
 class Document:
     """The description as bytes, made by the first who asks."""
 
-    def __init__(self, read: Callable[[], dict[str, Any]], config: settings.Settings) -> None:
+    def __init__(self, read: Callable[[], dict[str, Any]], core: Core) -> None:
         """`read` gives what the routes say of themselves."""
         self._read = read
-        self._config = config
+        self._core = core
         self._lock = threading.Lock()
         self._made: tuple[bytes, str] | None = None
 
@@ -46,20 +52,21 @@ class Document:
         """The JSON and its ETag."""
         with self._lock:
             if self._made is None:
-                made = json.dumps(build(self._read(), self._config)).encode()
+                made = json.dumps(build(self._read(), self._core)).encode()
                 self._made = made, hashlib.sha256(made).hexdigest()
         return self._made
 
 
-def build(found: dict[str, Any], config: settings.Settings) -> dict[str, Any]:
+def build(found: dict[str, Any], core: Core) -> dict[str, Any]:
     """The whole description, from what the routes say of themselves."""
     document = copy.deepcopy(found)
     document["info"]["description"] = _DESCRIPTION.strip()
     document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
     document["servers"] = [{"url": "/", "description": "this server"}]
-    document["components"]["securitySchemes"] = {"key": _SECURITY}
+    document["components"]["securitySchemes"] = {"key": _KEY, "token": _TOKEN}
     document["components"]["schemas"]["Pagination"] = requests.PAGINATION
-    specs.describe(document, config.images)
+    specs.describe(document, core.settings.images, core.models)
+    schemas.describe(document)
     answers.describe(document)
     requests.describe(document)
     for operation in operations.walk(document):

@@ -36,6 +36,9 @@ VALUES: Final[dict[str, Any]] = {
     "pending_reason": "no free slot on any node", "key": "knify_live_ID_SECRET",
 }  # fmt: skip
 
+#: Of properties that take several types.
+_SPELLED: Final = {"grace": "1h", "expires_in": "90d"}
+
 
 def finish(document: dict[str, Any], operation: Operation) -> None:
     """An example for the request's body and for the answer, where they are JSON."""
@@ -62,6 +65,8 @@ def of(document: dict[str, Any], schema: dict[str, Any], name: str = "") -> Any:
     for key in ("example", "default", "const"):
         if key in schema:
             return schema[key]
+    if name in _SPELLED:
+        return _SPELLED[name]
     for key in ("anyOf", "oneOf", "allOf"):
         if key in schema:
             return of(document, schema[key][0], name)

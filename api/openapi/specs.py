@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from knify import spec
+from knify import catalog, spec
 from knify.services import jobs
 
 #: Sizes in text; the range as digits, since a schema cannot compare them. A fraction is allowed.
+_FRACTION: Final = r"(?:\.[0-9]{1,6})?"
 _UNIT: Final = r"(?:\.[0-9]{1,6})?\s*(?:%s)[iI]?[bB]?"
 _NO_NUL: Final = r"^[^\u0000]*$"
+_NOT_BLANK: Final = r"^[^\u0000]*\S[^\u0000]*$"
 _WORD: Final = {"type": "string", "pattern": _NO_NUL}
 
 
@@ -21,23 +23,30 @@ def _size(least: int, kilo: str, mega: str) -> dict[str, Any]:
     return {"anyOf": [{"type": "integer", "minimum": least, "maximum": 2**50}, text]}
 
 
-def _duration() -> dict[str, Any]:
-    parts = r"(?:[0-9]{1,3}d)?(?:[0-9]{1,4}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,8}(?:\.[0-9]{1,6})?s)?"
-    plain = r"[0-9]{1,8}(?:\.[0-9]{1,6})?"
-    text = {"type": "string", "pattern": f"^(?=[^1-9]*[1-9])(?:{parts}|{plain})$"}
-    number = {"type": "number", "exclusiveMinimum": 0, "maximum": 315_360_000}
-    return {"anyOf": [number, text]}
+def duration(longest: float = 315_360_000, *, least: float | None = None) -> dict[str, Any]:
+    """Seconds, or text such as `1h30m`; so many digits that no text is longer than `longest`."""
+    number: dict[str, Any] = {"type": "number", "maximum": longest}
+    number |= {"exclusiveMinimum": 0} if least is None else {"minimum": least}
+    parts = [("d", 86_400, ""), ("h", 3_600, ""), ("m", 60, ""), ("s", 1, _FRACTION)]
+    texts = [
+        f"(?:[0-9]{{1,{digits}}}{fraction}{unit})?"
+        for unit, seconds, fraction in parts
+        if (digits := len(str(int(longest / 5 / seconds))) - 1)
+    ]
+    plain = f"[0-9]{{1,{len(str(int(longest))) - 1}}}{_FRACTION}"
+    pattern = f"^(?=[^1-9]*[1-9])(?:{''.join(texts)}|{plain})$"
+    return {"anyOf": [number, {"type": "string", "pattern": pattern}]}
 
 
 #: What the server takes for each field of `spec`; `image` depends on its settings.
 FIELDS: Final[dict[str, dict[str, Any]]] = {
     "prompt": {
-        "type": "string", "minLength": 1, "maxLength": spec.MAX_PROMPT,
+        "type": "string", "pattern": _NOT_BLANK, "maxLength": spec.MAX_PROMPT,
         "description": "What to do; a runbook may be `@file.md` in the workspace.",
     },
     "command": {
         "anyOf": [
-            _WORD | {"minLength": 1},
+            {"type": "string", "pattern": _NOT_BLANK},
             {"type": "array", "minItems": 1, "items": _WORD},
         ],
         "description": "Text is run by `sh -c`, a list as it is.",
@@ -57,10 +66,10 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "type": "object", "additionalProperties": True,
         "description": "Your own data, at most 16,384 characters as JSON.",
     },
-    "timeout": _duration() | {
+    "timeout": duration() | {
         "description": "Of running: seconds, or text such as `90s`, `15m`, `24h`, `1d12h`.",
     },
-    "hang_timeout": _duration() | {"description": "The same, without any output."},
+    "hang_timeout": duration() | {"description": "The same, without any output."},
     "network_mode": {"type": "string", "enum": ["isolated"]},
     "cpus": {
         "type": "number", "minimum": 0.01, "maximum": 1024,
@@ -82,22 +91,27 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "Globs relative to `/workspace`, without `..`; `**` crosses folders.",
     },
     "priority": {"type": "integer", "minimum": -10, "maximum": 10},
+    "session_id": {
+        "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$",
+        "description": "A conversation of the agent's, to be gone on with.",
+    },
 }  # fmt: skip
 _IMAGE: Final = "[a-zA-Z0-9._:/@-]"
 _SPECIAL = re.compile(r"[.+^$(){}|\[\]\\]")
 
 
-def describe(document: dict[str, Any], allowed_images: tuple[str, ...]) -> None:
+def describe(
+    document: dict[str, Any], allowed_images: tuple[str, ...], models: catalog.Catalog
+) -> None:
     """Replace the schema `Spec` by one for each job type, and `TurnSpec` beside it."""
     schemas = document["components"]["schemas"]
     read = schemas.pop("Spec")["properties"]
-    fields = {name: FIELDS.get(name, read.get(name, {})) for name in _known()}
-    fields["image"] = image(allowed_images)
     for suffix, hidden in (("", ()), ("Turn", jobs.FIRST_TURN_ONLY)):
         options = {}
-        for kind, job_type in spec.JOB_TYPES.items():
+        for kind in spec.available():
+            fields = read | FIELDS | {"image": image(allowed_images)} | _own(kind, models)
             name = _camel(kind) + suffix
-            schemas[name] = _object(kind, job_type, fields, hidden)
+            schemas[name] = _object(kind, fields, hidden)
             options[kind] = f"#/components/schemas/{name}"
         schemas[f"{suffix}Spec"] = {
             "oneOf": [{"$ref": ref} for ref in options.values()],
@@ -126,19 +140,23 @@ def _pattern(glob: str) -> str:
     return first + "".join(words.get(letter) or _SPECIAL.sub(r"\\\g<0>", letter) for letter in rest)
 
 
-def _known() -> list[str]:
-    return list(dict.fromkeys(f for kind in spec.JOB_TYPES.values() for f in sorted(kind.fields)))
+def _own(kind: str, models: catalog.Catalog) -> dict[str, Any]:
+    """What this type takes for fields that others have, too."""
+    own: dict[str, Any] = {"job_type": {"type": "string", "enum": [kind]}}
+    if served := sorted(models.of(kind)):
+        own["model"] = {"type": "string", "enum": served}
+    if credential := spec.credential(kind):
+        names = FIELDS["env"]["propertyNames"] | {"not": {"const": credential}}
+        own["env"] = FIELDS["env"] | {"propertyNames": names}
+    return own
 
 
-def _object(
-    kind: str, job_type: spec.JobType, fields: dict[str, Any], hidden: tuple[str, ...]
-) -> dict[str, Any]:
-    names = [name for name in fields if name in job_type.fields and name not in hidden]
+def _object(kind: str, fields: dict[str, Any], hidden: tuple[str, ...]) -> dict[str, Any]:
+    job_type = spec.JOB_TYPES[kind]
     return {
         "type": "object",
         "required": ["job_type", *sorted(job_type.required)],
-        "properties": {name: fields[name] for name in names}
-        | {"job_type": {"type": "string", "enum": [kind]}},
+        "properties": {name: fields[name] for name in sorted(job_type.known - set(hidden))},
         "additionalProperties": False,
     }
 

@@ -74,7 +74,8 @@ def test_every_operation_says_what_scope_it_needs(
     for operation in operations.walk(document):
         scope = scopes[operation.id]
         said = operation.doc["security"]
-        assert said == ([] if scope == auth.PUBLIC else [{"key": [scope]}]), operation.id
+        tokens = [{"token": []}] if operation.is_stream else []
+        assert said == ([] if scope == auth.PUBLIC else [{"key": [scope]}, *tokens]), operation.id
 
 
 def test_every_operation_lists_its_errors_one_by_one(document: dict[str, Any]) -> None:
@@ -131,9 +132,9 @@ def test_links_lead_from_what_was_made_to_all_that_take_its_id(document: dict[st
 
 
 def test_every_field_of_every_job_type_is_described() -> None:
-    known = {name for kind in spec.JOB_TYPES.values() for name in kind.fields}
+    known = {name for kind in spec.available() for name in spec.JOB_TYPES[kind].known}
 
-    assert known - {"job_type", "image"} <= set(specs.FIELDS)
+    assert known - {"job_type", "image", "model"} <= set(specs.FIELDS)
 
 
 @pytest.mark.parametrize(
