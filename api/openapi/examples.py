@@ -17,6 +17,7 @@ REQUESTS: Final[dict[str, Any]] = {
     },
     "continue_job": {"spec": {"job_type": "command_task", "command": "cat hello.txt"}},
     "cancel_job": {"reason": "wrong branch"},
+    "create_stream_token": {"job_id": _JOB, "stream": "output"},
     "create_key": {"name": "ci", "scopes": ["read", "write"]},
 }
 
@@ -68,7 +69,7 @@ def of(document: dict[str, Any], schema: dict[str, Any], name: str = "") -> Any:
     if name in _SPELLED:
         return _SPELLED[name]
     for key in ("anyOf", "oneOf", "allOf"):
-        if key in schema:
+        if key in schema and "type" not in schema:
             return of(document, schema[key][0], name)
     if "enum" in schema:
         known = VALUES.get(name)
