@@ -118,6 +118,7 @@ class Execution(Record):
     line: str | None = None  # waits for room: on this node, "" on any; None: not yet, or no more
     attempts: int = 0  # times that the sandbox's host failed us; the turn is tried again
     cancel_requested_at: int | None = None
+    deleting: int | None = None  # since when it is being deleted: for users it is not there
     cancel_reason: str | None = None
     start_nonce: str | None = None  # marks this turn's output; set when it enters running
     boot: str | None = None  # of the machine, when the command was started

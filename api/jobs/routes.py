@@ -10,7 +10,7 @@ from api import aside, bodies, context, paging
 from api.jobs import schemas, view
 from api.smorest import Blueprint
 from knify import errors, model
-from knify.services import artifacts, history, jobs
+from knify.services import artifacts, deletion, history, jobs
 from knify.store import admission
 
 blp = Blueprint("jobs", __name__, description="Work, each piece in its own sandbox")
@@ -56,6 +56,16 @@ def get_job(job_id: str) -> flask.Response:
     shown = view.job(x, _waiting([x]).get(x.id))
     events = history.events(core, x.id, aside=aside.run)
     return flask.jsonify(view.detail(shown, events, _files(x)))
+
+
+@blp.route("/jobs/<job_id>", methods=["DELETE"])
+@blp.needs("write")
+@blp.response(204)
+def delete_job(job_id: str) -> flask.Response:
+    """Delete a job with its history, output and files; one that runs is cancelled first."""
+    core, tenant = context.core(), context.tenant()
+    aside.run(lambda: deletion.delete(core, tenant, job_id))
+    return flask.Response(status=204)
 
 
 @blp.route("/jobs/<job_id>/continue", methods=["POST"])

@@ -83,14 +83,23 @@ def continue_(
 
 def cancel(core: Core, tenant: str, execution_id: str, reason: str) -> model.Execution:
     """Ask for cancellation; what nobody works on is cancelled at once. Harmless when terminal."""
-    node = core.store.executions.get(execution_id, tenant=tenant).node or ""
+    core.store.executions.get(execution_id, tenant=tenant)
+    cancel_any(core, execution_id, reason)
+    return core.store.executions.get(execution_id, tenant=tenant)
+
+
+def cancel_any(core: Core, execution_id: str, reason: str) -> None:
+    """The same of whoever's it is, also of one that is being deleted."""
+    x = core.store.executions.find(execution_id)
+    if x is None:
+        return
+    node = x.node or ""
     entry = final_entry("cancelled", clock.now_ms(), error=reason)
     verdict, rest = core.store.executions.cancel(execution_id, reason, entry)
     if verdict == "asked":
         core.hints.advance(execution_id, rest[0])
     elif verdict == "cancelled":
         hint_all(core, rest, node)
-    return core.store.executions.get(execution_id, tenant=tenant)
 
 
 def clean_up(core: Core, tenant: str, execution_id: str, *, force: bool = False) -> None:

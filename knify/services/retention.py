@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _DAY_MS: Final = 86_400_000
 _MOST = 200  # of one kind at a time
 _SECONDS = 3.0  # that one sweep may spend on it
+_LATE_MS = 1_800_000  # for which somebody may still be storing parts of what was forgotten
 _TROUBLE_MS = 3_600_000  # until something that cannot be handled is tried again
 _alone = threading.Lock()
 
@@ -50,6 +51,7 @@ def _kinds(core: Core, now: int, end: float, expire: bool) -> list[int]:
     done = [
         _each(core, keys.ENDED, now - int(limits.pack_seconds * 1000), packing.pack, end),
         _each(core, keys.EXPIRING, now, finish, end),
+        _each(core, keys.FORGOTTEN, now - _LATE_MS, _once_more, end),
     ]
     if expire:
         files_before = now - int(limits.artifact_days * _DAY_MS)
@@ -109,3 +111,9 @@ def finish(core: Core, execution_id: str) -> None:
     sandbox, node = core.store.retention.forget(execution_id)
     if sandbox:
         core.hints.remove(sandbox, node)
+
+
+def _once_more(core: Core, execution_id: str) -> None:
+    """Whoever packed it or kept its files while it was forgotten has stored what nobody owns."""
+    core.objects.delete_prefix(artifacts.folder(execution_id))
+    core.store.retention.leave(keys.FORGOTTEN, execution_id)

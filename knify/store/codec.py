@@ -91,6 +91,7 @@ def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execut
         line=fields.get("line"),
         attempts=number("attempts") or 0,
         cancel_requested_at=number("cancel_requested_at"),
+        deleting=number("deleting"),
         cancel_reason=fields.get("cancel_reason"),
         start_nonce=fields.get("start_nonce"),
         boot=fields.get("boot"),

@@ -278,9 +278,9 @@ class Executions:
         return codec.execution(fields, execution_id) if codec.is_there(fields) else None
 
     def get(self, execution_id: str, *, tenant: str) -> model.Execution:
-        """The record; NotFound also when another tenant owns it."""
+        """The record; NotFound also when another tenant owns it, or it is being deleted."""
         x = self.find(execution_id)
-        if x is None or x.tenant != tenant:
+        if x is None or x.tenant != tenant or x.deleting:
             raise errors.NotFound(f"no job {execution_id}")
         return x
 

@@ -19,6 +19,8 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:packed:files` | zset | packed ones whose artifacts may still be there; score: when they ended | member leaves after `KNIFY_ARTIFACT_DAYS` |
 | `knify:packed` | zset | packed ones without artifacts; score: when they ended, or later while the sandbox lives | member leaves with the execution |
 | `knify:expiring` | zset | executions whose objects are being deleted; score: since when | member leaves with the execution |
+| `knify:deleting` | zset | executions that somebody wants to be gone; score: when to look at them again | member leaves with the execution |
+| `knify:forgotten` | zset | executions without a record whose folder of objects is emptied once more; score: since when | half an hour |
 | `knify:due` | zset | every execution that is not terminal; score: when to look at it again | member leaves at the end |
 | `knify:line:{node}:{tenant}` | zset | a tenant's executions that wait for room there, without a node on any; score: priority, then age | member leaves by a claim or its end |
 | `knify:lines:{node}` | zset | tenants who wait there; score: when last served, µs | member leaves with its line |
@@ -93,6 +95,8 @@ OBJECT_REMOVALS = PREFIX + "objects:removals"
 ENDED = PREFIX + "ended"
 PACKED_FILES = PREFIX + "packed:files"
 PACKED = PREFIX + "packed"
+DELETING = PREFIX + "deleting"
+FORGOTTEN = PREFIX + "forgotten"
 EXPIRING = PREFIX + "expiring"
 RATE = PREFIX + "rate"  # the library adds `:key/{id}/{limit}/1/hour`
 WEBHOOKS = PREFIX + "webhooks"  # a channel

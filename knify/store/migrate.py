@@ -6,6 +6,7 @@ Safe to repeat and to race: what is done twice has the same result.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -18,19 +19,26 @@ _IN_MS: Final = 10**14  # scores of schema 2 are smaller, those of schema 3 larg
 
 
 def check(client: Client) -> int:
-    """How many records there are. ConfigError that names the first which cannot be read."""
+    """How many records there are. ConfigError that names the first which cannot be read.
+
+    Sandboxes count their executions, and go with the last: older versions did not always count.
+    """
     read = 0
+    uses: Counter[str] = Counter()
     for kind in ("x", "s"):
         for key in client.scan_iter(f"{keys.PREFIX}{kind}:*", count=1000, _type="hash"):
             fields = client.hgetall(key)
             decode = codec.execution if kind == "x" else codec.sandbox
             try:
-                if fields:
-                    decode(fields, key.rpartition(":")[2])
+                found = decode(fields, key.rpartition(":")[2]) if fields else None
             except (KeyError, ValueError, TypeError) as failed:
                 raise errors.ConfigError(f"{key} cannot be read ({failed!r}): not upgraded") \
                     from failed  # fmt: skip
             read += 1
+            if isinstance(found, model.Execution) and found.sandbox_id:
+                uses[found.sandbox_id] += 1
+            elif found is not None and fields.get("executions", "0") != str(uses[found.id]):
+                client.hset(key, "executions", uses[found.id])
     return read
 
 

@@ -106,6 +106,10 @@ class Retention:
         """Members of a set whose time has come, oldest first."""
         return list(self._client.zrangebyscore(key, "-inf", before_ms, start=0, num=most))
 
+    def first(self, key: str, most: int) -> list[str]:
+        """The members with the smallest scores."""
+        return list(self._client.zrange(key, 0, most - 1))
+
     def count(self, key: str, before_ms: int) -> int:
         """How many they are."""
         return int(self._client.zcount(key, "-inf", before_ms))
@@ -132,6 +136,10 @@ class Retention:
             "expire", execution_id, "idle" if idle else "", _DAY_MS - job_ms, *words
         )
         return verdict
+
+    def delete(self, execution_id: str) -> bool:
+        """Take it out of all lists and note that it is to go; False when it is not there."""
+        return bool(self._scripts.call("delete", execution_id, *self._words(execution_id)))
 
     def _words(self, execution_id: str) -> list[str]:
         """By what its metadata is found; they never change."""

@@ -15,9 +15,10 @@ from knify import ids, model
 from knify.core import Core
 from knify.lifecycle import SandboxState
 from knify.store import codec, keys, rows, terms
+from knify.store import redis as store_redis
 from tests import factories
 
-BATCH = 1000
+BATCH = 500
 GAP = 1_000_000  # µs between two jobs
 TENANT, NODE = "default", "n1"
 
@@ -71,7 +72,8 @@ class Store:
 
     def of_kinds(self, count: int, kind: Kind, *, alike: bool = True) -> None:
         """Any jobs. `alike`: those of one kind share their row, which is quicker."""
-        client, start = self.core.store.client, self.core.store.registry.now_ms() * 1000
+        client = store_redis.connect(self.core.settings.redis, timeout=60)
+        start = self.core.store.registry.now_ms() * 1000
         fill = client.register_script(_LUA)
         start -= (self.made + count) * GAP
         forms: dict[str, dict[str, Any]] = {}

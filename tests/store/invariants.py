@@ -92,7 +92,7 @@ def _in(view: View, node: str, what: str, member: str) -> bool:
 
 def _executions(view: View) -> Iterator[str]:
     ends = {name: view.members(name) for name in _END}
-    due = view.members("due")
+    due, deleting = view.members("due"), view.members("deleting")
     for name, x in view.executions.items():
         what, over = f"{name} ({x['state']})", "completed_at" in x
         yield from _is(f"{what} in due", name in due, not over)
@@ -109,7 +109,9 @@ def _executions(view: View) -> Iterator[str]:
             yield from _is(f"{what} in its line", name in line and name in oldest, True)
         if "owner" in x:
             yield from _is(f"{what} active", _in(view, x["node"], "active", name), True)
-    for where, members in (ends | {"due": due}).items():
+        there = name in deleting
+        yield from _is(f"{what} in deleting", there, "deleting" in x)
+    for where, members in (ends | {"due": due, "deleting": deleting}).items():
         for name in members - set(view.executions):
             yield f"{name} in {where} without a record"
 
@@ -120,7 +122,7 @@ def _lists(view: View) -> Iterator[str]:
     tenants |= {key.split(":")[2] for key in view.client.scan_iter("knify:t:*:terms")}
     wanted: dict[str, set[str]] = {tenant: set() for tenant in tenants}
     for name, fields in view.executions.items():
-        if "expiring" in fields:
+        if "expiring" in fields or "deleting" in fields:
             continue
         x = codec.execution(fields, name)
         moment = view.client.zscore(keys.executions(x.tenant), name)
@@ -136,7 +138,7 @@ def _lists(view: View) -> Iterator[str]:
         if there != words:
             yield f"terms of {tenant}: {there - words} too many, {words - there} are missing"
         for name in view.members(f"t:{tenant}:x") | view.members(f"t:{tenant}:pending"):
-            if name not in view.executions or "expiring" in view.executions[name]:
+            if {"expiring", "deleting"} & set(view.executions.get(name, {"expiring": ""})):
                 yield f"{name} in a list of {tenant} without a record"
 
 

@@ -24,7 +24,7 @@ STEPS = (
     *("advance", "advance", "advance", "end", "end", "end", "end", "end", "end"),
     *("archive", "archive", "archive", "commit", "commit", "tidy", "tidy", "unhold", "unhold"),
     *("fail", "lose files", "cancel", "release", "abort", "cleanup", "force", "expire", "stop"),
-    *("lose", "lose sandbox", "rescue", "drain", "pack", "forget", "beat"),
+    *("lose", "lose sandbox", "rescue", "drain", "pack", "forget", "beat", "delete", "delete"),
     *("roll", "adopt", "drop workspace"),
 )
 
@@ -289,6 +289,14 @@ class Play:
         raw = self.store.retention.raw(x.id)
         if raw is not None:
             self.store.retention.pack(x.id, raw, packing.row(raw.fields))
+
+    def delete(self) -> None:
+        """Those that are being deleted go on to be, ended or not."""
+        x = self.job() if self.chance.random() < 0.5 else self._one(self.jobs)
+        self.store.retention.delete(x.id)
+        assert invariants.problems(self.store) == []
+        if self.store.retention.expire(x.id, job_ms=1, idle=False) == "expiring":
+            self.store.retention.forget(x.id)
 
     def forget(self) -> None:
         x = self.job(State.COMPLETED, State.FAILED, State.CANCELLED)

@@ -6,7 +6,7 @@
 local id = ARGV[1]
 local x = record(xkey(id))
 if not x then
-  for _, set in ipairs({'ended', 'packed', 'packed:files', 'expiring'}) do redis.call('ZREM', P .. set, id) end
+  for _, set in ipairs({'ended', 'packed', 'packed:files', 'expiring', 'deleting'}) do redis.call('ZREM', P .. set, id) end
   return 'missing'
 end
 if x.expiring then return 'expiring' end

@@ -7,6 +7,9 @@ local x = record(xkey(id))
 redis.call('ZREM', P .. 'expiring', id)
 if not x or not x.expiring then return {'', ''} end
 local row = facts(x)
+-- Who stored something of it meanwhile leaves objects; they are looked for once more.
+redis.call('ZADD', P .. 'forgotten', int(now()), id)
+redis.call('ZREM', P .. 'deleting', id)
 redis.call('DEL', xkey(id), xkey(id) .. ':events', xkey(id) .. ':output', xkey(id) .. ':segments')
 local key = skey(row.sandbox_id)
 local s = record(key)

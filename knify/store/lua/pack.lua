@@ -8,6 +8,7 @@ if not x or x.row or x.expiring then
   redis.call('ZREM', P .. 'ended', id)
   return x and 'repeated' or 'missing'
 end
+if x.deleting then return 'repeated' end
 local segments = xkey(id) .. ':segments'
 if x.completed_at ~= ARGV[2] or (x.events or '0') ~= ARGV[3] or (x.entries or '0') ~= ARGV[4]
     or int(redis.call('ZCARD', segments)) ~= ARGV[5] then return 'changed' end

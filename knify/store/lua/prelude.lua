@@ -65,8 +65,10 @@ end
 local function move(id, x, to, ts)
   local tenant = P .. 't:' .. x.tenant
   local at = moment(x.tenant, id)
-  redis.call('ZREM', tenant .. ':terms', term(kind(x.state, x.job_type), at))
-  redis.call('ZADD', tenant .. ':terms', 0, term(kind(to, x.job_type), at))
+  if not x.deleting then
+    redis.call('ZREM', tenant .. ':terms', term(kind(x.state, x.job_type), at))
+    redis.call('ZADD', tenant .. ':terms', 0, term(kind(to, x.job_type), at))
+  end
   redis.call('ZREM', tenant .. ':pending', id)
   redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts))
 end
