@@ -42,11 +42,16 @@ class Limiter:
     def hit(self, key: model.ApiKey) -> Rate | None:
         """Count one request; None, without asking anybody, for a key without limit.
 
-        A key under several limits is told of the one that leaves least. A refused request does
-        not count, except in those of the limits that had room for it.
+        A key under several limits is told of the one that leaves least, or that refuses. Its own,
+        lowest one is asked first: what is refused there takes nothing of its maker's.
         """
-        found = [self._hit(whose, limit) for whose, limit in key.windows]
-        return min(found, key=lambda rate: (rate.allowed, rate.remaining), default=None)
+        found = []
+        for whose, limit in reversed(key.windows):
+            rate = self._hit(whose, limit)
+            if not rate.allowed:
+                return rate
+            found.append(rate)
+        return min(found, key=lambda rate: rate.remaining, default=None)
 
     def _hit(self, whose: str, limit: int) -> Rate:
         hour = RateLimitItemPerHour(limit, namespace="key")

@@ -187,10 +187,11 @@ def test_what_has_not_the_form_of_a_key_costs_no_round_trip(
 
 
 @pytest.mark.slow
-def test_ten_thousand_requests_with_wrong_keys_disturb_nobody(hasty: Running) -> None:
+@pytest.mark.timeout(600)
+def test_thousands_of_requests_with_wrong_keys_disturb_nobody(hasty: Running) -> None:
     with httpx.Client(base_url=hasty.url, timeout=30) as attacker:
-        for n, text in enumerate(wrong_keys(hasty.core, 10_000)):
+        for n, text in enumerate(wrong_keys(hasty.core, 3_000)):
             answer = attacker.get("/jobs", headers={"Authorization": f"Bearer {text}"})
             assert answer.status_code == 401
-            if n % 1_000 == 0:
+            if n % 300 == 0:
                 assert hasty.client.get("/jobs").status_code == 200

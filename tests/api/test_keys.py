@@ -254,6 +254,16 @@ def test_the_keys_that_a_limited_one_makes_share_its_count(app: flask.Flask, cor
     assert rest[-1] == 429
 
 
+def test_what_a_key_is_refused_takes_nothing_of_its_makers(app: flask.Flask, core: Core) -> None:
+    api = admin(app, core, tier="enterprise", limit_per_hour=10)
+    child = Api(app.test_client(), made(api, limit_per_hour=2)["key"])
+
+    answers = [child.get("/jobs").status_code for _ in range(20)]
+
+    assert answers == [200, 200] + [429] * 18
+    assert api.get("/jobs").headers["X-RateLimit-Remaining"] == "6"
+
+
 def test_without_a_wish_the_new_key_is_no_more_than_its_maker(app: flask.Flask, core: Core) -> None:
     key = made(admin(app, core, tier="free"))
 
