@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(home: Path, redis_url: str, **more: str) -> Iterator[Running]:
-    """One in `home`; `more` are settings."""
+def server(
+    home: Path, redis_url: str, run: Sequence[str] = ("-m", "api.server"), **more: str
+) -> Iterator[Running]:
+    """One in `home`, which Python runs as `run` says; `more` are settings."""
     environ = {
         "KNIFY_HOME": str(home),
         "KNIFY_REDIS_URL": redis_url,
@@ -49,7 +51,7 @@ def server(home: Path, redis_url: str, **more: str) -> Iterator[Running]:
     url = f"http://127.0.0.1:{environ['KNIFY_PORT']}"
     with (home / "api.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "api.server"], env=os.environ | environ, stdout=log, stderr=log
+            [sys.executable, *run], env=os.environ | environ, stdout=log, stderr=log
         )
     client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
     try:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,11 +14,11 @@ import pytest
 
 from api import auth, pace
 from api import errors as api_errors
-from knify import core as core_module
-from knify import errors, hints, settings
+from knify import errors
 from knify.core import Core
 from knify.services import keys
-from tests.api.test_server import Running, free_port, wait_until_it_serves
+from tests.api import running
+from tests.api.running import Running
 from tests.parts import redis as redis_part
 
 HEAD = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -39,28 +36,10 @@ serving.run()
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("hasty")
     redis = redis_part.start(home)
-    environ = {
-        "KNIFY_HOME": str(home),
-        "KNIFY_REDIS_URL": redis.url,
-        "KNIFY_PORT": str(free_port()),
-    }
-    core = core_module.connect(settings.load(environ), hints.RecordedHints())
-    key = keys.create(core, "default", scopes=("admin",)).text
-    url = f"http://127.0.0.1:{environ['KNIFY_PORT']}"
-    once = httpx.Limits(max_keepalive_connections=0)  # a kept one could close under a request
-    headers = {"Authorization": f"Bearer {key}"}
-    client = httpx.Client(base_url=url, headers=headers, timeout=30, limits=once)
-    with (home / "api.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE], env=os.environ | environ, stdout=log, stderr=log
-        )
-    try:
-        wait_until_it_serves(client, process, home / "api.log")
-        yield Running(process, url, core, client)
-    finally:
-        process.kill()
-        process.wait()
-        redis.stop()
+    with running.server(home, redis.url, ("-c", SERVE)) as server:
+        server.client.headers["Connection"] = "close"  # a kept one could close under a request
+        yield server
+    redis.stop()
 
 
 def connect(server: Running, said: bytes = b"") -> socket.socket:
