@@ -197,10 +197,11 @@ class _Unpublished:
         return self._path
 
     def close(self) -> None:
-        """Gone, unless it was renamed."""
+        """Gone, unless it was renamed; what cannot be removed now, `sweep` finds."""
         os.close(self.descriptor)
         if self._has_name:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
 
 def sweep(temporary: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -114,3 +115,18 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
 
     assert list(store.list()) == []
     assert list((tmp_path / "~tmp").iterdir()) == []
+
+
+def test_a_disk_that_becomes_read_only_in_the_last_moment_is_the_stores_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = folder.Folder(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+    with pytest.raises(errors.ObjectStoreError, match="Read-only"):
+        store.put("a", [b"x"])
