@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar, cast
 
 from gevent import get_hub, monkey
@@ -11,6 +12,9 @@ from gevent.threadpool import ThreadPool
 T = TypeVar("T")
 
 _HEAVY: Final = 4  # archives that are unpacked, checked and sealed at once
+_PACKING: Final = 2  # downloads of which a turn is made at once
+_TURN_BYTES: Final = 256 * 1024
+_TURN_SECONDS: Final = 0.1
 _pools: dict[str, ThreadPool] = {}
 
 
@@ -26,6 +30,40 @@ def run(work: Callable[[], T]) -> T:
 def heavy(work: Callable[[], T]) -> T:
     """The same for what may take minutes: it waits for its like, the rest does not wait."""
     return _in(pool("heavy", _HEAVY), work) if _is_gevent() else work()
+
+
+def pieces(found: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, made in short turns beside the loop, and only as fast as they are taken.
+
+    What is packed or read for one client stops no other, and waits in no memory.
+    """
+    parts = iter(found)
+    try:
+        while True:
+            piece, over = _packing(lambda: _turn(parts))
+            if piece:
+                yield piece
+            if over:
+                return
+    finally:
+        close = getattr(found, "close", None)
+        if close is not None:
+            _packing(close)
+
+
+def _packing(work: Callable[[], T]) -> T:
+    return _in(pool("packing", _PACKING), work) if _is_gevent() else work()
+
+
+def _turn(found: Iterator[bytes]) -> tuple[bytes, bool]:
+    """Some bytes, perhaps none yet; and whether nothing is left."""
+    parts, size, end = [], 0, time.monotonic() + _TURN_SECONDS
+    for part in found:
+        parts.append(part)
+        size += len(part)
+        if size >= _TURN_BYTES or time.monotonic() > end:
+            return b"".join(parts), False
+    return b"".join(parts), True
 
 
 def pool(name: str, most: int) -> ThreadPool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import flask
 
-from api import context, downloads
+from api import aside, context, downloads
 from api.artifacts import schemas, view
 from api.smorest import Blueprint
 from knify import model
@@ -28,7 +29,9 @@ def get_artifacts(query: dict[str, Any], job_id: str) -> flask.Response:
     found = _listing(job_id)
     if not query["content"]:
         return flask.jsonify({a.path: view.elsewhere(a) for a in found})
-    return flask.jsonify(view.contents(context.core().objects, found))
+    objects = context.core().objects
+    text = aside.run(lambda: json.dumps(view.contents(objects, found), separators=(",", ":")))
+    return flask.Response(text + "\n", mimetype="application/json")
 
 
 @blp.route("/jobs/<job_id>/artifacts.tar.gz")
@@ -37,7 +40,7 @@ def get_artifacts(query: dict[str, Any], job_id: str) -> flask.Response:
 @blp.response(200)
 def download_all_artifacts(job_id: str) -> flask.Response:
     """All files as one archive."""
-    body = view.archive(context.core().objects, _listing(job_id))
+    body = aside.pieces(view.archive(context.core().objects, _listing(job_id)))
     return downloads.attachment(body, f"{job_id}-artifacts.tar.gz", "application/gzip")
 
 
@@ -62,7 +65,7 @@ def _send(artifact: model.Artifact) -> flask.Response:
         return flask.Response(status=304, headers={"ETag": f'"{artifact.sha256}"'})
     part = downloads.wanted_range(artifact.size, artifact.sha256)
     first, behind = part or (0, artifact.size)
-    body = context.core().objects.open(artifact.key, first, behind)
+    body = aside.pieces(context.core().objects.open(artifact.key, first, behind))
     name = artifact.path.rpartition("/")[2]
     response = downloads.attachment(body, name, artifact.content_type, size=behind - first)
     response.set_etag(artifact.sha256)

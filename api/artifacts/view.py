@@ -71,8 +71,7 @@ def archive(store: base.ObjectStore, found: Sequence[model.Artifact]) -> Iterato
     """All of them as a .tar.gz, made while it is sent."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     for piece in _tar(store, found):
-        if packed := packer.compress(piece):
-            yield packed
+        yield packer.compress(piece)
     yield packer.flush()
 
 

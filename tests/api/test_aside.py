@@ -1,0 +1,50 @@
+"""What is made for one client is made beside the loop, and stops when that client goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from api import aside
+
+
+def test_pieces_are_the_same_bytes() -> None:
+    parts = [b"a" * n for n in range(2000)]
+
+    assert b"".join(aside.pieces(iter(parts))) == b"".join(parts)
+
+
+def test_nothing_is_made_before_it_is_taken_and_a_client_that_goes_ends_it() -> None:
+    made: list[int] = []
+    ended: list[bool] = []
+
+    def source() -> Iterator[bytes]:
+        try:
+            for n in range(1000):
+                made.append(n)
+                yield b"x" * aside._TURN_BYTES
+        finally:
+            ended.append(True)
+
+    taken = aside.pieces(source())
+    assert made == []
+    next(taken)
+    assert len(made) == 1
+
+    taken.close()  # type: ignore[attr-defined]
+
+    assert ended == [True]
+    assert len(made) == 1
+
+
+def test_a_failure_comes_out_where_the_bytes_are_taken() -> None:
+    def source() -> Iterator[bytes]:
+        yield b"x" * aside._TURN_BYTES
+        raise OSError("gone")
+
+    taken = aside.pieces(source())
+    next(taken)
+
+    with pytest.raises(OSError, match="gone"):
+        next(taken)
