@@ -21,6 +21,11 @@ from knify.store import redis as store_redis
 QUIET_SECONDS = 10.0  # without any word, ask whether the connection lives
 RETRY_SECONDS = 0.5
 PAGES = 256  # kept for those who read the same
+GAP_SECONDS = (
+    0.00005  # between two turns of one stream, for each of its clients: their sends take it
+)
+LONGEST_GAP_SECONDS = 0.05
+SHORTEST_GAP_SECONDS = 0.002
 READERS = 16  # connections that may read streams at one time
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,10 @@ class Waiter:
         heard = self._flag.wait(max(0.0, seconds))
         self._flag.clear()
         return heard
+
+    def turn(self) -> int:
+        """The hub's newest turn for this execution."""
+        return self._hub.turn(self._channel)
 
     def wake(self) -> None:
         """Something may be new."""
@@ -92,6 +101,8 @@ class Hub:
         self._pool: Any = client.connection_pool
         self._lock = threading.Lock()
         self._waiters: dict[str, set[Waiter]] = {}
+        self._turns: dict[str, int] = {}
+        self._woken: dict[str, float] = {}  # when; in the future: a turn is on its way
         self._connection: Any = None
         self._thread: threading.Thread | None = None
         self.pages = Pages()
@@ -127,6 +138,8 @@ class Hub:
             known = self._waiters.get(channel, set())
             known.discard(waiter)
             if not known and self._waiters.pop(channel, None) is not None:
+                self._turns.pop(channel, None)
+                self._woken.pop(channel, None)
                 self._send("UNSUBSCRIBE", channel)
 
     def _start(self) -> None:
@@ -193,10 +206,37 @@ class Hub:
                 with self._lock:
                     self._send("PING")
 
+    def turn(self, channel: str) -> int:
+        """How often its waiters were woken. What led to a turn can be read when it begins."""
+        return self._turns.get(channel, 0)
+
     def _heard(self, reply: Any) -> None:
         """A message, or the word that a subscription stands: wake the channel's waiters."""
         if isinstance(reply, list) and reply[0] in ("message", "subscribe"):
-            with self._lock:
-                waiters = list(self._waiters.get(reply[1], ()))
-            for waiter in waiters:
-                waiter.wake()
+            self._rouse(reply[1])
+
+    def _rouse(self, channel: str) -> None:
+        """Wake the waiters together and not too often: many of them get several lines at once."""
+        with self._lock:
+            now, pause = time.monotonic(), GAP_SECONDS * len(self._waiters.get(channel, ()))
+            due = self._woken.get(channel, 0.0)
+            if due > now:
+                return  # a turn is on its way
+            wait = due + min(pause, LONGEST_GAP_SECONDS) - now
+            if wait > SHORTEST_GAP_SECONDS:
+                self._woken[channel] = now + wait
+        if wait > SHORTEST_GAP_SECONDS:
+            timer = threading.Timer(wait, self._wake, (channel,))
+            timer.daemon = True
+            timer.start()
+        else:
+            self._wake(channel)
+
+    def _wake(self, channel: str) -> None:
+        with self._lock:
+            waiters = list(self._waiters.get(channel, ()))
+            if waiters:
+                self._turns[channel] = self._turns.get(channel, 0) + 1
+                self._woken[channel] = time.monotonic()
+        for waiter in waiters:
+            waiter.wake()

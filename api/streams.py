@@ -21,6 +21,7 @@ from api.hub import Hub, Waiter
 from knify import errors, model
 
 HEARTBEAT_SECONDS = 15.0
+FEW = 100  # frames: fewer than any full page has
 KEPT_CHARACTERS = 64 * 1024  # a longer page is read by each client on its own
 _POSITION = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?")
 
@@ -55,6 +56,8 @@ class Page:
     text: str
     end: Position  # where its reader is then
     last: bool  # nothing follows it
+    turn: int = 0  # the hub's when it was read
+    few: bool = False  # probably all that there was
 
 
 class Source(Protocol):
@@ -128,8 +131,10 @@ def _follow(
 ) -> Iterator[str]:
     over = source.x.completed_at is not None
     beat = time.monotonic() + HEARTBEAT_SECONDS
+    live = False
     while True:
-        while page := _read(hub, source, after):
+        turn = waiter.turn()
+        while page := _read(hub, waiter, source, after):
             after = page.end
             if time.monotonic() >= beat:  # a stream that never rests
                 if not allowed():
@@ -139,6 +144,9 @@ def _follow(
                 yield page.text
             if page.last:
                 return
+            if live and page.few and page.turn >= turn and not over:
+                break  # what came since then has a turn of its own, with all others
+        live = True
         if over:
             return
         waiter.wait(beat - time.monotonic())
@@ -150,16 +158,17 @@ def _follow(
             beat = time.monotonic() + HEARTBEAT_SECONDS
 
 
-def _read(hub: Hub, source: Source, after: Position) -> Page | None:
+def _read(hub: Hub, waiter: Waiter, source: Source, after: Position) -> Page | None:
     key = (source.x.id, source.kind, after)
     known: Page | None = hub.pages.get(key)
     if known is not None:
         return known
     with hub.reading:  # a thousand clients woken at once shall not ask Redis as often
-        known = hub.pages.get(key)
+        known, turn = hub.pages.get(key), waiter.turn()
         if known is None and (frames := source.page(after)):
             text = "".join(frame.text() for frame in frames)
-            known = Page(text, frames[-1].position, frames[-1].last)
+            end, last = frames[-1].position, frames[-1].last
+            known = Page(text, end, last, turn, few=len(frames) < FEW)
             if len(text) <= KEPT_CHARACTERS:
                 hub.pages.keep(key, known)
     return known

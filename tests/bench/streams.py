@@ -1,0 +1,134 @@
+"""`python -m tests.bench.streams`: a thousand clients follow jobs in one API process.
+
+The lines carry the moment at which they were stored; one process writes them, another one reads
+all sockets. Both clocks are the host's.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import selectors
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from knify import core as core_module
+from knify import hints, settings
+from knify.services import jobs
+from tests.api import running
+from tests.api.parts import Worker
+from tests.bench import idle
+from tests.parts import redis as redis_server
+
+SHAPES = [(100, 10), (10, 100), (1, 1000)]  # jobs, clients of each
+RATE = 100  # lines a second, of all jobs together
+SECONDS = 10.0
+_MOMENT = re.compile(rb'"line":"at ([0-9.]+) "')
+
+
+def _core(url: str, home: Path) -> Any:
+    environ = {"KNIFY_HOME": str(home), "KNIFY_REDIS_URL": url}
+    return core_module.connect(settings.load(environ), hints.RecordedHints())
+
+
+def _write(url: str, home: Path, ids: list[str], seconds: float) -> None:
+    """Lines at an even pace, to all jobs in turns."""
+    worker = Worker(_core(url, home))
+    found = {name: worker.core.store.executions.find(name) for name in ids}
+    begun = time.monotonic()
+    for n in range(int(seconds * RATE)):
+        time.sleep(max(0.0, begun + n / RATE - time.monotonic()))
+        name = ids[n % len(ids)]
+        found[name] = worker.lines(found[name], f"at {time.time():.6f} ")
+
+
+def _follow(
+    address: tuple[str, int], key: str, paths: list[str], seconds: float, answer: Any
+) -> None:
+    """All clients in one loop; delays of all lines that they got."""
+    found: list[float] = []
+    chosen = selectors.DefaultSelector()
+    for path in paths:
+        client = socket.create_connection(address)
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode())
+        client.setblocking(False)
+        chosen.register(client, selectors.EVENT_READ)
+    answer.put("connected")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for key, _ in chosen.select(0.1):
+            data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+            now = time.time()
+            found += [now - float(moment) for moment in _MOMENT.findall(data)]
+    answer.put(found)
+
+
+def measure(shape: tuple[int, int], *, seconds: float = SECONDS) -> dict[str, float]:
+    """Quantiles of the delay from storing a line until a client has it, and what the API costs."""
+    many, each = shape
+    with tempfile.TemporaryDirectory(prefix="ks-") as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        redis = redis_server.start(Path(folder))
+        try:
+            with running.server(home, redis.url) as api:
+                return _measured(api, redis.url, home, many, each, seconds)
+        finally:
+            redis.stop()
+
+
+def _measured(
+    api: running.Running, url: str, home: Path, many: int, each: int, seconds: float
+) -> dict[str, float]:
+    worker = Worker(api.core)
+    request = {"job_type": "command_task", "command": "true"}
+    ids = []
+    for _ in range(many):
+        submission = jobs.Submission(request)
+        ids.append(jobs.submit(api.core, "default", submission).answer.id)
+        worker.run(ids[-1])
+    paths = [f"/jobs/{name}/output/stream?raw=1" for name in ids for _ in range(each)]
+    answer: Any = multiprocessing.Queue()
+    port = int(api.url.rpartition(":")[2])
+    key = api.client.headers["Authorization"]
+    arguments = (("127.0.0.1", port), key, paths, seconds + 8, answer)
+    reader = multiprocessing.Process(target=_follow, args=arguments)
+    reader.start()
+    answer.get()
+    time.sleep(4)
+    pid = _child(api.process.pid)
+    before = idle.cpu_seconds(pid)
+    _write(url, home, ids, seconds)
+    cpu = (idle.cpu_seconds(pid) - before) / seconds
+    memory = idle.megabytes(pid)
+    found = sorted(answer.get())
+    reader.join()
+    return {
+        "lines": len(found) / (seconds * RATE * each),
+        "p50": found[len(found) // 2] * 1000,
+        "p99": found[int(len(found) * 0.99)] * 1000,
+        "cpu": cpu * 100,
+        "megabytes": memory,
+    }
+
+
+def _child(pid: int) -> int:
+    """gunicorn's worker."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def main(arguments: list[str]) -> None:
+    """Print what was measured."""
+    for many, each in SHAPES:
+        found = measure((many, each))
+        print(
+            f"{many} jobs of {each} clients: " + ", ".join(f"{k} {v:.2f}" for k, v in found.items())
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
