@@ -29,11 +29,13 @@ STEPS: Final = (
 #: Calls of the driver, or of the channel that it opened, which change something.
 CALLS: Final = (
     *("prepare", "create", "attach", "reattach", "put_tar", "put_file", "run", "signal"),
-    *("stop", "remove", "rebuild", "unpack", "freeze", "thaw"),
+    *("stop", "remove", "rebuild", "unpack", "seed", "freeze", "thaw"),
 )
 #: The request to a webhook's receiver.
 SENDS: Final = ("webhook",)
 _SHARED: Final = ("prelude", "admission", "webhooks")  # files that are put before the scripts
+#: Of a node's unpacked workspaces.
+CACHE: Final = ("cache.publish", "cache.evict")
 _OPENS: Final = ("attach", "reattach", "thaw")  # calls that return a channel
 _FORM: Final = "NAME:before|after:kill[:nth]"
 _POINT: Final = re.compile(r"([a-z_.]+):(before|after):kill(?::([1-9][0-9]{0,8}))?", re.ASCII)
@@ -46,7 +48,7 @@ def names() -> list[str]:
     found = [f"step.{name}" for name in STEPS]
     found += [f"script.{name}" for name in scripts if name not in _SHARED]
     found += [f"send.{name}" for name in SENDS]
-    return found + [f"driver.{name}" for name in CALLS]
+    return found + [f"driver.{name}" for name in CALLS] + list(CACHE)
 
 
 def parse(text: str) -> dict[tuple[str, str], int]:

@@ -15,6 +15,7 @@ from knify.lifecycle import SandboxState, State
 from knify.objects import base
 from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
+from knify.services import trees
 from knify.turn import FILES_SECONDS, Hands, Turn, request
 
 
@@ -27,6 +28,7 @@ class Provisioning:
         self._hands = hands
         self._driver = hands.driver
         self._recovery = recovery
+        self._trees = trees.Trees(core, hands.boot)
 
     def begin_provisioning(self, turn: Turn) -> None:
         """Image and credential must be here. ImageMissing, AgentNotConfigured."""
@@ -86,11 +88,41 @@ class Provisioning:
             self._restore(turn, sandbox, sandbox.archive)
             self._hands.open(turn, sandbox)
             return
+        workspace = self._workspace(sandbox)
+        if workspace is not None and self._seed(turn, sandbox, workspace):
+            self._say_created(turn)
+            self._say_mounted(turn, workspace)
+            self._hands.open(turn, sandbox)
+            return
         self._hands.open(turn, sandbox)
+        self._say_created(turn)
+        if workspace is not None:
+            self._mount(turn, workspace)
+            self._say_mounted(turn, workspace)
+
+    def _say_created(self, turn: Turn) -> None:
         made = {"container": turn.container}
-        detail = "Sandbox provisioned"
-        turn.x = self._store.note(turn.x, "sandbox_created", detail, sandbox=made)
-        self._mount(turn, sandbox)
+        turn.x = self._store.note(turn.x, "sandbox_created", "Sandbox provisioned", sandbox=made)
+
+    def _say_mounted(self, turn: Turn, workspace: model.Workspace) -> None:
+        detail = f"{workspace.name}@{workspace.version}: {workspace.files} files"
+        turn.x = self._store.note(turn.x, "workspace_mounted", detail)
+
+    def _seed(self, turn: Turn, sandbox: model.Sandbox, workspace: model.Workspace) -> bool:
+        """Made with a copy of what this node has unpacked; False: its files are to be sent in.
+
+        Whoever died behind that left a container on record; then they are sent in once more.
+        """
+        if sandbox.container or turn.container:
+            return False
+        with self._trees.tree(workspace) as tree:
+            if tree is None:
+                # What another attempt may have left half copied.
+                self._hands.guarded(turn, self._driver.remove(sandbox.id), FILES_SECONDS)
+                return False
+            seed = self._driver.seed(request(sandbox), tree)
+            turn.container = self._hands.guarded(turn, seed, FILES_SECONDS)
+        return True
 
     def _restore(self, turn: Turn, sandbox: model.Sandbox, archive: str) -> None:
         """Once the container is on record, all files are in; whoever died before left nothing."""
@@ -106,18 +138,19 @@ class Provisioning:
             sandbox={"container": turn.container},
         )
 
-    def _mount(self, turn: Turn, sandbox: model.Sandbox) -> None:
+    def _workspace(self, sandbox: model.Sandbox) -> model.Workspace | None:
         if sandbox.workspace_id is None:
-            return
-        workspace = self._core.store.workspaces.find(sandbox.workspace_id)
-        if workspace is None:
+            return None
+        found = self._core.store.workspaces.find(sandbox.workspace_id)
+        if found is None:
             raise errors.NotFound("the workspace was deleted before the job began")
+        return found
+
+    def _mount(self, turn: Turn, workspace: model.Workspace) -> None:
         assert turn.channel is not None
         with self._core.sealed.open(workspace.key) as reader:
             unpack = turn.channel.put_tar(sandbox_base.WORKSPACE, _chunks(reader), reader.size)
             self._hands.call(unpack, FILES_SECONDS)
-        detail = f"{workspace.name}@{workspace.version}: {workspace.files} files"
-        turn.x = self._store.note(turn.x, "workspace_mounted", detail)
 
 
 async def _chunks(reader: base.Reader) -> AsyncIterator[bytes]:

@@ -26,6 +26,7 @@ from knify.host import busybox, probe
 from knify.runner import Runner
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import podman
+from knify.services import trees
 from knify.store import keys
 from knify.store.redis import connect as connect_redis
 from knify.watch import Watcher
@@ -90,6 +91,7 @@ class Node:
         )
         self.watcher.conclude = self.runner.conclude
         self.keeper = self.runner.keeper
+        self._trees = trees.Trees(self.core, self.leases.owner.boot_id)
         self._heartbeat = Heartbeat(self.core, self.driver, self.leases.owner)
         self._deliverer = deliver.Deliverer(self.core)
 
@@ -207,6 +209,7 @@ class Node:
         drift = await thread(self.core.store.admission.recount, self._config.node)
         if drift is not None:
             log.warning("the counters of what is used were wrong: %s", drift)
+        await thread(self._trees.tidy)
         expected = await thread(mend.expected)
         found = await self.driver.owned()
         await thread(mend.adopt, found)

@@ -230,6 +230,13 @@ class Driver(Protocol):
         `chunks` raises; ImageMissing and NodeFull as for `create`.
         """
 
+    async def seed(self, request: SandboxRequest, tree: Path) -> str:
+        """Make the sandbox, stopped, its workspace a copy of this folder; its container's id.
+
+        `tree` is the worker's own, and nobody else writes to it. What this node had of the sandbox
+        is removed first, even running; the rest as for `unpack`.
+        """
+
     async def digest(self, sandbox_id: str) -> str:
         """A hash (hex) over all that `pack` keeps, the same before and after; SandboxGone."""
 

@@ -12,7 +12,17 @@ from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
 from knify import errors
-from knify.sandbox import archive, base, extract, fakechannel, fakehost, template, tree, turn
+from knify.sandbox import (
+    archive,
+    base,
+    extract,
+    fakechannel,
+    fakehost,
+    template,
+    tree,
+    treecopy,
+    turn,
+)
 
 
 class FakeDriver:
@@ -174,6 +184,16 @@ class FakeDriver:
         except BaseException:
             del self._host.volumes[request.sandbox_id]
             raise
+
+    async def seed(self, request: base.SandboxRequest, tree: Path) -> str:
+        """See `base.Driver`."""
+        self._call("seed")
+        if request.image not in self._host.found:
+            raise errors.ImageMissing(f"no image {request.image} on this node")
+        self._drop(request.sandbox_id)
+        self._host.volumes.pop(request.sandbox_id, None)
+        treecopy.copy(tree, self._host.make_volumes(request.sandbox_id)["workspace"])
+        return self._host.make(self._installation, request).id
 
     async def digest(self, sandbox_id: str) -> str:
         """See `base.Driver`."""

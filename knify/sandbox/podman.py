@@ -231,6 +231,21 @@ class PodmanDriver:
                 await self.remove(request.sandbox_id)
             raise
 
+    async def seed(self, request: base.SandboxRequest, tree: Path) -> str:
+        """See `base.Driver`; volumes as in `unpack`."""
+        if await self.image(request.image) is None:
+            raise errors.ImageMissing(f"no image {request.image} on this node")
+        await self.remove(request.sandbox_id)
+        marks = template.labels(self._installation, request)
+        try:
+            roots = await volumes.make_all(self._api, self._installation, request.sandbox_id, marks)
+            await volumes.copy(tree, roots["workspace"])
+            return await self._furnished(request)
+        except Exception:
+            with contextlib.suppress(errors.SandboxError):
+                await self.remove(request.sandbox_id)
+            raise
+
     async def _furnished(self, request: base.SandboxRequest) -> str:
         made = await self._make(request)
         await asyncio.to_thread(volumes.furnish, made)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from knify import errors
-from knify.sandbox import api, archive, base, extract, hostfs, inventory, template, views
+from knify.sandbox import api, archive, base, extract, hostfs, inventory, template, treecopy, views
 
 NAMES = ("workspace", "home")
 Roots = dict[str, Path]
@@ -126,6 +126,11 @@ async def fill(roots: Roots, chunks: AsyncIterable[bytes]) -> None:
         close = getattr(chunks, "aclose", None)
         if close is not None:
             await close()
+
+
+async def copy(tree: Path, root: Path) -> None:
+    """Fill an empty volume with a copy of the worker's own folder."""
+    await _to_its_end(lambda: treecopy.copy(tree, root))
 
 
 class _Source:

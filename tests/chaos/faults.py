@@ -297,7 +297,8 @@ def _queues(world: World) -> list[str]:
 _NOT_IN_WORKERS = (
     *("script.submit", "script.cancel", "script.add_workspace", "script.drop_workspace"),
     *("script.drain", "script.expire", "script.forget", "script.expire_files", "script.lose"),
-    *("script.lose_sandbox", "script.rescue", "driver.put_tar"),
+    *("script.lose_sandbox", "script.rescue", "driver.put_tar", "driver.seed"),
+    *("cache.publish", "cache.evict"),
 )
 
 FAULTS: tuple[Fault, ...] = (

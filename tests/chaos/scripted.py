@@ -39,6 +39,8 @@ OUT_OF_REACH = {
     "script.lose": "its node would have to be silent for KNIFY_NODE_LOST_SECONDS",
     "script.lose_sandbox": "the scripted host loses containers, but never volumes",
     "script.rescue": "only after a rollback of Redis",
+    "driver.put_tar": "only when a worker dies between a sandbox's making and its turn",
+    "cache.evict": "what is deleted leaves the cache within a minute only",
 }
 _PARTS = scripted_parts.__name__
 _WORKERS = 3  # at a time

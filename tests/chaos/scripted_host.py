@@ -16,7 +16,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
 from knify import clock, errors
-from knify.sandbox import archive, base, extract
+from knify.sandbox import archive, base, extract, treecopy
 
 _LOOK = 0.05  # seconds between two looks at a command that waits
 _PREFIX = "knify-"  # of names, which do for ids
@@ -235,6 +235,14 @@ class FolderDriver:
         content = b"".join([chunk async for chunk in chunks])
         draft = self._draft()
         extract.unpack(io.BytesIO(content), {name: draft / name for name in _VOLUMES})
+        draft.rename(self._volumes / request.sandbox_id)
+        (self._boxes / request.sandbox_id).mkdir(exist_ok=True)
+        return request.sandbox_id
+
+    async def seed(self, request: base.SandboxRequest, tree: Path) -> str:
+        await self.remove(request.sandbox_id)
+        draft = self._draft()
+        treecopy.copy(tree, draft / "workspace")
         draft.rename(self._volumes / request.sandbox_id)
         (self._boxes / request.sandbox_id).mkdir(exist_ok=True)
         return request.sandbox_id

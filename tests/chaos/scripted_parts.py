@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,18 @@ def _upload(own: core.Core, number: int) -> Any:
     """The same record each time: an upload that is repeated after a lost answer."""
     key = f"workspaces/workspace_{number}"
     own.store.workspaces.begin(key)
-    own.sealed.put(key, io.BytesIO(b"tar"))
-    record = model.Workspace(
-        f"workspace_{number}", "default", "chaos", 0, 3, f"{number // 2:064}", key, created_at=1
-    )
+    record = model.Workspace(f"workspace_{number}", "default", "chaos", 0, 3, "", key, created_at=1)
+    record = uploads.store(own, record, io.BytesIO(_tar(b"%d" % (number // 2))))
     return {"version": uploads.add(own, record).workspace.version}
+
+
+def _tar(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        info = tarfile.TarInfo("uploaded")
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
 
 
 def _drain(own: core.Core, node: str) -> Any:

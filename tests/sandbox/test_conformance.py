@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +79,42 @@ def test_create_again_gives_the_same_container(make: Make) -> None:
         await driver.remove(request.sandbox_id)
         await driver.remove(request.sandbox_id)
         assert await driver.owned() == []
+
+    asyncio.run(scenario())
+
+
+def test_a_sandbox_can_begin_with_a_copy_of_a_folder(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir(mode=0o750)
+    (tmp_path / "d/run").write_bytes(b"x" * 3_000_000)
+    (tmp_path / "d/run").chmod(0o751)
+    (tmp_path / "link").symlink_to("d/run")
+    os.utime(tmp_path / "d/run", (5, 5))
+
+    async def scenario() -> None:
+        driver, image = make()
+        await driver.prepare()
+        request = base.SandboxRequest(ids.new("sbx"), image, SMALL)
+        half = await driver.attach(await driver.create(request))  # an attempt that died so far
+        await half.close()
+
+        container = await driver.seed(request, tmp_path)
+
+        status = await driver.inspect(container)
+        assert status is not None and not status.running
+        assert len(await driver.owned()) == 3
+        root = await driver.workspace_root(request.sandbox_id)
+        copied, whose = (root / "d/run").stat(), root.stat()
+        assert (copied.st_mode & 0o777, copied.st_mtime, copied.st_size) == (0o751, 5, 3_000_000)
+        assert (root / "d").stat().st_mode & 0o777 == 0o750
+        assert (root / "link").readlink() == Path("d/run")
+        for path in (root / "d", root / "d/run", root / "link"):
+            assert path.lstat().st_uid == whose.st_uid, path
+        assert copied.st_ino != (tmp_path / "d/run").stat().st_ino
+        channel = await driver.attach(container)
+        assert await channel.run(base.Turn("job_1", ids.nonce(), GREET))
+        assert await collect(channel.frames()) == (b"out\n", b"err\n")
+        await channel.close()
+        await driver.remove(request.sandbox_id)
 
     asyncio.run(scenario())
 
