@@ -35,8 +35,15 @@ class Trees:
     def __init__(self, core: Core, boot: str) -> None:
         """Nothing is made yet."""
         self._core = core
-        self._root = core.settings.home / "cache" / "workspaces" / boot
-        self._most = core.settings.workspace_cache_bytes
+        self._boot = boot
+
+    @property
+    def _root(self) -> Path:
+        return self._core.settings.home / "cache" / "workspaces" / self._boot
+
+    @property
+    def _most(self) -> int:
+        return self._core.settings.workspace_cache_bytes
 
     @contextlib.contextmanager
     def tree(self, workspace: model.Workspace) -> Iterator[Path | None]:

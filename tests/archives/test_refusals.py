@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import stat
 import tarfile
 import zipfile
@@ -180,3 +181,70 @@ def test_a_zstd_stream_that_wants_much_memory_is_refused() -> None:
     content = packer.compress(packing.tar(("a", b"x"))) + packer.flush()
 
     assert "damaged" in reading.refusal(content)
+
+
+def test_a_name_in_two_forms_of_unicode_is_one_name() -> None:
+    content = packing.tar(("caf\u00e9/a", b"x"), ("cafe\u0301/b", b"x"), ("z", b"x"))
+
+    assert "the same name in another form of Unicode" in reading.refusal(content)
+
+
+def test_what_follows_a_compressed_archive_is_refused() -> None:
+    tar = packing.tar(("a", b"x"))
+    for form, more in (("tar.gz", b"more"), ("tar.zst", b"more"), ("tar", b"more")):
+        assert "a" in reading.refusal(packing.packed(tar, form) + more)
+    second = gzip.compress(packing.tar(("b", b"x")))
+    assert "goes on behind its end" in reading.refusal(gzip.compress(tar) + second)
+
+
+def test_one_tar_in_several_gzip_members_is_one_tar() -> None:
+    tar = packing.tar(("a", b"x" * 5_000), ("b", b"y"))
+
+    found = reading.normalised(gzip.compress(tar[:2_000]) + gzip.compress(tar[2_000:]))
+
+    assert found["a"][1] == b"x" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"path": "../up"}, "goes up with '..'"),
+        ({"path": "/etc/passwd"}, "is absolute"),
+        ({"path": "a"}, "twice"),
+        ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, "sparse file"),
+        ({"size": "-1"}, "makes no sense"),
+        ({"size": "9" * 19}, "makes no sense"),
+    ],
+)
+def test_what_pax_headers_say_counts(headers: dict[str, str], reason: str) -> None:
+    info = packing.file("innocent", b"")
+    info.pax_headers = headers
+
+    content = packing.tar(("a", b"x"), info, format=tarfile.PAX_FORMAT)
+
+    assert reason in reading.refusal(content)
+
+
+def test_a_zip_whose_entries_share_their_bytes_is_a_bomb() -> None:
+    members = [(f"f{n:03}", bytes(1024**2)) for n in range(100)]
+    content = packing.zipped(*members)
+    end = content.index(b"PK\x01\x02")
+    first = content[: content.index(b"PK\x03\x04", 4)]
+    table = b"".join(
+        entry[:42] + bytes(4) + entry[46:]
+        for entry in (b"PK\x01\x02" + part for part in content[end:].split(b"PK\x01\x02")[1:])
+    )
+    tail = table.index(b"PK\x05\x06")
+    closing = table[tail:]
+    bomb = first + table[:tail] + closing[:16] + len(first).to_bytes(4, "little") + closing[20:]
+
+    with pytest.raises(errors.BadRequest):
+        reading.normalised(bomb)
+
+
+def test_a_zip64_is_read_like_any_zip() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive, archive.open("a", "w", force_zip64=True) as member:
+        member.write(b"alpha")
+
+    assert reading.normalised(out.getvalue())["a"][1] == b"alpha"

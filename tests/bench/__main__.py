@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import follow, fresh, idle, post_jobs, recovery
+from tests.bench import follow, fresh, idle, post_jobs, recovery, workspaces
 from tests.parts import stack
 
 
@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> int:
     with stack.running(KNIFY_HOT_SECONDS="60") as running, running.client() as client:
         _, hot = fresh.continued(client)
         rows.append(Row("continue → process started, hot", _ms(hot), " ms", most=100))
+    rows += _workspaces()
     rows += [*_following(), *_recovering(), *_requests()]
     print(f"\n{'':34} {'measured':10} {'target':9}")
     print("\n".join(map(str, rows)))
@@ -80,6 +81,19 @@ def _waiting(running: stack.Stack) -> list[Row]:
         Row("continue → agent_started", _ms(again), " ms"),
         Row("continue → process started", _ms(began), " ms", most=300),
         Row("line printed → seen by client", _ms(lines), " ms"),
+    ]
+
+
+def _workspaces() -> list[Row]:
+    with stack.running() as running, tempfile.TemporaryDirectory(prefix="kb-") as folder:
+        found = workspaces.starts(running, Path(folder))
+        moved = workspaces.transfer(running)
+    none = f"without one {_ms(found.none):.0f} ms, first {found.first * 1000:.0f} ms"
+    gib = f"up {moved.up:.0f} s, down {moved.down:.0f} s"
+    return [
+        Row("start with a workspace ÷ without", found.ratio, most=3, note=none),
+        Row("1 GiB up and down: PSS grows by", moved.megabytes, " MB", most=40, note=gib),
+        Row("… longest other request", moved.stall * 1000, " ms"),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import statistics
+import tarfile
 import tempfile
 import threading
 import time
@@ -34,7 +35,6 @@ class Starts:
     first: float = 0.0
     later: list[float] = field(default_factory=list)
     none: list[float] = field(default_factory=list)
-    sent: list[float] = field(default_factory=list)  # with the cache switched off
 
     @property
     def ratio(self) -> float:
@@ -121,8 +121,6 @@ def transfer(stack: Stack, size: int = UPLOAD) -> Transfer:
 
 
 def _tar(size: int) -> Iterator[bytes]:
-    import tarfile
-
     info = tarfile.TarInfo("random")
     info.size = size
     yield info.tobuf()
