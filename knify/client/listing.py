@@ -30,7 +30,7 @@ def iter_jobs(
             before=before,
             limit=_PAGE,
         )
-        found, before = yield from steps.ask(call)
+        found, before = yield from steps.endure(call)
         for job in found:
             yield steps.Item(job)
         if before is None:

@@ -69,9 +69,9 @@ def pipeline(
             call = jobs.continue_job(done[-1].job.id, stage["spec"], stage.get("name"), key)
         else:
             call = jobs.create_job(stage["spec"], stage.get("name"), key)
-        submitted = yield from steps.ask(call)
+        submitted = yield from steps.endure(call)
         job = yield from waiting.wait(submitted.job_id, stage_timeout)
-        found = yield from steps.ask(output.artifact_contents(job.id))
+        found = yield from steps.endure(output.artifact_contents(job.id))
         done.append(StageResult(name, job, found))
         if on_stage is not None:
             on_stage(done[-1])

@@ -22,17 +22,21 @@ BUSY: Final = frozenset({429, 502, 503})
 class Policy:
     """How patient a client is."""
 
-    attempts: int = 5  # sendings of one request in all
-    stream_attempts: int = 10  # connections of a stream in a row that bring nothing new
+    attempts: int = 7  # sendings of one request in all: some ten seconds
+    first_attempts: int = 4  # the same, while the server has never answered
+    stream_attempts: int = 10  # the same for what takes long: streams, waiting, pipelines
     base: float = 0.2  # seconds before the second attempt; doubles each time
     longest: float = 5.0  # seconds between two attempts at most
     longest_asked: float = 60.0  # a Retry-After beyond this is an error instead
-    first_attempts: int | None = None  # the same as `attempts`, while nobody has ever answered
     on_wait: Callable[[float, knify_errors.KnifyError], None] | None = None  # hears of every pause
 
-    def tries(self, *, met: bool) -> int:
-        """How often a request is sent in all; `met`: the server has answered before."""
-        return self.attempts if met or self.first_attempts is None else self.first_attempts
+    def tries(self, *, met: bool, enduring: bool = False) -> int:
+        """How often a request is sent in all.
+
+        `met`: the server has answered before. `enduring`: it is a part of something long.
+        """
+        patience = max(self.attempts, self.stream_attempts) if enduring else self.attempts
+        return patience if met else min(patience, self.first_attempts)
 
     def delay(self, attempt: int, retry_after: str | None = None) -> float | None:
         """Seconds to wait after failed attempt 1, 2, …; None when the server asks for too much."""

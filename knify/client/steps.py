@@ -134,10 +134,17 @@ def setup() -> Steps[Setup]:
     return known
 
 
-def ask(call: Call[T], deadline: float | None = None) -> Steps[T]:
-    """A request's answer, read; sent again when that helps and cannot harm. Until `deadline`."""
+def ask(call: Call[T]) -> Steps[T]:
+    """A request's answer, read; sent again when that helps and cannot harm."""
+    response = yield from patiently(Ask(call), call.repeatable)
+    return call.parse(response)
+
+
+def endure(call: Call[T], deadline: float | None = None) -> Steps[T]:
+    """The same as a part of something long, which outlives a restart of the server."""
     timeout = None if deadline is None else retry.timeout_until(deadline)
-    response = yield from patiently(Ask(call, timeout=timeout), call.repeatable, deadline)
+    send = Ask(call, timeout=timeout)
+    response = yield from patiently(send, call.repeatable, deadline, enduring=True)
     return call.parse(response)
 
 
@@ -147,7 +154,9 @@ def fetch(call: Call[None], sink: Callable[[httpx.Response], Sink[R]]) -> Steps[
     return done
 
 
-def patiently(effect: Effect, repeatable: bool, deadline: float | None = None) -> Steps[Any]:
+def patiently(
+    effect: Effect, repeatable: bool, deadline: float | None = None, *, enduring: bool = False
+) -> Steps[Any]:
     """What comes of an effect that may fail, after as many attempts as the policy allows."""
     known = yield from setup()
     attempt = 1
@@ -163,7 +172,8 @@ def patiently(effect: Effect, repeatable: bool, deadline: float | None = None) -
             known.met |= isinstance(trouble.error, errors.ApiError)
             again = repeatable or trouble.unsent
             delay = known.policy.delay(attempt, trouble.retry_after)
-            if not again or delay is None or attempt >= known.policy.tries(met=known.met):
+            tries = known.policy.tries(met=known.met, enduring=enduring)
+            if not again or delay is None or attempt >= tries:
                 raise trouble.error from failed
             if deadline is not None and retry.is_past(deadline, after=delay):
                 raise trouble.error from failed

@@ -132,7 +132,7 @@ def _ended_early(job_id: str, position: Position, seen: str | None) -> steps.Ste
     if position.over or position.after != seen:
         return
     position.over = position.job_ended
-    position.job_ended = (yield from steps.ask(jobs.job(job_id))).ended
+    position.job_ended = (yield from steps.endure(jobs.job(job_id))).ended
 
 
 def _is_last(frame: records.Frame) -> bool:

@@ -13,7 +13,7 @@ def wait(job_id: str, timeout: float | None = None) -> steps.Steps[records.Job]:
     started = time.monotonic()
     deadline = None if timeout is None else started + timeout
     blind = False  # no stream comes through, such as behind a proxy that keeps answers back
-    while not (job := (yield from steps.ask(jobs.job(job_id), deadline))).ended:
+    while not (job := (yield from steps.endure(jobs.job(job_id), deadline))).ended:
         if deadline is not None and retry.is_past(deadline):
             raise errors.WaitTimeout(f"{job_id} is {job.status} after {timeout:g} s")
         if not blind:
