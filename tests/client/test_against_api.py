@@ -214,3 +214,16 @@ def test_workspaces_come_back_and_go(real: Client, tmp_path: Path) -> None:
         assert [name for name in tar.getnames() if name.endswith("file")]
     with pytest.raises(NotFound):
         real.workspace(made.workspace_id)
+
+
+def test_a_deleted_job_is_gone_for_whoever_asks(real: Client, worker: parts.Worker) -> None:
+    job_id = real.create_job(COMMAND).job_id
+    worker.finish(worker.run(job_id))
+
+    real.delete_job(job_id)
+
+    with pytest.raises(NotFound):
+        real.job(job_id)
+    with pytest.raises(NotFound):
+        list(real.stream_events(job_id))
+    assert list(real.iter_jobs()) == []
