@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click.testing
@@ -166,17 +165,15 @@ def test_a_task_is_a_job_by_another_name(server: scripted.Server, knify: Run) ->
 @pytest.mark.parametrize("program", ["main", "sandbox"])
 def test_help_is_there_at_once_because_nothing_heavy_is_imported(program: str) -> None:
     code = (
-        f"import sys, time; from knify.cli import {program} as p\n"
+        f"import sys; from knify.cli import {program} as p\n"
         "p.cli(['--help'], standalone_mode=False)\n"
         "heavy = {'httpx', 'rich', 'flask', 'celery', 'boto3', 'redis', 'environs'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    started = time.monotonic()
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stderr == "[]\n"
-    assert time.monotonic() - started < 3  # on a busy machine; alone it takes 0.15 s
 
 
 def test_the_version_is_told(knify: Run) -> None:
