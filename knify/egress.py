@@ -98,7 +98,7 @@ def allow(target: Target, *, private: bool = False) -> None:
     if target.literal is not None:
         check(target.literal, private=private)
     elif not private and _is_internal(target.host):
-        raise errors.EgressRefused(f"{target.host} is a name of this machine or its network")
+        raise errors.EgressRefused(f"names {target.host}, which is of this machine or its network")
 
 
 def check(address: Address, *, private: bool = False) -> None:
@@ -110,7 +110,7 @@ def check(address: Address, *, private: bool = False) -> None:
     for inner in _unwrapped(address):
         never = inner.is_multicast or inner.is_unspecified or str(inner) == "255.255.255.255"
         if never or not (private or _is_public(inner)):
-            raise errors.EgressRefused(f"{address} is not a public address")
+            raise errors.EgressRefused(f"leads to {address}, which is not a public address")
 
 
 def resolve(
