@@ -38,7 +38,7 @@ def body(event: str) -> str:
         "created_at": _time(told["ts"]),
         "data": _data(told, status) if job else {"message": "a test: no job has changed"},
     }
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(message, separators=(",", ":"))
 
 
 def headers(secret: str, delivery_id: str, seconds: int, content: bytes) -> dict[str, str]:
