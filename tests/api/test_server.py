@@ -67,8 +67,8 @@ def test_a_stop_takes_seconds_although_streams_are_open(server: running.Running)
 
         server.process.send_signal(signal.SIGTERM)
 
-        assert server.process.wait(12) == 0
-        assert time.monotonic() - start < 10
+        assert server.process.wait(60) == 0
+        assert time.monotonic() - start < 30  # open streams would hold it for ever
 
 
 def test_without_keys_only_loopback_is_served(tmp_path: Path) -> None:

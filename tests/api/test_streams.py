@@ -144,7 +144,7 @@ def test_live_events_come_at_once(api: Api, worker: Worker) -> None:
     x = worker.lines(x, "second")
     wait_for(lambda: len(follower.seen) == 2)
 
-    assert time.monotonic() - before < 1
+    assert time.monotonic() - before < 10  # a heartbeat, which would bring it too, comes after 15
     worker.finish(x)
     follower.end()
 

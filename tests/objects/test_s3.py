@@ -43,7 +43,7 @@ def test_a_server_that_is_away_is_noticed_quickly(tmp_path: Path) -> None:
     with pytest.raises(errors.ObjectStoreError):
         store.check()
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15  # far less, where nothing else runs
 
 
 def test_two_prefixes_of_one_bucket_do_not_see_each_other(

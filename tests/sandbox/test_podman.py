@@ -319,7 +319,7 @@ def test_a_deaf_supervisor_is_an_error_within_seconds(podman_url: str, installat
                     await driver.reattach(container, nonce)
             finally:
                 subprocess.run(["podman", "unpause", container], capture_output=True)
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 30
 
     asyncio.run(scenario())
 

@@ -73,7 +73,7 @@ def test_stopping_and_starting_again_leaves_running_commands_alone(
 
     begun = time.monotonic()
     assert own_stack.stop() == 0
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 40
     own_stack.start()
 
     client.wait(job_id, timeout=60)
