@@ -43,9 +43,11 @@ class _Found:
 class Listing:
     """Lists of a tenant's executions from the indexes."""
 
-    #: How many candidates a combination counts to tell its total.
+    #: Up to how many candidates a combination's total is counted.
     SCAN = 10_000
-    #: How many of them one call looks at, so that it keeps others waiting for some ms at most.
+    #: How many of them the first call looks at: mostly enough for a page and an estimate.
+    FIRST = 1_000
+    #: And each further one, so that it keeps others waiting for some ms at most.
     CHUNK = 5_000
     #: After how many of them an answer to `before` may be short, so that none takes long.
     PATIENCE = 50_000
@@ -137,26 +139,28 @@ class Listing:
         most: int | None,
     ) -> _Found:
         """Looks until the page is full and the total told. One more hit says that there is more."""
-        hits: list[int] = []
-        looked, all_of_them, position = 0, 0, before
+        moments: list[int] = []
+        hits, looked, all_of_them, position, chunk = 0, 0, 0, before, self.FIRST
         while True:
-            few, n, left, *moments = self._scripts.call(
-                "match", tenant, json.dumps(groups), position, after, self.CHUNK
+            skip, want = max(0, offset - hits), limit - len(moments)
+            few, n, left, more, *found = self._scripts.call(
+                "match", tenant, json.dumps(groups), position, after, chunk, skip, want
             )
-            all_of_them = all_of_them or int(few)
-            looked += int(n)
-            hits += map(int, moments)
+            all_of_them, looked, hits = all_of_them or int(few), looked + int(n), hits + int(more)
+            moments += map(int, found)
             if left == "":
                 break
-            position = int(left)
-            if looked >= self.SCAN and len(hits) > offset + limit:
+            position, chunk = int(left), self.CHUNK
+            if all_of_them > self.SCAN and hits > offset + limit:
                 break
             if most is not None and looked >= most:
                 break
-        page, over = hits[offset : offset + limit], left == ""
-        rest = 0 if over else max(1, len(hits) * max(0, all_of_them - looked) // looked)
-        following = page[-1] if len(hits) > offset + limit else None if over else position
-        return _Found(page, len(hits) + rest, not over, following)
+        over = left == ""
+        rest = 0 if over else max(1, hits * max(0, all_of_them - looked) // looked)
+        following = None if over else position
+        if hits > offset + limit:
+            following = moments[-1]
+        return _Found(moments, hits + rest, not over, following)
 
     def _names(self, tenant: str, moments: Sequence[int]) -> list[str]:
         pipe = self._client.pipeline(transaction=False)

@@ -92,6 +92,7 @@ def test_beyond_the_scan_the_total_is_an_estimate_and_no_page_loses_a_job(
     made = [api.submit(metadata={"team": "ab"[n % 2], "n": n % 3}) for n in range(30)]
     monkeypatch.setattr(type(core.store.listing), "SCAN", 3)
     monkeypatch.setattr(type(core.store.listing), "CHUNK", chunk)
+    monkeypatch.setattr(type(core.store.listing), "FIRST", chunk)
     wanted = [job for n, job in reversed(list(enumerate(made))) if n % 2 == 0 and n % 3 == 1]
     query = "/jobs?metadata.team=a&metadata.n=1&status=pending&limit=2"
 
@@ -120,7 +121,7 @@ FILTERS = [
 def test_whoever_goes_on_from_the_last_answer_gets_all_jobs_once_though_others_come_and_go(
     api: Api, worker: Worker, core: Core, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    for name, value in (("SCAN", 4), ("CHUNK", 2), ("PATIENCE", 4)):
+    for name, value in (("SCAN", 4), ("FIRST", 1), ("CHUNK", 2), ("PATIENCE", 4)):
         monkeypatch.setattr(type(core.store.listing), name, value)
     for n in range(24):
         job_id = api.submit(metadata={"team": "ab"[n % 2], "n": n % 3})
@@ -202,7 +203,7 @@ def test_every_list_is_what_a_look_at_all_records_finds(
             core.store.executions.cancel(x.id, "no", {"t": 1, "e": []})
         made.append((x.id, "cancelled" if ends else "pending", name))
     listing = core.store.listing
-    listing.CHUNK = chunk  # type: ignore[misc]
+    listing.FIRST, listing.CHUNK = chunk, chunk + 1
     moment = listing.moment("default", made[cut][0]) if cut < len(made) else None
     found = made[:cut] if moment is not None else made
     found = [(i, s, t) for i, s, t in found if (not chosen or s in chosen) and team in (None, t)]
