@@ -89,10 +89,8 @@ def in_time(read: Callable[[], T], size: int, rate: int) -> T:
     if not monkey.is_module_patched("socket"):
         return read()
     seconds = GRACE + size / rate
-    try:
-        with gevent.Timeout(seconds):
-            return read()
-    except gevent.Timeout as late:
-        raise errors.TooSlow(
-            f"{size} bytes took more than {seconds:.0f} s: upload over a faster connection"
-        ) from late
+    late = errors.TooSlow(
+        f"{size} bytes took more than {seconds:.0f} s: upload over a faster connection"
+    )
+    with gevent.Timeout(seconds, late):  # raises it in the midst of the reading
+        return read()

@@ -176,8 +176,11 @@ def test_who_trickles_is_told_to_go(server: running.Running) -> None:
     with half_an_upload(server, b"x" * 100, 10 * MIB) as client:
         answer = b""
         while b"TOO_SLOW" not in answer:
-            answer += client.recv(4096)
-            assert answer.startswith(b"HTTP/1.1 408 ")
+            more = client.recv(4096)
+            assert more, answer
+            answer += more
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
     assert upload(server, tar_of(100), name="x")["version"] == 1
 
 
@@ -185,16 +188,18 @@ def test_who_trickles_is_told_to_go(server: running.Running) -> None:
 def test_who_takes_nothing_of_a_download_is_cut_off(server: running.Running) -> None:
     made = upload(server, tar_of(30 * MIB))
     host, port = server.client.base_url.host, server.client.base_url.port
+
+    def pipes() -> int:
+        links = Path(f"/proc/{serving_pid(server)}/fd").iterdir()
+        return sum(str(link.readlink()).startswith("pipe:") for link in links if link.is_symlink())
+
+    before = pipes()
     with socket.create_connection((host, port or 80), timeout=60) as client:
         head = (
             f"GET /workspaces/{made['workspace_id']}/download HTTP/1.1\r\nHost: x\r\n"
             f"Authorization: {server.client.headers['Authorization']}\r\n\r\n"
         )
         client.sendall(head.encode())
-        pipes = lambda: [  # noqa: E731
-            fd for fd in Path(f"/proc/{serving_pid(server)}/fd").iterdir()
-            if str(fd.readlink()).startswith("pipe:")
-        ]  # fmt: skip
-        many = eventually(lambda: len(pipes()))
+        eventually(lambda: pipes() > before)
 
-        eventually(lambda: len(pipes()) < many, seconds=90)
+        eventually(lambda: pipes() == before, seconds=100)
