@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import flask
+from werkzeug import exceptions as http
+from werkzeug import routing
 
 from api import auth, context, hub, limits, paths, smorest, transfers, uses
 from api.artifacts import routes as artifacts
@@ -37,6 +39,7 @@ def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     """The WSGI application. `no_auth`: everybody is the tenant `default` with all scopes."""
     app = flask.Flask("knify", static_folder=None)
     app.config.update(_config(core), NO_AUTH=no_auth)
+    app.url_map.merge_slashes = False  # `//jobs` leads nowhere, instead of elsewhere
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[context.CORE] = core
     app.extensions[context.HUB] = hub.Hub(core.settings.redis)
@@ -88,6 +91,8 @@ def _before() -> None:
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else ids.new("req")
     auth.check()
+    if isinstance(flask.request.routing_exception, routing.RequestRedirect):
+        raise http.NotFound  # it would lead to where the header Host says
     paths.check(flask.request.view_args)
 
 

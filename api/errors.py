@@ -65,7 +65,11 @@ HTTP_CODES: Final = {
     405: "METHOD_NOT_ALLOWED",
     413: "TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
+    414: "URI_TOO_LONG",
     416: "RANGE_NOT_SATISFIABLE",
+    417: "EXPECTATION_FAILED",
+    431: "HEADERS_TOO_LARGE",
+    501: "NOT_IMPLEMENTED",
 }
 #: Replies by which Redis says that it cannot serve anybody now.
 _REDIS_AWAY: Final = (

@@ -15,6 +15,8 @@ from typing import Any, Final
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
+from api import heads
+
 #: From the connection, or from the last answer, to the end of the next request's head. Longer than
 #: common clients keep idle connections (httpx 5 s, aiohttp 15 s), so that they close them first.
 HEAD_SECONDS: float = 20.0
@@ -50,6 +52,16 @@ class Worker(GeventWorker):
                 yield
         finally:
             self._waiting.pop(client, None)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """See gunicorn, whose own answers are pages for people."""
+        answer = heads.answer(exc)
+        if answer is None:
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.info("no request: %s", type(exc).__name__)
+        with contextlib.suppress(OSError):
+            client.sendall(answer)
 
     def _make_room(self) -> None:
         while len(self._waiting) > self._most:

@@ -15,6 +15,7 @@ from api.jobs import view
 from knify import clock, spec
 
 MAX_NAME = 200  # characters
+MAX_COMPLAINTS = 20  # unknown fields of one object that are told
 MAX_METADATA = 16 * 1024  # characters as JSON
 MAX_FILTERS = 8  # metadata keys in one search
 MAX_FILTER_KEY = 64  # characters
@@ -80,8 +81,9 @@ class Strict(ma.Schema):
         if not isinstance(data, dict):
             raise ma.ValidationError("must be an object")
         unknown = [name for name in data if name not in self.fields]
-        if unknown:
-            raise ma.ValidationError({n: [self._complaint(n)] for n in unknown})
+        if unknown:  # looking for the nearest known name takes a while: not for each of a megabyte
+            shown = unknown[:MAX_COMPLAINTS]
+            raise ma.ValidationError({n[:100]: [self._complaint(n[:100])] for n in shown})
         return data
 
     def _complaint(self, name: str) -> str:
@@ -186,7 +188,8 @@ class Filters(ma.Schema):
         known = [name for name in self.fields if name != "metadata"]
         for name in plain:
             if name not in known:
-                raise ma.ValidationError({name: [_not_known(name, [*known, "metadata.KEY"])]})
+                shown = name[:100]
+                raise ma.ValidationError({shown: [_not_known(shown, [*known, "metadata.KEY"])]})
         wanted = {k.removeprefix("metadata."): data[k] for k in data if k not in plain}
         if len(wanted) > MAX_FILTERS:
             raise ma.ValidationError(f"at most {MAX_FILTERS} metadata keys", "metadata")

@@ -16,6 +16,15 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
     "create_job": (507,),
     "continue_job": (410, 507),
     "clean_up_job": (409,),
+    "delete_job": (409,),
+    "create_stream_token": (404,),
+    "create_webhook": (409,),
+    "test_webhook": (409,),
+    "redeliver": (409,),
+    "revoke_key": (409,),
+    "rotate_key": (409,),
+    "upload_workspace": (429, 507),
+    "delete_workspace": (409,),
     "get_artifacts": (410,),
     "download_artifact": (410,),
     "download_all_artifacts": (410,),
@@ -25,7 +34,8 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
 #: Errors of processes other than the API; none reaches a client.
 _INNER: Final = ("LEASE_LOST", "ILLEGAL_TRANSITION", "CONFIG_ERROR", "NODE_FULL", "SANDBOX_RUNS")
 _NAMES: Final = {
-    400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict",
+    400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound",
+    408: "RequestTimeout", 409: "Conflict",
     410: "Gone", 413: "TooLarge", 415: "UnsupportedMediaType", 416: "RangeNotSatisfiable",
     422: "Unprocessable", 429: "TooManyRequests", 500: "InternalError", 503: "Unavailable",
     507: "InsufficientStorage",
@@ -36,6 +46,7 @@ WHEN: Final = {
     401: "No key, or none that is valid.",
     403: "The key lacks the scope.",
     404: "No such thing, or another tenant's.",
+    408: "The body did not come in time.",
     409: "The state of the thing does not allow this.",
     410: "It was kept for its time and is gone.",
     413: "The body is larger than this server takes.",
@@ -45,7 +56,7 @@ WHEN: Final = {
     429: "Too many requests with this key.",
     500: "A bug here; `detail.request_id` finds it in the log.",
     503: "Redis or the object store is away, or nothing can run now.",
-    507: "No living node could ever hold what was asked for.",
+    507: "No living node could ever hold what was asked for, or storage is full.",
 }
 _REQUEST_ID: Final = {"$ref": "#/components/headers/X-Request-Id"}
 _LIMITS: Final = {
@@ -91,7 +102,7 @@ def _statuses(operation: Operation) -> Iterator[int]:
     if operation.query() or "requestBody" in operation.doc or operation.is_stream:
         yield 400
     if "requestBody" in operation.doc:
-        yield from (413, 415)
+        yield from (408, 413, 415)
     if "206" in operation.responses:
         yield 416
     if {"$ref": requests.IDEMPOTENCY_KEY} in operation.parameters:
@@ -176,6 +187,10 @@ _HEADERS: Final[dict[str, Any]] = {
     "Idempotent-Replayed": {
         "description": "`true` when this is the first answer to the Idempotency-Key, again.",
         "schema": {"type": "string", "enum": ["true"]},
+    },
+    "X-Next-Before": {
+        "description": "Give it as `before` to get what follows.",
+        "schema": {"type": "string"},
     },
     "X-Total-Count": {
         "description": "How many there are in all.",

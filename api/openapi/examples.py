@@ -18,6 +18,8 @@ REQUESTS: Final[dict[str, Any]] = {
     "continue_job": {"spec": {"job_type": "command_task", "command": "cat hello.txt"}},
     "cancel_job": {"reason": "wrong branch"},
     "create_stream_token": {"job_id": _JOB, "stream": "output"},
+    "create_webhook": {"url": "https://example.com/hook", "events": ["job.completed"]},
+    "change_webhook": {"active": False},
     "create_key": {"name": "ci", "scopes": ["read", "write"]},
 }
 

@@ -15,7 +15,7 @@ def normalise(node: Any) -> None:
             normalise(item)
     elif isinstance(node, dict):
         if isinstance(node.get("pattern"), str):
-            node["pattern"] = whole(node["pattern"])
+            node["pattern"] = whole(node["pattern"]).replace("\\Z", "$")
         for item in node.values():
             normalise(item)
 

@@ -21,6 +21,18 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
             "items": {"type": "string", "enum": list(view.STATES_OF)},
         },
     },
+    ("list_jobs", "before"): {
+        "schema": {
+            "anyOf": [
+                {"type": "string", "pattern": "^[0-9]{1,16}$"},
+                {
+                    "type": "string",
+                    "maxLength": 128,
+                    "pattern": "^[A-Za-z0-9_.-]*[A-Za-z_.-][A-Za-z0-9_.-]*$",
+                },
+            ]
+        },
+    },
     ("list_jobs", "metadata"): {
         "style": "form",
         "explode": True,
@@ -118,7 +130,8 @@ def _list(operation: Operation) -> None:
         "additionalProperties": False,
     }
     answer["content"][JSON]["schema"] = {"anyOf": [array, page]}
-    for name in ("X-Total-Count", "Link"):
+    more = ("X-Next-Before",) if "before" in operation.query() else ()
+    for name in ("X-Total-Count", "Link", *more):
         answer.setdefault("headers", {})[name] = {"$ref": f"#/components/headers/{name}"}
 
 
