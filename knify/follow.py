@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import redis
 
 from knify import errors, model, units
 from knify.core import Core
+from knify.ledger import Ledger
 from knify.sandbox import base as sandbox_base
 from knify.spool import Spool
 from knify.tail import Tail
-from knify.transcript import Chunk, Piece, Transcript
+from knify.transcript import Transcript
 from knify.turn import Turn
 from knify.verdict import CANCELLED, LINGERED, Verdict
 
@@ -67,7 +67,6 @@ class Follow:
         self._channel = turn.channel
         self._adapter = turn.adapter
         self._transcript = Transcript(turn.x, turn.adapter, settings.output_bytes)
-        self._truncated = self._transcript.cost(turn.x) >= 1
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._end = self._loop.time() + turn.x.spec.timeout
@@ -79,6 +78,13 @@ class Follow:
             self._verdict, self._signalled = Verdict(before.kind, before.error or ""), True
             self._stopping.set()  # perhaps before it had told the command
         self._spool = Spool(settings.home / "spool")
+        self._ledger = Ledger(
+            watcher.core.store.executions,
+            self._transcript,
+            turn.x,
+            settings.output_bytes,
+            watcher.thread,
+        )
         self._tail = Tail(watcher.core, turn.x, watcher.thread, watcher.moves)
 
     def stop(self, verdict: Verdict) -> None:
@@ -98,13 +104,12 @@ class Follow:
             self._let_linger()
             while frames := await self._spool.batch():
                 if self._transcript.cost(self.turn.x) >= 1:
-                    counted = self._transcript.skip(frames)
-                    await self._store(functools.partial(self._count, chunk=counted))
+                    await self._store(self._ledger.count(self.turn.x, frames))
                     continue
                 for pieces in self._transcript.cut(frames):
-                    await self._store(functools.partial(self._append, pieces=pieces))
+                    await self._store(self._ledger.keep(self.turn.x, pieces))
             for pieces in self._transcript.rest():
-                await self._store(functools.partial(self._append, pieces=pieces))
+                await self._store(self._ledger.keep(self.turn.x, pieces))
             await asyncio.wait({reader})
             if not reader.cancelled():
                 reader.result()
@@ -144,16 +149,10 @@ class Follow:
         finally:
             await self._spool.finish()
 
-    async def _store(self, write: Callable[[model.Execution], model.Execution]) -> None:
-        """Spool → Redis; while Redis is away, wait for it as long as the lease holds."""
+    async def _store(self, storing: Awaitable[model.Execution]) -> None:
+        """Spool → Redis."""
         before = self.turn.x.tail_bytes
-        while True:
-            try:
-                self.turn.x = await self._watcher.thread(write, self.turn.x)
-                break
-            except redis.RedisError as away:
-                log.warning("%s: output waits for Redis: %s", self.turn.x.id, away)
-                await asyncio.sleep(_RETRY)
+        self.turn.x = await storing
         await self._tail.add(self.turn.x.tail_bytes - before)
         self._stop_flood()
         self._let_linger()
@@ -169,25 +168,6 @@ class Follow:
         if printed > self._watcher.core.settings.output_bytes * _FLOOD:
             error = f"printed more than {units.show_size(printed)}"
             self.stop(Verdict(_FLOODED, error, grace=1.0))
-
-    def _append(self, x: model.Execution, pieces: list[Piece]) -> model.Execution:
-        """In a thread: reading and encoding many lines takes long."""
-        store = self._watcher.core.store.executions
-        chunk = self._transcript.chunk(x, pieces)
-        lines, out, err = chunk.lines, chunk.out, chunk.err
-        said = self._adapter.said
-        x = store.append(x, chunk.entries, lines=lines, out=out, err=err, said=said)
-        if not self._truncated and self._transcript.cost(x) >= 1:
-            self._truncated = True
-            limit = units.show_size(self._watcher.core.settings.output_bytes)
-            detail = f"more than {limit} printed; the rest is not kept"
-            store.note(x, "output_truncated", detail, level="warning")
-        return x
-
-    def _count(self, x: model.Execution, chunk: Chunk) -> model.Execution:
-        """Far beyond the limit: keep nothing, but notice a flood."""
-        store = self._watcher.core.store.executions
-        return store.append(x, [], lines=x.lines, out=chunk.out, err=chunk.err)
 
     async def _guard(self, reader: asyncio.Task[None]) -> None:
         """Wait for a reason to stop the command, then stop it, ever more firmly."""

@@ -95,12 +95,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one call stores: entries as JSON, and the totals behind them."""
+    """What one call stores: entries as JSON, the totals behind them, and what is told by then."""
 
     entries: list[str]
     lines: int
     out: int
     err: int
+    said: model.Said | None = None
 
 
 class Transcript:
@@ -121,11 +122,11 @@ class Transcript:
             for found in self._lines[stream].feed(data)
         )
 
-    def skip(self, frames: list[Frame]) -> Chunk:
+    def skip(self, x: model.Execution, frames: list[Frame]) -> Chunk:
         """Only count the bytes: what is not kept is not worth reading line by line."""
         for stream, data in frames:
             self._lines[stream].skip(data)
-        return Chunk([], -1, self._lines[1].consumed, self._lines[2].consumed)
+        return Chunk([], x.lines, self._lines[1].consumed, self._lines[2].consumed)
 
     def rest(self) -> Iterator[list[Piece]]:
         """What is left when nothing more comes."""
@@ -147,7 +148,10 @@ class Transcript:
         return max(printed, _SHORTEST * lines) / self._limit
 
     def chunk(self, x: model.Execution, pieces: list[Piece]) -> Chunk:
-        """The pieces behind those that `x` has; without their lines once the limit is reached."""
+        """The pieces behind those that `x` has; without their lines once the limit is reached.
+
+        To be called once for each: an adapter remembers what it was fed.
+        """
         now, n = clock.now_ms(), x.lines
         entries = []
         for piece in pieces:
@@ -161,7 +165,7 @@ class Transcript:
             if text is not None:
                 entries.append(text)
         last = pieces[-1]
-        return Chunk(entries, n, last.out, last.err)
+        return Chunk(entries, n, last.out, last.err, self._adapter.said)
 
     def _read(self, piece: Piece) -> tuple[list[dict[str, Any]], str | None]:
         """The adapter's view of a line. Its bugs and a job's tricks end here."""
