@@ -22,6 +22,7 @@ from knify import clock, hints, settings
 from knify import core as core_module
 from knify.core import Core
 from knify.services import keys
+from knify.store import keys as store_keys
 from tests.parts import fill
 from tests.parts import redis as redis_server
 
@@ -107,10 +108,12 @@ def store(jobs: int) -> Iterator[Callable[[str], float]]:
 def _caller(core: Core, jobs: int) -> Callable[[str], float]:
     application = app_module.create_app(core)
     headers = {"Authorization": f"Bearer {keys.create(core, 'default').text}"}
-    now, span = core.store.registry.now_ms(), jobs * fill.GAP // 1000
+    index = store_keys.executions(fill.TENANT)
+    ends = (core.store.client.zrange(index, n, n, withscores=True) for n in (0, -1))
+    first, last = (int(score) // 1000 for ((_, score),) in ends)
     places = {
-        "old": clock.rfc3339(now - span * 2 // 3),
-        "new": clock.rfc3339(now - span // 3),
+        "old": clock.rfc3339(first + (last - first) // 3),
+        "new": clock.rfc3339(last - (last - first) // 3),
         "page": min(jobs // 100, 10_000),
     }
 
