@@ -57,7 +57,8 @@ def respond(
     response.headers["X-Total-Count"] = str(total)
     if following is not None:
         response.headers["X-Next-Before"] = str(following)
-    if "before" in flask.request.args:
+    is_short = following is not None and len(rows) < asked.limit  # another page would miss some
+    if is_short or "before" in flask.request.args:
         links = [_link("next", asked, before=following)] if following is not None else []
     else:
         links = [_link("next", asked, page=asked.page + 1)] if asked.page < pages else []
@@ -69,5 +70,7 @@ def respond(
 
 def _link(relation: str, asked: Window, **place: int) -> str:
     query = flask.request.args.to_dict(flat=True)
+    if "before" in place:
+        query.pop("page", None)
     query |= {name: str(value) for name, value in place.items()} | {"limit": str(asked.limit)}
     return f'<{flask.request.path}?{urlencode(query)}>; rel="{relation}"'

@@ -45,12 +45,10 @@ class Listing:
 
     #: Up to how many candidates a combination's total is counted.
     SCAN = 10_000
-    #: How many of them the first call looks at: mostly enough for a page and an estimate.
-    FIRST = 1_000
-    #: And each further one, so that it keeps others waiting for some ms at most.
-    CHUNK = 5_000
-    #: After how many of them an answer to `before` may be short, so that none takes long.
-    PATIENCE = 50_000
+    #: About how many look-ups one call makes, so that it keeps others waiting for some ms at most.
+    STEPS = 1_000
+    #: After how many of them an answer may be short where there are more candidates than SCAN.
+    PATIENCE = 20_000
 
     def __init__(self, client: Client, scripts: Scripts) -> None:
         self._client = client
@@ -72,8 +70,8 @@ class Listing:
         """Executions newest first. `states` empty: any. Times in ms, exclusive.
 
         `metadata`: values as text, compared with the user's texts, numbers and booleans.
-        `before`: only those older than this moment, such as the `next` of another page; there may
-        be fewer than `limit` of them, and still a `next`.
+        `before`: only those older than this moment, such as the `next` of another page. Of a
+        combination there may be fewer than `limit`, and still a `next`.
         `total` is exact, but an estimate when metadata is combined with anything but times and
         there are more than SCAN candidates.
         """
@@ -85,8 +83,7 @@ class Listing:
         if not all(groups):
             return Page([], 0)
         if len(groups) > 1:
-            most = None if before is None or offset else self.PATIENCE
-            return self._matched(tenant, groups, max(high, _FIRST), low, offset, limit, most)
+            return self._matched(tenant, groups, max(high, _FIRST), low, offset, limit)
         words = json.dumps(groups[0] if groups else [])
         flat = self._scripts.call("page", tenant, words, max(high, _FIRST), low, offset, limit)
         total, moments, names = int(flat[0]), flat[1::2], flat[2::2]
@@ -122,9 +119,8 @@ class Listing:
         after: int,
         offset: int,
         limit: int,
-        most: int | None,
     ) -> Page:
-        found = self._match(tenant, groups, before, after, offset, limit, most)
+        found = self._match(tenant, groups, before, after, offset, limit)
         names = self._names(tenant, found.moments)
         return Page(self._records(names), found.total, found.is_estimate, found.next)
 
@@ -136,24 +132,29 @@ class Listing:
         after: int,
         offset: int,
         limit: int,
-        most: int | None,
     ) -> _Found:
-        """Looks until the page is full and the total told. One more hit says that there is more."""
+        """Looks until the page is full and the total told, or for too long.
+
+        One more hit says that there is more.
+        """
         moments: list[int] = []
-        hits, looked, all_of_them, position, chunk = 0, 0, 0, before, self.FIRST
+        hits, looked, spent, all_of_them, position = 0, 0, 0, 0, before
         while True:
             skip, want = max(0, offset - hits), limit - len(moments)
-            few, n, left, more, *found = self._scripts.call(
-                "match", tenant, json.dumps(groups), position, after, chunk, skip, want
+            few, n, steps, left, more, *found = self._scripts.call(
+                "match", tenant, json.dumps(groups), position, after, self.STEPS, skip, want
             )
-            all_of_them, looked, hits = all_of_them or int(few), looked + int(n), hits + int(more)
-            moments += map(int, found)
+            all_of_them, looked, spent = (
+                all_of_them or int(few),
+                looked + int(n),
+                spent + int(steps),
+            )
+            moments, hits = moments + list(map(int, found)), hits + int(more)
             if left == "":
                 break
-            position, chunk = int(left), self.CHUNK
-            if all_of_them > self.SCAN and hits > offset + limit:
-                break
-            if most is not None and looked >= most:
+            position = int(left)
+            is_enough = hits > offset + limit or spent >= self.PATIENCE
+            if all_of_them > self.SCAN and is_enough:
                 break
         over = left == ""
         rest = 0 if over else max(1, hits * max(0, all_of_them - looked) // looked)

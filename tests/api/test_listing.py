@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from knify import spec
 from knify.core import Core
 from knify.lifecycle import State
 from knify.services import retention
-from knify.store import terms
+from knify.store import keys, terms
 from tests import factories
 from tests.api.parts import Api, Worker
 
@@ -91,8 +93,7 @@ def test_beyond_the_scan_the_total_is_an_estimate_and_no_page_loses_a_job(
 ) -> None:
     made = [api.submit(metadata={"team": "ab"[n % 2], "n": n % 3}) for n in range(30)]
     monkeypatch.setattr(type(core.store.listing), "SCAN", 3)
-    monkeypatch.setattr(type(core.store.listing), "CHUNK", chunk)
-    monkeypatch.setattr(type(core.store.listing), "FIRST", chunk)
+    monkeypatch.setattr(type(core.store.listing), "STEPS", chunk)
     wanted = [job for n, job in reversed(list(enumerate(made))) if n % 2 == 0 and n % 3 == 1]
     query = "/jobs?metadata.team=a&metadata.n=1&status=pending&limit=2"
 
@@ -121,14 +122,14 @@ FILTERS = [
 def test_whoever_goes_on_from_the_last_answer_gets_all_jobs_once_though_others_come_and_go(
     api: Api, worker: Worker, core: Core, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    for name, value in (("SCAN", 4), ("FIRST", 1), ("CHUNK", 2), ("PATIENCE", 4)):
-        monkeypatch.setattr(type(core.store.listing), name, value)
     for n in range(24):
         job_id = api.submit(metadata={"team": "ab"[n % 2], "n": n % 3})
         if n % 4 < 2:
             worker.finish(worker.run(job_id))
     whole = ids(api.get(f"/jobs?{query}"))
     assert len(whole) >= 4
+    for name, value in (("SCAN", 4), ("STEPS", 2), ("PATIENCE", 4)):
+        monkeypatch.setattr(type(core.store.listing), name, value)
 
     seen, before = [], ""
     while True:
@@ -143,6 +144,43 @@ def test_whoever_goes_on_from_the_last_answer_gets_all_jobs_once_though_others_c
             retention.forget(core, ids(answer)[-1])  # does nothing to those that wait
 
     assert seen == whole
+
+
+def test_what_has_no_common_hit_is_given_up_for_now_in_short_calls_and_found_by_going_on(
+    api: Api, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = api.submit(metadata={"team": "a", "n": 1})
+    moment = core.store.listing.moment("default", job_id) or 0
+    words = [terms.word("team", "a"), terms.word("n", "1")]
+    pipe = core.store.client.pipeline(transaction=False)
+    for n in range(1, 60_000):  # each has one of the two
+        pipe.zadd(keys.terms("default"), {f"{words[n % 2]}{moment + n:013x}": 0})
+    pipe.execute()
+    query = "/jobs?metadata.team=a&metadata.n=1"
+    call: Any = core.store.listing._scripts.call
+    steps: list[int] = []
+
+    def counted(name: str, *arguments: Any) -> Any:
+        answer = call(name, *arguments)
+        steps.extend([int(answer[2])] if name == "match" else [])
+        return answer
+
+    monkeypatch.setattr(core.store.listing._scripts, "call", counted)
+
+    first = api.get(f"{query}&page=1")
+
+    assert first.get_json()["data"] == []
+    assert first.get_json()["pagination"]["total_is_estimate"]
+    assert len(steps) <= 22
+    assert max(steps) < 2_000
+    following = first.headers["X-Next-Before"]
+    link = f'</jobs?metadata.team=a&metadata.n=1&before={following}&limit=20>; rel="next"'
+    assert first.headers["Link"] == link
+    found: list[str] = []
+    while following is not None:
+        answer = api.get(f"{query}&before={following}")
+        following, found = answer.headers.get("X-Next-Before"), found + ids(answer)
+    assert found == [job_id]
 
 
 def test_a_list_may_begin_behind_a_job(api: Api, core: Core) -> None:
@@ -203,7 +241,7 @@ def test_every_list_is_what_a_look_at_all_records_finds(
             core.store.executions.cancel(x.id, "no", {"t": 1, "e": []})
         made.append((x.id, "cancelled" if ends else "pending", name))
     listing = core.store.listing
-    listing.FIRST, listing.CHUNK = chunk, chunk + 1
+    listing.STEPS = chunk
     moment = listing.moment("default", made[cut][0]) if cut < len(made) else None
     found = made[:cut] if moment is not None else made
     found = [(i, s, t) for i, s, t in found if (not chosen or s in chosen) and team in (None, t)]
