@@ -1,46 +1,85 @@
-"""Long work of a request, out of the way of the process's other requests."""
+"""Long work of a request, out of the way of the process's other requests.
+
+All requests and streams of a gevent server share one thread; reading a file, unpacking or
+encrypting in it would make them stand still. So such work gets a thread of its own, in a pool of
+its own for each purpose: where one waits for its like, the rest goes on. gevent's own pool is left
+to gevent, which asks for names in it.
+
+Sockets and locks belong to the thread that made them. So what runs here opens, reads and closes
+within one call, and leaves Redis and hints alone, which refuse it (also where it just runs, as in
+most tests, because the server is not gevent's).
+"""
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 
-from gevent import get_hub, monkey
+from gevent import monkey
 from gevent.threadpool import ThreadPool
+
+from knify.store import redis as store_redis
 
 T = TypeVar("T")
 
+_SHORT: Final = 8  # pieces of uploads that are written, objects that are deleted or looked at
+_READING: Final = 16  # readings of the object store at once
+_READING_EACH: Final = 8  # of them by one tenant: a store that hangs holds each for a while
 _HEAVY: Final = 4  # archives that are unpacked, checked and sealed at once
-_PACKING: Final = 2  # downloads of which a turn is made at once
+_PACKING: Final = 2  # pieces that are compressed at once
 _TURN_BYTES: Final = 256 * 1024
 _TURN_SECONDS: Final = 0.1
 _pools: dict[str, ThreadPool] = {}
+_shares: weakref.WeakValueDictionary[str, threading.BoundedSemaphore] = (
+    weakref.WeakValueDictionary()
+)
+
+
+class Reading(Protocol):
+    """Runs what reads the object store, for one tenant."""
+
+    def __call__(self, work: Callable[[], T], /) -> T:
+        """What `work` returns or raises."""
 
 
 def run(work: Callable[[], T]) -> T:
-    """What `work` returns or raises.
+    """What `work`, which is short, returns or raises."""
+    return _in("short", _SHORT, work)
 
-    All requests and streams of a gevent server share one thread; unpacking or encrypting in it
-    would make them stand still. There, `work` gets a thread of its own. Elsewhere it just runs.
-    """
-    return _in(get_hub().threadpool, work) if _is_gevent() else work()
+
+def reader(tenant: str) -> Reading:
+    """The same for reading objects; no tenant takes all the threads."""
+
+    def read(work: Callable[[], T], /) -> T:
+        with _share(tenant):
+            return _in("reading", _READING, work)
+
+    return read
 
 
 def heavy(work: Callable[[], T]) -> T:
-    """The same for what may take minutes: it waits for its like, the rest does not wait."""
-    return _in(pool("heavy", _HEAVY), work) if _is_gevent() else work()
+    """The same for what may take minutes."""
+    return _in("heavy", _HEAVY, work)
 
 
-def pieces(found: Iterable[bytes]) -> Iterator[bytes]:
+def packing(work: Callable[[], T]) -> T:
+    """The same for a piece that is compressed."""
+    return _in("packing", _PACKING, work)
+
+
+def pieces(found: Iterable[bytes], read: Reading) -> Iterator[bytes]:
     """The same bytes, made in short turns beside the loop, and only as fast as they are taken.
 
-    What is packed or read for one client stops no other, and waits in no memory.
+    What is read for one client stops no other, and waits in no memory. Turns may be in different
+    threads: `found` holds nothing open between two of its pieces.
     """
     parts = iter(found)
     try:
         while True:
-            piece, over = _packing(lambda: _turn(parts))
+            piece, over = read(lambda: _turn(parts))
             if piece:
                 yield piece
             if over:
@@ -48,11 +87,27 @@ def pieces(found: Iterable[bytes]) -> Iterator[bytes]:
     finally:
         close = getattr(found, "close", None)
         if close is not None:
-            _packing(close)
+            close()
 
 
-def _packing(work: Callable[[], T]) -> T:
-    return _in(pool("packing", _PACKING), work) if _is_gevent() else work()
+def pool(name: str, most: int) -> ThreadPool:
+    """Threads of this process for one purpose, at most so many, made when they are first used."""
+    if name not in _pools:
+        _pools[name] = ThreadPool(most)
+    return _pools[name]
+
+
+def is_gevent() -> bool:
+    """Whether this process serves with gevent."""
+    return bool(monkey.is_module_patched("threading"))
+
+
+def _share(tenant: str) -> threading.BoundedSemaphore:
+    """Counts what one tenant reads now, for as long as it does. Only the loop's thread asks."""
+    found = _shares.get(tenant)
+    if found is None:
+        found = _shares[tenant] = threading.BoundedSemaphore(_READING_EACH)
+    return found
 
 
 def _turn(found: Iterator[bytes]) -> tuple[bytes, bool]:
@@ -66,17 +121,11 @@ def _turn(found: Iterator[bytes]) -> tuple[bytes, bool]:
     return b"".join(parts), True
 
 
-def pool(name: str, most: int) -> ThreadPool:
-    """Threads of this process for one purpose, at most so many, made when they are first used."""
-    return _pools.setdefault(name, ThreadPool(most))
-
-
-def _is_gevent() -> bool:
-    return bool(monkey.is_module_patched("threading"))
-
-
-def _in(threads: ThreadPool, work: Callable[[], T]) -> T:
-    found, failed = threads.apply(_attempt, (work,))
+def _in(name: str, most: int, work: Callable[[], T]) -> T:
+    if not is_gevent():
+        with store_redis.out_of_reach():
+            return work()
+    found, failed = pool(name, most).apply(_attempt, (work,))
     if failed is not None:
         raise failed
     return cast(T, found)
@@ -85,6 +134,7 @@ def _in(threads: ThreadPool, work: Callable[[], T]) -> T:
 def _attempt(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
     """The pool prints the trace of whatever is raised in it, also of a user's mistake."""
     try:
-        return work(), None
+        with store_redis.out_of_reach():
+            return work(), None
     except Exception as failed:
         return None, failed

@@ -16,9 +16,7 @@ import threading
 import uuid
 from typing import Any, Protocol
 
-import redis
-
-from knify.store.redis import connect
+from knify.store.redis import connect, refuse_out_of_reach
 
 ADVANCE = "knify.advance"
 REMOVE = "knify.remove"
@@ -89,6 +87,7 @@ class CeleryHints:
         self._put(REMOVE, sandbox_id, node_queue(node))
 
     def _put(self, task: str, subject: str, to: str) -> None:
+        refuse_out_of_reach()
         self._start()
         try:
             self._waiting.put_nowait((task, subject, to))
@@ -107,12 +106,12 @@ class CeleryHints:
             batch = [self._waiting.get()]
             while len(batch) < _BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get())
-            pipe = self._client.pipeline(transaction=False)
-            for task, subject, to in batch:
-                pipe.lpush(to, message(task, subject, to))
             try:
+                pipe = self._client.pipeline(transaction=False)
+                for task, subject, to in batch:
+                    pipe.lpush(to, message(task, subject, to))
                 pipe.execute()
-            except redis.RedisError as failed:  # the sweeper repeats them
+            except Exception as failed:  # the sweeper repeats them; the thread must not end
                 log.warning("%d hints not sent: %s", len(batch), failed)
 
 

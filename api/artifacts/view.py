@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tarfile
 import zlib
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+from api import aside
 from knify import model
 from knify.objects import base
 
@@ -67,11 +69,14 @@ def _refuse(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
 
 
-def archive(store: base.ObjectStore, found: Sequence[model.Artifact]) -> Iterator[bytes]:
+def archive(
+    store: base.ObjectStore, found: Sequence[model.Artifact], read: aside.Reading
+) -> Iterator[bytes]:
     """All of them as a .tar.gz, made while it is sent."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
-    for piece in _tar(store, found):
-        yield packer.compress(piece)
+    for piece in aside.pieces(_tar(store, found), read):
+        if packed := aside.packing(functools.partial(packer.compress, piece)):
+            yield packed
     yield packer.flush()
 
 
@@ -80,7 +85,6 @@ def _tar(store: base.ObjectStore, found: Sequence[model.Artifact]) -> Iterator[b
         info = tarfile.TarInfo(artifact.path)
         info.size, info.mtime, info.mode = artifact.size, artifact.created_at // 1000, 0o644
         yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        with store.open(artifact.key) as reader:
-            yield from reader
+        yield from base.spans(store, artifact.key, 0, artifact.size)
         yield b"\0" * (-artifact.size % _BLOCK)
     yield b"\0" * (2 * _BLOCK)

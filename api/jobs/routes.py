@@ -52,9 +52,10 @@ def get_job(job_id: str) -> flask.Response:
     """Show a job with its history and the names of its files."""
     core = context.core()
     x = core.store.executions.get(job_id, tenant=context.tenant())
-    x = history.whole(core, x, aside=aside.run)
+    read = aside.reader(x.tenant)
+    x = history.whole(core, x, aside=read)
     shown = view.job(x, _waiting([x]).get(x.id))
-    events = history.events(core, x.id, aside=aside.run)
+    events = history.events(core, x.id, aside=read)
     return flask.jsonify(view.detail(shown, events, _files(x)))
 
 
@@ -63,8 +64,7 @@ def get_job(job_id: str) -> flask.Response:
 @blp.response(204)
 def delete_job(job_id: str) -> flask.Response:
     """Delete a job with its history, output and files; one that runs is cancelled first."""
-    core, tenant = context.core(), context.tenant()
-    aside.run(lambda: deletion.delete(core, tenant, job_id))
+    deletion.delete(context.core(), context.tenant(), job_id, aside=aside.run)
     return flask.Response(status=204)
 
 

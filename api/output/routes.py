@@ -24,7 +24,8 @@ _SSE = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 @blp.response(200, schemas.History)
 def get_events(job_id: str) -> flask.Response:
     """The job's history."""
-    events = history.events(context.core(), _load(job_id).id, aside=aside.run)
+    x = _load(job_id)
+    events = history.events(context.core(), x.id, aside=aside.reader(x.tenant))
     return flask.jsonify({"events": [event(e) for e in events]})
 
 

@@ -29,7 +29,8 @@ class Events:
 
     def page(self, after: Position) -> Sequence[Frame]:
         """See `Source`."""
-        found = history.events(self._core, self.x.id, after=after[0], most=PAGE, aside=aside.run)
+        read = aside.reader(self.x.tenant)
+        found = history.events(self._core, self.x.id, after=after[0], most=PAGE, aside=read)
         return [
             Frame((e.n, ALL_OF_IT), str(e.n), view.event(e), last=e.state in TERMINAL)
             for e in found
@@ -52,7 +53,8 @@ class Output:
     def page(self, after: Position) -> Sequence[Frame]:
         """See `Source`. An entry without anything to show still moves the position."""
         behind = after[0] if after[1] == ALL_OF_IT else after[0] - 1
-        entries = history.output(self._core, self.x.id, after=behind, most=PAGE, aside=aside.run)
+        read = aside.reader(self.x.tenant)
+        entries = history.output(self._core, self.x.id, after=behind, most=PAGE, aside=read)
         return [f for e in entries for f in self._frames(e) if f.position > after]
 
     def over(self) -> bool:
@@ -91,7 +93,7 @@ def raw_line(entry: Entry) -> dict[str, Any]:
 
 def array(core: Core, x: model.Execution, *, raw: bool) -> Iterator[str]:
     """`{"events": […]}` in pieces, however long the output is."""
-    entries = history.output(core, x.id, aside=aside.run)
+    entries = history.output(core, x.id, aside=aside.reader(x.tenant))
     if raw:
         return _array(raw_line(entry) for entry in entries if entry.n is not None)
     return _array(event for entry in entries for event in entry.events)

@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol, Self
 from knify import errors
 
 CHUNK = 256 * 1024  # bytes read or written at a time
+SPAN = 1024**2  # bytes of one reading of a large object that is sent on
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what an OSError says without room
 MAX_KEY = 900  # bytes; S3 allows 1,024 with the prefix
 
@@ -196,6 +197,21 @@ def clip(size: int, start: int, end: int | None) -> tuple[int, int]:
         raise errors.BadRequest(f"not a range of bytes: {start} to {end}")
     behind = size if end is None else min(end, size)
     return min(start, behind), behind
+
+
+def spans(store: ObjectStore, key: str, first: int, behind: int) -> Iterator[bytes]:
+    """Those bytes of an object that does not change, at most SPAN at a time.
+
+    Nothing is open between two of them, so each may be taken in another thread, and by a reader
+    who may never come back. ObjectMissing; ObjectStoreError when it is shorter.
+    """
+    for start in range(first, behind, SPAN):
+        end = min(start + SPAN, behind)
+        with store.open(key, start, end) as reader:
+            piece = reader.read()
+        if len(piece) != end - start:
+            raise errors.ObjectStoreError(f"the object {key} is too short")
+        yield piece
 
 
 class Tally:

@@ -13,7 +13,7 @@ import redis
 
 from knify import errors
 from knify.core import Core
-from knify.services import jobs, retention
+from knify.services import history, jobs, retention
 from knify.store import keys
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,9 @@ _MOST: Final = 200  # at a time
 _REASON: Final = "the job is deleted"
 
 
-def delete(core: Core, tenant: str, execution_id: str) -> None:
+def delete(
+    core: Core, tenant: str, execution_id: str, *, aside: history.Aside = history.here
+) -> None:
     """Delete record, history, output and artifacts; its sandbox too, if no other job is left in it.
 
     NotFound also when it was deleted before. The objects go later when their store is away.
@@ -30,17 +32,17 @@ def delete(core: Core, tenant: str, execution_id: str) -> None:
     core.store.executions.get(execution_id, tenant=tenant)
     core.store.retention.delete(execution_id)
     try:
-        step(core, execution_id)
+        step(core, execution_id, aside)
     except errors.ObjectStoreError:
         pass  # it stays in its set: the sweep goes on
 
 
-def step(core: Core, execution_id: str) -> None:
+def step(core: Core, execution_id: str, aside: history.Aside = history.here) -> None:
     """As far as a deletion goes now; safe to repeat and to race. ObjectStoreError."""
-    if retention.forget(core, execution_id):
+    if retention.forget(core, execution_id, aside=aside):
         return
     jobs.cancel_any(core, execution_id, _REASON)
-    if not retention.forget(core, execution_id):  # somebody works on it, and was told
+    if not retention.forget(core, execution_id, aside=aside):  # somebody works on it, and was told
         now = core.store.registry.now_ms()
         core.store.retention.later(keys.DELETING, execution_id, now)
 

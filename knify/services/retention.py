@@ -16,7 +16,7 @@ import redis
 
 from knify import errors
 from knify.core import Core
-from knify.services import artifacts, packing
+from knify.services import artifacts, history, packing
 from knify.store import keys
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,9 @@ def _expired(core: Core, execution_id: str) -> None:
     forget(core, execution_id, idle=True)
 
 
-def forget(core: Core, execution_id: str, *, idle: bool = False) -> bool:
+def forget(
+    core: Core, execution_id: str, *, idle: bool = False, aside: history.Aside = history.here
+) -> bool:
     """Remove a terminal execution for good: lists, history, output, artifacts, then its row.
 
     The last execution of a sandbox takes the sandbox with it. `idle`: only when its sandbox is
@@ -101,13 +103,13 @@ def forget(core: Core, execution_id: str, *, idle: bool = False) -> bool:
     job_ms = int(core.settings.job_days * _DAY_MS)
     verdict = core.store.retention.expire(execution_id, job_ms=job_ms, idle=idle)
     if verdict == "expiring":
-        finish(core, execution_id)
+        finish(core, execution_id, aside)
     return verdict in ("expiring", "missing")
 
 
-def finish(core: Core, execution_id: str) -> None:
+def finish(core: Core, execution_id: str, aside: history.Aside = history.here) -> None:
     """The rest of `forget`: nobody sees it any more, so its objects may go, and then the row."""
-    core.objects.delete_prefix(artifacts.folder(execution_id))
+    aside(lambda: core.objects.delete_prefix(artifacts.folder(execution_id)))
     sandbox, node = core.store.retention.forget(execution_id)
     if sandbox:
         core.hints.remove(sandbox, node)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any, Final, TypeAlias
 
@@ -51,7 +53,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
     One retry covers a connection that Redis closed while it was idle; a silent one is not
     asked twice, so that callers get their answer in time.
     """
-    pool = redis.BlockingConnectionPool.from_url(
+    pool = _Pool.from_url(
         url,
         max_connections=CONNECTIONS,
         timeout=timeout,
@@ -62,6 +64,36 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
         **keepalive(url),
     )
     return redis.Redis.from_pool(pool)
+
+
+@contextlib.contextmanager
+def out_of_reach() -> Iterator[None]:
+    """Within the block, whoever asks for a connection gets a RuntimeError.
+
+    Under gevent, sockets and locks belong to the thread that made them. A connection used in
+    another one fails there, and afterwards for whom the pool gives it to.
+    """
+    token = _is_out_of_reach.set(True)
+    try:
+        yield
+    finally:
+        _is_out_of_reach.reset(token)
+
+
+def refuse_out_of_reach() -> None:
+    """RuntimeError within such a block."""
+    if _is_out_of_reach.get():
+        raise RuntimeError("Redis and hints are out of reach of what runs aside: do it before")
+
+
+_is_out_of_reach = contextvars.ContextVar("out_of_reach", default=False)
+
+
+class _Pool(redis.BlockingConnectionPool):
+    def get_connection(self, *arguments: Any, **options: Any) -> Any:
+        """See redis."""
+        refuse_out_of_reach()
+        return super().get_connection(*arguments, **options)  # type: ignore[no-untyped-call]
 
 
 def now_ms(client: Client) -> int:

@@ -12,7 +12,7 @@ from api import aside
 def test_pieces_are_the_same_bytes() -> None:
     parts = [b"a" * n for n in range(2000)]
 
-    assert b"".join(aside.pieces(iter(parts))) == b"".join(parts)
+    assert b"".join(aside.pieces(iter(parts), aside.reader("t"))) == b"".join(parts)
 
 
 def test_nothing_is_made_before_it_is_taken_and_a_client_that_goes_ends_it() -> None:
@@ -27,7 +27,7 @@ def test_nothing_is_made_before_it_is_taken_and_a_client_that_goes_ends_it() -> 
         finally:
             ended.append(True)
 
-    taken = aside.pieces(source())
+    taken = aside.pieces(source(), aside.reader("t"))
     assert made == []
     next(taken)
     assert len(made) == 1
@@ -43,7 +43,7 @@ def test_a_failure_comes_out_where_the_bytes_are_taken() -> None:
         yield b"x" * aside._TURN_BYTES
         raise OSError("gone")
 
-    taken = aside.pieces(source())
+    taken = aside.pieces(source(), aside.reader("t"))
     next(taken)
 
     with pytest.raises(OSError, match="gone"):
