@@ -1,12 +1,13 @@
 """From the form of schema 2 to that of schema 3: rows in pieces, and lists by words.
 
-Safe to repeat and to race: what is done twice has the same result.
+Safe to repeat and to race: what is done twice has the same result, and what is written is written by
+scripts that do nothing once the store's number is raised.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -18,13 +19,13 @@ _PAGE: Final = 500
 _IN_MS: Final = 10**14  # scores of schema 2 are smaller, those of schema 3 larger
 
 
-def check(client: Client) -> int:
+def check(client: Client, scripts: Scripts) -> int:
     """How many records there are. ConfigError that names the first which cannot be read.
 
     Sandboxes count their executions, and go with the last: older versions did not always count.
     """
-    read = 0
-    uses: Counter[str] = Counter()
+    uses: defaultdict[str, set[str]] = defaultdict(set)
+    read = set[str]()  # a scan may give a key twice
     for kind in ("x", "s"):
         for key in client.scan_iter(f"{keys.PREFIX}{kind}:*", count=1000, _type="hash"):
             fields = client.hgetall(key)
@@ -34,12 +35,13 @@ def check(client: Client) -> int:
             except (KeyError, ValueError, TypeError) as failed:
                 raise errors.ConfigError(f"{key} cannot be read ({failed!r}): not upgraded") \
                     from failed  # fmt: skip
-            read += 1
+            read.add(key)
             if isinstance(found, model.Execution) and found.sandbox_id:
-                uses[found.sandbox_id] += 1
-            elif found is not None and fields.get("executions", "0") != str(uses[found.id]):
-                client.hset(key, "executions", uses[found.id])
-    return read
+                uses[found.sandbox_id].add(found.id)
+            elif isinstance(found, model.Sandbox):
+                counted = fields.get("executions", ""), len(uses[found.id])
+                scripts.call("count_uses", model.SCHEMA, found.id, *counted)
+    return len(read)
 
 
 def lists(client: Client, scripts: Scripts) -> None:
@@ -53,7 +55,8 @@ def lists(client: Client, scripts: Scripts) -> None:
                 continue
             changed, metadata = _row(fields)
             words = terms.of_metadata(metadata)
-            scripts.call("index", execution_id, changes(changed), *words)
+            if scripts.call("index", execution_id, changes(changed), *words) == "done":
+                return
     for what in ("state", "type"):
         for key in client.scan_iter(f"{pattern}:{what}:*", count=1000, _type="zset"):
             client.unlink(key)

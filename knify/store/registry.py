@@ -71,11 +71,11 @@ class Registry:
         """Bring a store of the version before to this one's form; how many records it holds.
 
         ConfigError, and nothing is raised, while a record cannot be read. Safe to repeat and to
-        race: all that it does is done twice with the same result.
+        race: whoever comes late changes nothing.
         """
         if self.schema() >= model.SCHEMA:
             return 0
-        read = migrate.check(self._client)
+        read = migrate.check(self._client, self._scripts)
         migrate.lists(self._client, self._scripts)
         self._client.set(keys.SCHEMA, model.SCHEMA)
         return read

@@ -11,7 +11,7 @@ import pytest
 from knify import errors, model
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
-from knify.store import keys, open, upgrade
+from knify.store import codec, keys, open, upgrade
 from tests.retention.dying import dying
 from tests.runner.conftest import rig
 from tests.runner.rig import OUT, Rig, Worker
@@ -109,6 +109,74 @@ def test_an_upgrade_that_dies_is_made_by_the_next_start(
 
     assert store.registry.schema() == model.SCHEMA
     assert store.listing.page("default").total == 8
+    assert invariants.problems(store) == []
+
+
+def test_an_upgrade_that_comes_late_leaves_the_count_of_a_sandbox_with_a_job_more(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = rig.core.store
+    job = load(store.client)["done"]
+    sandbox_id = rig.job(job).sandbox_id or ""
+    store.client.hdel(keys.sandbox(sandbox_id), "executions")
+    decode = codec.sandbox
+
+    started = list[str]()
+
+    def read(fields: Any, name: str) -> Any:
+        if name == sandbox_id and not started:
+            started.append(name)
+            store.registry.upgrade()
+            request = jobs.Submission({"job_type": "command_task", "command": ["true"]})
+            jobs.continue_(rig.core, "default", job, request)
+        return decode(fields, name)
+
+    monkeypatch.setattr(codec, "sandbox", read)
+
+    store.registry.upgrade()
+
+    assert started
+    assert store.client.hget(keys.sandbox(sandbox_id), "executions") == "3"
+    assert invariants.problems(store) == []
+
+
+def test_an_upgrade_that_comes_late_lists_no_job_that_was_deleted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = rig.core.store
+    old = load(store.client)
+    index = store.registry._scripts.call
+    deleted = list[str]()
+
+    def call(name: str, *arguments: Any) -> Any:
+        if name == "index" and not deleted:
+            deleted.append(str(arguments[0]))
+            store.registry.upgrade()
+            store.retention.delete(deleted[0])
+        return index(name, *arguments)
+
+    monkeypatch.setattr(store.registry._scripts, "call", call)
+
+    store.registry.upgrade()
+
+    listed = {x.id for x in store.listing.page("default").executions}
+    assert listed == set(old.values()) - set(deleted)
+    assert invariants.problems(store) == []
+
+
+def test_what_a_scan_gives_twice_counts_once(
+    store: open.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(store.client)
+    scan = store.client.scan_iter
+    monkeypatch.setattr(
+        store.client, "scan_iter", lambda *a, **n: (key for key in scan(*a, **n) for _ in (1, 2))
+    )
+
+    read = store.registry.upgrade()
+
+    monkeypatch.undo()
+    assert read == 15
     assert invariants.problems(store) == []
 
 

@@ -1,6 +1,9 @@
--- Enter an execution of a store of schema 2 into the indexes of schema 3. Repeated, it changes nothing.
+-- Enter an execution of a store of schema 2 into the indexes of schema 3. Repeated, it changes nothing;
+-- in a store that another process has upgraded meanwhile, either: its executions may have gone on.
 -- ARGV: id, changed fields (JSON), words of its metadata…
+-- Returns: '1' | '' (left as it is) | 'done' (the store is upgraded)
 local id = ARGV[1]
+if tonumber(redis.call('GET', P .. 'schema') or '3') >= 3 then return 'done' end
 local x = record(xkey(id))
 local row = x and facts(x)
 if not x or x.expiring or not row.tenant then return '' end
