@@ -7,6 +7,7 @@ as far as it goes, and by the sweep, whoever dies.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Final
 
 import redis
@@ -49,8 +50,15 @@ def step(core: Core, execution_id: str, aside: history.Aside = history.here) -> 
 
 def go_on(core: Core) -> int:
     """Whatever is to be deleted and is not gone yet, the longest unseen first; how much it was."""
+    with retention.turn() as end:
+        return 0 if end is None else _go_on(core, end)
+
+
+def _go_on(core: Core, end: float) -> int:
     found = core.store.retention.first(keys.DELETING, _MOST)
-    for execution_id in found:
+    for n, execution_id in enumerate(found):
+        if time.monotonic() > end:
+            return n
         try:
             step(core, execution_id)
         except errors.ObjectStoreError as away:

@@ -6,10 +6,11 @@ step began stays in its set until it is done.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import redis
@@ -34,14 +35,28 @@ def tidy(core: Core, now: int | None = None, *, expire: bool = True) -> int:
 
     `now`: Redis's time in ms. Without `expire` nothing new is let go.
     """
+    with turn() as end:
+        if end is None:
+            return 0
+        try:
+            now = core.store.registry.now_ms() if now is None else now
+            return sum(_kinds(core, now, end, expire))
+        except errors.ObjectStoreError as away:
+            log.warning("retention waits for the object store: %s", away)
+            return 0
+
+
+@contextlib.contextmanager
+def turn() -> Iterator[float | None]:
+    """Until when (monotonic clock) a sweep may go on with it; None while another of this process does.
+
+    Else sweeps that wait for a slow object store would take all threads, one after the other.
+    """
     if not _alone.acquire(blocking=False):
-        return 0
+        yield None
+        return
     try:
-        now = core.store.registry.now_ms() if now is None else now
-        return sum(_kinds(core, now, time.monotonic() + _SECONDS, expire))
-    except errors.ObjectStoreError as away:
-        log.warning("retention waits for the object store: %s", away)
-        return 0
+        yield time.monotonic() + _SECONDS
     finally:
         _alone.release()
 

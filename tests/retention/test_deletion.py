@@ -215,3 +215,22 @@ def test_while_the_object_store_is_away_a_deletion_waits_unseen(
 
     assert objects(core) == []
     assert core.store.executions.find(job_id) is None
+
+
+def test_one_sweep_at_a_time_deletes_and_only_for_a_while(
+    api: Api, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [api.submit() for _ in range(3)]
+    for job_id in jobs:
+        core.store.retention.delete(job_id)
+
+    with retention.turn() as end:
+        assert end is not None
+        assert deletion.go_on(core) == 0  # another sweep is at it
+    with monkeypatch.context() as late:
+        late.setattr(retention, "_SECONDS", -1.0)
+        assert deletion.go_on(core) == 0  # it has had its time
+    assert core.store.client.zcard(keys.DELETING) == 3
+
+    assert deletion.go_on(core) == 3
+    assert [core.store.executions.find(job_id) for job_id in jobs] == [None] * 3
