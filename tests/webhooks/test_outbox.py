@@ -8,7 +8,8 @@ import pytest
 
 from knify import errors
 from knify.lifecycle import State
-from knify.services import webhooks
+from knify.services import deletion, jobs, webhooks
+from knify.store import keys
 from knify.store import webhooks as store_webhooks
 from knify.store.webhooks import Claimed, Result
 from tests.webhooks.rig import Rig
@@ -148,6 +149,51 @@ def test_after_a_step_of_the_clock_nothing_waits_for_days(rig: Rig) -> None:
 
     found = claim(rig, token="other")
     assert {one.webhook for one in found} == {dead.webhook, failed.webhook}
+
+
+def test_after_a_small_step_of_the_clock_what_happens_is_told_at_once(rig: Rig) -> None:
+    hook = rig.hook(URL, ["job.created"])
+    for _ in range(4):
+        rig.job()
+    assert len(claim(rig, token="dead")) == 4
+    half_an_hour = 1_800_000
+    rig.later(-half_an_hour)  # Redis's clock was ahead, and was set right
+    client, key = rig.core.store.client, keys.webhook(hook)
+    client.hincrby(key, "served_at", half_an_hour)
+
+    rig.job()
+
+    assert len(claim(rig)) == 4  # the leases of before hold no place
+    assert rig.lists(hook)["leased"] == 4
+
+
+def test_a_time_of_service_that_is_still_to_come_delays_nothing(rig: Rig) -> None:
+    hook = rig.hook(URL, ["job.created"])
+    client = rig.core.store.client
+    ahead = rig.core.store.registry.now_ms() + 1_800_000
+    client.hset(keys.webhook(hook), "served_at", ahead)
+
+    rig.job()
+
+    assert len(claim(rig)) == 1
+
+
+def test_no_webhook_hears_what_becomes_of_a_deleted_job(rig: Rig) -> None:
+    hook = rig.hook(URL)
+    waits, runs, other = rig.job(), rig.job(), rig.job()
+    x = rig.worker.run(runs)
+    for job in (waits, runs):
+        deletion.delete(rig.core, "default", job)
+    rig.worker.finish(x, State.CANCELLED)
+
+    jobs.cancel(rig.core, "default", other, "enough")
+
+    told = {(one.job, one.type) for one in rig.deliveries(hook)}
+    assert told == {
+        *((job, "job.created") for job in (waits, runs, other)),
+        (runs, "job.started"),
+        (other, "job.cancelled"),
+    }
 
 
 def test_a_webhook_gets_four_attempts_at_a_time_and_a_tenant_eight(rig: Rig) -> None:

@@ -26,7 +26,7 @@ end
 -- What the dead were at may be tried again.
 local function revive(webhook)
   local key = wkey(webhook)
-  local dead = redis.call('ZRANGEBYSCORE', key .. ':leased', '-inf', int(ts))
+  local dead = hooks.dead(webhook, ts)
   for _, id in ipairs(dead) do
     redis.call('ZREM', key .. ':leased', id)
     redis.call('ZADD', key .. ':due', int(ts), id)

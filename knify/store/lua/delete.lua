@@ -1,5 +1,5 @@
--- Somebody wants an execution to be gone. It leaves every list at once, and nobody is told of it any
--- more; what is not terminal ends first. The sweep goes on with it until nothing is left.
+-- Somebody wants an execution to be gone. It leaves every list at once, and no webhook hears what
+-- becomes of it; what is not terminal ends first. The sweep goes on with it until nothing is left.
 -- ARGV: id, words of its metadata…
 -- Returns: '1' | '' (no such execution)
 local id = ARGV[1]

@@ -18,6 +18,7 @@ local hooks = {
   of_tenant = 8,     -- the same for all of a tenant's
   ill = 3,           -- failures in a row after which one attempt at a time is enough
   patience = 300000, -- ms for which a job's next event waits for one that fails
+  longest = 60000,   -- ms; no lease is longer, unless the clock stepped back since
   far = 7200000,     -- ms; nothing is put further ahead, unless the clock stepped back since
 }
 
@@ -31,11 +32,21 @@ local function clipped(text, most)
   return (string.gsub(string.sub(text, 1, most), '[\192-\247]?[\128-\191]*$', '')) .. '…'
 end
 
+-- Those whose lease ran out, or was given before the clock stepped back.
+function hooks.dead(webhook, ts)
+  local leased = wkey(webhook) .. ':leased'
+  local dead = redis.call('ZRANGEBYSCORE', leased, '-inf', int(ts))
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, int(ts + hooks.longest + 1), '+inf')) do
+    dead[#dead + 1] = id
+  end
+  return dead
+end
+
 -- Attempts of a tenant that are under way; leases that ran out do not count.
 function hooks.busy(tenant, ts)
   local sum = 0
   for _, webhook in ipairs(redis.call('SMEMBERS', wlist(tenant))) do
-    sum = sum + redis.call('ZCOUNT', wkey(webhook) .. ':leased', int(ts + 1), '+inf')
+    sum = sum + redis.call('ZCOUNT', wkey(webhook) .. ':leased', int(ts + 1), int(ts + hooks.longest))
   end
   return sum
 end
@@ -53,11 +64,13 @@ end
 -- Enter the webhook where it belongs by its own lists, and wake those who deliver. Of several that
 -- have something to do, the one that was served longest ago comes first.
 function hooks.schedule(webhook, busy)
-  local key = wkey(webhook)
+  local key, ts = wkey(webhook), now()
   local at = tonumber(redis.call('ZRANGE', key .. ':leased', 0, 0, 'WITHSCORES')[2])
+  if at and #hooks.dead(webhook, ts) > 0 then at = math.min(at, ts) end
   local due = tonumber(redis.call('ZRANGE', key .. ':due', 0, 0, 'WITHSCORES')[2])
   if due and hooks.has_room(webhook, busy) then
-    due = math.max(due, tonumber(redis.call('HGET', key, 'served_at') or '0'))
+    local served = tonumber(redis.call('HGET', key, 'served_at') or '0')
+    if served <= ts then due = math.max(due, served) end -- else the clock stepped back since
     at = math.min(at or due, due)
   end
   local index, other = P .. 'webhooks:due', P .. 'webhooks:ill'
@@ -178,11 +191,12 @@ local function snapshot(id, kind, ts)
   return cjson.encode(told)
 end
 
--- Tell the tenant's webhooks what happened to a job; `kind` is '' for what is told to nobody.
+-- Tell the tenant's webhooks what happened to a job; `kind` is '' for what is told to nobody. Nor is
+-- what becomes of a job that somebody deleted: its end comes of that, and to users it is gone.
 -- A delivery is named by its event, which happens once to a job: one name for all attempts,
 -- all webhooks, and for the same event after Redis was put back to an older state.
 local function signal(tenant, id, ts, kind)
-  if kind == '' then return end
+  if kind == '' or redis.call('HEXISTS', xkey(id), 'deleting') == 1 then return end
   local told, busy
   for _, webhook in ipairs(redis.call('SMEMBERS', wlist(tenant))) do
     local held = redis.call('HMGET', wkey(webhook), 'active', 'events')
