@@ -9,7 +9,7 @@ as an `Item` in between.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import httpx
@@ -179,5 +179,15 @@ def patiently(
                 raise trouble.error from failed
             if known.policy.on_wait is not None:
                 known.policy.on_wait(delay, trouble.error)
+            if not trouble.unsent:
+                effect = _after_all(effect)
         yield Sleep(delay)
         attempt += 1
+
+
+def _after_all(effect: Effect) -> Effect:
+    """The next attempt, once one may have arrived: a deletion that finds nothing is done."""
+    if not isinstance(effect, Ask) or effect.call.method != "DELETE":
+        return effect
+    call = replace(effect.call, answers=effect.call.answers | {404})
+    return replace(effect, call=call)

@@ -55,6 +55,20 @@ def test_what_may_come_twice_is_sent_again(server: scripted.Server, client: Clie
     assert [r.json() for r in server.requests] == [{"reason": "wrong branch"}] * 2
 
 
+def test_a_deletion_whose_answer_was_lost_is_done_when_nothing_is_found(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on("DELETE", "/jobs/job_1", {}, 502, Retry_After="0")
+    server.on("DELETE", "/jobs/job_1", {}, 404)
+
+    client.delete_job("job_1")
+
+    assert len(server.requests) == 2
+    with pytest.raises(ApiError) as refused:
+        client.delete_job("job_1")  # nothing was lost on this way
+    assert refused.value.status == 404
+
+
 def test_what_may_not_come_twice_is_sent_once_when_it_may_have_arrived() -> None:
     call = base.Call("POST", "/x", base.nothing)
     procedure = steps.ask(call)
