@@ -59,6 +59,8 @@ def check(maker: model.ApiKey | None, key: model.ApiKey, verb: str) -> None:
         raise _above("tier", f"its tier is {maker.tier}", verb)
     if maker.limit is not None and (key.limit is None or key.limit > maker.limit):
         raise _above("limit_per_hour", f"its own limit is {maker.limit} an hour", verb)
+    if not {whose for whose, _ in maker.windows} <= {whose for whose, _ in key.windows}:
+        raise _above("limit_per_hour", "its requests would not count for that one", verb)
     if maker.expires_at is not None and (key.expires_at or 2**62) > maker.expires_at:
         raise _above("expires_at", "it expires before that one would", verb)
 

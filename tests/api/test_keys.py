@@ -232,10 +232,22 @@ def test_a_key_that_expires_makes_none_that_lasts_longer(app: flask.Flask, core:
 def test_a_key_rotates_none_above_itself(app: flask.Flask, core: Core) -> None:
     api = admin(app, core, tier="free")
     above = keys.create(core, "acme", tier="enterprise").record.id
-    equal = keys.create(core, "acme", tier="free").record.id
+    equal = made(api, scopes=["admin"])["id"]
 
     assert api.post(f"/keys/{above}/rotate").status_code == 403
     assert api.post(f"/keys/{equal}/rotate").status_code == 200
+
+
+def test_a_limited_key_gets_no_second_count_by_rotating_a_sibling(
+    app: flask.Flask, core: Core
+) -> None:
+    api = admin(app, core, tier="free")
+    sibling = keys.create(core, "acme", tier="free").record.id
+
+    refused = api.post(f"/keys/{sibling}/rotate")
+
+    assert refused.status_code == 403
+    assert refused.get_json()["detail"] == {"field": "limit_per_hour"}
 
 
 def test_the_keys_that_a_limited_one_makes_share_its_count(app: flask.Flask, core: Core) -> None:
