@@ -259,6 +259,12 @@ class NodeFull(SandboxError):
     code = "NODE_FULL"
 
 
+class NodeBusy(SandboxError):
+    """Another job prepares here what this one needs as well."""
+
+    code = "NODE_BUSY"
+
+
 class SandboxRuns(SandboxError):
     """The sandbox's container runs already."""
 
@@ -269,3 +275,9 @@ class ConfigError(KnifyError):
     """A setting is wrong."""
 
     code = "CONFIG_ERROR"
+
+
+class StoreNewer(ConfigError):
+    """The store was upgraded by a newer version: upgrade Knify here, too."""
+
+    code = "STORE_NEWER"

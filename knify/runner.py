@@ -30,6 +30,7 @@ _ATTEMPTS = 5
 _ATTEMPTS_LATE = 300  # once the command ran: hours, since its result is worth waiting for
 _LONGEST_DELAY = 60_000  # ms
 _ROOM_DELAY = 3_000  # ms, while Podman has no room
+_BUSY_DELAY = 1_000  # ms, while another job prepares what this one needs as well
 
 
 class Runner:
@@ -210,6 +211,9 @@ class Runner:
 
     def _try_again(self, turn: Turn, failed: errors.KnifyError) -> None:
         """The host failed us: give the execution back for a moment, or fail it for good."""
+        if isinstance(failed, errors.NodeBusy):
+            self._give_back(turn, turn.x.attempts, _BUSY_DELAY)
+            return
         attempts = turn.x.attempts + 1
         log.warning("%s: attempt %d: %s", turn.x.id, attempts, failed.message)
         if isinstance(failed, errors.NodeFull):  # not its fault: it waits until there is room

@@ -50,7 +50,10 @@ class Heartbeat:
             time.sleep(0.2)
 
     async def beat(self, thread: Callable[..., Awaitable[Any]]) -> None:
-        """Say it; `thread` runs what blocks. Ends the process when another has its name."""
+        """Say it; `thread` runs what blocks.
+
+        Ends the process when another has its name, or when the store was upgraded under it.
+        """
         facts: dict[str, Any] = {
             "version": __version__,
             "time": clock.now_ms(),
@@ -63,8 +66,12 @@ class Heartbeat:
             facts["images"] = [image.name for image in await self._driver.images()]
         except errors.SandboxError as failed:
             facts["podman"] = failed.message
-        if await thread(self._say, facts) is not None:
-            log.error(_taken(self._node))
+        try:
+            problem = _taken(self._node) if await thread(self._say, facts) is not None else ""
+        except errors.StoreNewer as newer:
+            problem = newer.message
+        if problem:
+            log.error(problem)
             os._exit(1)
 
     def _say(self, facts: dict[str, Any]) -> dict[str, Any] | None:

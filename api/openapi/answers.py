@@ -32,7 +32,10 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
     "get_ready": (503,),
 }
 #: Errors of processes other than the API; none reaches a client.
-_INNER: Final = ("LEASE_LOST", "ILLEGAL_TRANSITION", "CONFIG_ERROR", "NODE_FULL", "SANDBOX_RUNS")
+_INNER: Final = (
+    "LEASE_LOST", "ILLEGAL_TRANSITION", "CONFIG_ERROR", "STORE_NEWER", "NODE_FULL", "NODE_BUSY",
+    "SANDBOX_RUNS",
+)  # fmt: skip
 _NAMES: Final = {
     400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound",
     408: "RequestTimeout", 409: "Conflict",

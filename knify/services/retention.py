@@ -48,7 +48,7 @@ def tidy(core: Core, now: int | None = None, *, expire: bool = True) -> int:
 
 @contextlib.contextmanager
 def turn() -> Iterator[float | None]:
-    """Until when (monotonic clock) a sweep may go on with it; None while another of this process does.
+    """Until when (monotonic clock) a sweep may go on with it; None while another one does.
 
     Else sweeps that wait for a slow object store would take all threads, one after the other.
     """

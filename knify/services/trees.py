@@ -24,7 +24,7 @@ from knify import errors, failpoints, model
 from knify.core import Core
 from knify.objects import base, room
 
-_WAIT: Final = 300.0  # seconds for another job that unpacks the same workspace
+_WAIT = 0.5  # seconds for another job that unpacks the same workspace: most are small
 _POLL: Final = 0.05
 _BLOCK: Final = 4096  # bytes that an entry takes beside its content
 
@@ -49,7 +49,8 @@ class Trees:
     def tree(self, workspace: model.Workspace) -> Iterator[Path | None]:
         """Its files as a folder to copy from; None when it does not fit here.
 
-        ObjectMissing, ObjectStoreError.
+        ObjectMissing, ObjectStoreError; NodeBusy while another job takes long to unpack it: whoever
+        waited here would keep a thread from those who could go on.
         """
         if _cost(workspace) > self._most:
             yield None
@@ -74,7 +75,7 @@ class Trees:
 
     @contextlib.contextmanager
     def _held(self, name: str, workspace: model.Workspace) -> Iterator[bool]:
-        """With the lock shared and the tree there; False after a long wait, or without room."""
+        """With the lock shared and the tree there; False without room. NodeBusy."""
         deadline = time.monotonic() + _WAIT
         while True:
             with self._lock(name, fcntl.LOCK_SH) as got:
@@ -85,8 +86,8 @@ class Trees:
             with self._lock(name, fcntl.LOCK_EX) as got:
                 if got and not (self._root / name).is_dir() and not self._fill(name, workspace):
                     break
-            if time.monotonic() > deadline:
-                break
+            if not got and time.monotonic() > deadline:
+                raise errors.NodeBusy(f"another job unpacks {workspace.key} here")
             time.sleep(0 if got else _POLL)
         yield False
 

@@ -1,7 +1,7 @@
 """From the form of schema 2 to that of schema 3: rows in pieces, and lists by words.
 
-Safe to repeat and to race: what is done twice has the same result, and what is written is written by
-scripts that do nothing once the store's number is raised.
+Safe to repeat and to race: what is done twice has the same result, and it is scripts that write,
+which do nothing once the store's number is raised.
 """
 
 from __future__ import annotations

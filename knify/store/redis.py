@@ -31,6 +31,7 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "LEASE_LOST": errors.LeaseLost,
     "ILLEGAL_TRANSITION": errors.IllegalTransition,
     "OUT_OF_ORDER": errors.LeaseLost,
+    "STORE_NEWER": errors.StoreNewer,
     "WORKSPACE_NONE": errors.WorkspaceNone,
     "UPLOAD_LATE": errors.ObjectStoreError,
     "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,

@@ -103,7 +103,7 @@ class Registry:
         """Say that a node lives, and what it offers (JSON-able, see `workers/node.py`).
 
         `machine` says which machine it is. Nothing is written while another one holds the name.
-        `now_ms`: by Redis's clock, None for now.
+        `now_ms`: by Redis's clock, None for now. StoreNewer: this version is too old for the store.
         """
         size = capacity.of_facts(facts)
         declared = {
@@ -115,7 +115,8 @@ class Registry:
         }
         said = [word for name, n in declared.items() if n is not None for word in (name, n)]
         moment = "" if now_ms is None else now_ms
-        words = (node, json.dumps(facts), machine, moment, _HEARTBEAT_SECONDS, patience_ms)
+        life = moment, _HEARTBEAT_SECONDS, patience_ms
+        words = (node, json.dumps(facts), machine, *life, model.SCHEMA)
         taken, woken = self._scripts.call("heartbeat", *words, *said)
         return Beat(dict(json.loads(taken)) if taken else None, woken)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from knify import errors, model, settings
+from knify import errors, model, runner, settings
 from knify.archives import entries
 from knify.core import Core
 from knify.services import trees, uploads
@@ -142,8 +143,13 @@ def test_many_jobs_at_once_unpack_it_once(rig: Rig, monkeypatch: pytest.MonkeyPa
     found: list[bool] = []
 
     def use() -> None:
-        with trees.Trees(rig.core, BOOT).tree(workspace) as tree:
-            found.append(tree is not None and (tree / "a.txt").read_bytes() == b"hello")
+        while True:
+            try:
+                with trees.Trees(rig.core, BOOT).tree(workspace) as tree:
+                    found.append(tree is not None and (tree / "a.txt").read_bytes() == b"hello")
+                return
+            except errors.NodeBusy:
+                continue
 
     threads = [threading.Thread(target=use) for _ in range(8)]
     for thread in threads:
@@ -153,6 +159,28 @@ def test_many_jobs_at_once_unpack_it_once(rig: Rig, monkeypatch: pytest.MonkeyPa
 
     assert found == [True] * 8
     assert opened == [workspace.key]
+
+
+def test_a_job_whose_workspace_another_unpacks_is_given_back_and_taken_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "_WAIT", 0.0)
+    monkeypatch.setattr(runner, "_BUSY_DELAY", 0)
+    workspace, worker = upload(rig.core), Worker(rig)
+    rig.script("job")
+    job = rig.submit("job", workspace_path="/workspaces/w")
+    root = rig.core.settings.home / "cache" / "workspaces" / worker.leases.owner.boot_id
+    root.mkdir(parents=True)
+
+    with (root / f"{workspace.key.split('/')[1]}.lock").open("ab") as unpacking:
+        fcntl.flock(unpacking, fcntl.LOCK_EX)
+        worker.advance(job)  # returns
+        waiting = rig.job(job)
+        assert (waiting.state, waiting.owner, waiting.attempts) == ("provisioning", None, 0)
+
+    worker.advance(job)
+    assert rig.ended(job).state == "completed", rig.stages(job)
+    assert rig.host.calls.count("seed") == 1
 
 
 def test_another_content_than_was_uploaded_never_enters(rig: Rig) -> None:

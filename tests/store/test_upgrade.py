@@ -164,6 +164,15 @@ def test_an_upgrade_that_comes_late_lists_no_job_that_was_deleted(
     assert invariants.problems(store) == []
 
 
+def test_a_version_that_is_older_than_the_store_beats_no_more(store: open.Store) -> None:
+    store.client.set(keys.SCHEMA, model.SCHEMA + 1)
+
+    with pytest.raises(errors.StoreNewer, match="upgrade Knify"):
+        store.registry.heartbeat("n1", {})
+
+    assert store.registry.nodes() == {}
+
+
 def test_what_a_scan_gives_twice_counts_once(
     store: open.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
