@@ -99,8 +99,12 @@ def _left(source: Source, after: Position) -> bool:
 
 def position(*, dotted: bool) -> Position:
     """From `Last-Event-ID`, which a reconnecting client sends, else from `?after=`."""
+    asked = _position(flask.request.args.get("after", ""), dotted)
     header = flask.request.headers.get("Last-Event-ID")
-    text = header if header is not None else flask.request.args.get("after", "")
+    return asked if header is None else _position(header, dotted)
+
+
+def _position(text: str, dotted: bool) -> Position:
     if text in ("", "0"):
         return START
     match = _POSITION.fullmatch(text)

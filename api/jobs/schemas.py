@@ -38,6 +38,8 @@ class Exact(fields.Field[Any]):
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> Any:
+        if type(value) is float and float not in self._types and value.is_integer():
+            value = int(value)  # 1.0 is a whole number in JSON
         if type(value) not in self._types:
             raise ma.ValidationError(f"must be a {self._words}")
         if self._of is not None and type(value) in (list, dict):

@@ -88,6 +88,9 @@ def finish(operation: Operation) -> None:
     found = {s: a for s, a in operation.responses.items() if s[0] in "23"}
     for text, answer in found.items():
         answer.setdefault("description", http.HTTPStatus(int(text)).phrase)
+        for kind, media in answer.get("content", {}).items():
+            if kind.startswith("application/") and kind != JSON:
+                media["schema"] = {"type": "string", "format": "binary"}
         answer["headers"] = {"X-Request-Id": _REQUEST_ID} | answer.get("headers", {})
         if not operation.is_public:
             answer["headers"] |= _LIMITS
@@ -109,7 +112,7 @@ def _statuses(operation: Operation) -> Iterator[int]:
     if "206" in operation.responses:
         yield 416
     if {"$ref": requests.IDEMPOTENCY_KEY} in operation.parameters:
-        yield from (409, 422)
+        yield from (400, 409, 422)
     yield from MORE.get(operation.id, ())
 
 

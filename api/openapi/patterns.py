@@ -14,6 +14,9 @@ def normalise(node: Any) -> None:
         for item in node:
             normalise(item)
     elif isinstance(node, dict):
+        for bound in ("minimum", "maximum"):  # of fields whose type the library does not know
+            if f"x-{bound}" in node:
+                node[bound] = node.pop(f"x-{bound}")
         if isinstance(node.get("pattern"), str):
             node["pattern"] = whole(node["pattern"]).replace("\\Z", "$")
         for item in node.values():

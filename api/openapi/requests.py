@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from api.jobs import schemas, view
-from api.openapi.operations import JSON, Operation
+from api.openapi.operations import JSON, SSE, Operation
 
 #: Those that take an Idempotency-Key without the decorator of `api/idempotency.py`.
 IDEMPOTENT: Final = ("create_job", "continue_job")
@@ -49,8 +49,8 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}
 _REF: Final = "#/components/parameters/"
 IDEMPOTENCY_KEY: Final = f"{_REF}Idempotency-Key"
-_POSITION: Final = r"^[0-9]{1,18}$"
-_DOTTED: Final = r"^[0-9]{1,18}(?:\.[0-9]{1,9})?$"
+_POSITION: Final = r"^(?:[0-9]{1,18})?$"  # empty: from the start
+_DOTTED: Final = r"^(?:[0-9]{1,18}(?:\.[0-9]{1,9})?)?$"
 
 
 def describe(document: dict[str, Any]) -> None:
@@ -98,6 +98,19 @@ def _text(name: str) -> dict[str, Any]:
 def _stream(operation: Operation) -> None:
     dotted = "raw" in operation.query()
     schema = {"type": "string", "pattern": _DOTTED if dotted else _POSITION}
+    operation.responses["200"]["content"][SSE]["schema"] = {
+        "type": "object",
+        "description": "Each event.",
+        "required": ["id", "data"],
+        "properties": {
+            "id": schema | {"description": "Send it as `Last-Event-ID` to go on behind it."},
+            "data": {
+                "type": "string",
+                "contentMediaType": JSON,
+                "contentSchema": {"type": "object"},
+            },
+        },
+    }
     words = "The id of the last event seen; what is behind it follows."
     operation.parameters.append(
         {"in": "header", "name": "Last-Event-ID", "description": words, "schema": schema}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
-from api.openapi import specs
+from api.openapi import operations, specs
 from knify.services import keys, webhooks
 
 _EVENTS: Final = {
@@ -39,13 +40,30 @@ PROPERTIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("Changes", "secret"): _SECRET,
     ("Rotation", "grace"): specs.duration(keys.LONGEST_GRACE, least=0),
 }
+_LINE: Final = {
+    "type": "object",
+    "description": "One of the job's own lines, with `raw`.",
+    "required": ["n", "stream", "line", "timestamp"],
+    "properties": {
+        "n": {"type": "integer", "minimum": 1},
+        "stream": {"type": "string", "enum": ["stdout", "stderr"]},
+        "line": {"type": "string"},
+        "timestamp": _MOMENT,
+    },
+    "additionalProperties": False,
+}
 #: Rules about several properties at once.
 RULES: Final[dict[str, dict[str, Any]]] = {
-    "NewKey": {"not": {"required": ["expires_at", "expires_in"]}},
+    "NewKey": {
+        "not": {"required": ["expires_at", "expires_in"]},
+        # The other tiers have a limit of their own.
+        "if": {"required": ["limit_per_hour"]},
+        "then": {"properties": {"tier": {"enum": ["enterprise"]}}},
+    },
     "NewToken": {
         "oneOf": [
             {"required": ["path"], "not": {"required": ["stream"]}},
-            {"required": ["job_id"]},
+            {"required": ["job_id"], "not": {"required": ["path"]}},
         ]
     },
 }
@@ -59,6 +77,18 @@ def describe(document: dict[str, Any]) -> None:
             kept = found[name]["properties"][field]
             words = {k: kept[k] for k in ("description",) if k in kept}
             found[name]["properties"][field] = schema | words
+    found["RawLine"] = _LINE
+    either = [{"$ref": f"#/components/schemas/{name}"} for name in ("OutputEvent", "RawLine")]
+    found["Output"]["properties"]["events"]["items"] = {"anyOf": either}
+    found["NewToken"]["properties"]["path"] = _stream_path(document)
     for name, rule in RULES.items():
         if name in found:
             found[name] |= rule
+
+
+def _stream_path(document: dict[str, Any]) -> dict[str, Any]:
+    """The path of any stream, and its query."""
+    streams = [o.path for o in operations.walk(document) if o.is_stream]
+    paths = [re.sub(r"{[^}]+}", "[A-Za-z0-9_-]{1,100}", path) for path in streams]
+    query = r"(?:\?[A-Za-z0-9_.=&-]{0,200})?"
+    return {"type": "string", "pattern": f"^(?:{'|'.join(paths)}){query}$"}

@@ -41,8 +41,9 @@ def duration(longest: float = 315_360_000, *, least: float | None = None) -> dic
 #: What the server takes for each field of `spec`; `image` depends on its settings.
 FIELDS: Final[dict[str, dict[str, Any]]] = {
     "prompt": {
-        "type": "string", "pattern": _NOT_BLANK, "maxLength": spec.MAX_PROMPT,
-        "description": "What to do; a runbook may be `@file.md` in the workspace.",
+        "type": "string", "pattern": _NOT_BLANK,  # no maxLength: nothing can make such texts
+        "description": "What to do; a runbook may be `@file.md` in the workspace. At most"
+        f" {spec.MAX_PROMPT:,} characters.",
     },
     "command": {
         "anyOf": [

@@ -55,9 +55,13 @@ UPLOAD = {
             "schema": {
                 "type": "object",
                 "required": ["workspace"],
+                "additionalProperties": False,
                 "properties": {
                     "workspace": {"type": "string", "format": "binary"},
-                    "name": {"type": "string"},
+                    "name": {
+                        "type": "string",
+                        "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+                    },
                 },
             }
         }
