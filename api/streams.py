@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import flask
 import redis
 
-from api import auth, context
+from api import auth, context, unread
 from api.hub import Hub, Waiter
 from knify import errors, model
 
@@ -83,7 +83,14 @@ def respond(source: Source) -> flask.Response:
     if after != START and source.x.completed_at is not None and not _left(source, after):
         return flask.Response(status=204)
     core, key = context.core(), context.key()
-    body = follow(context.hub(), source, after, allowed=lambda: auth.still_valid(core, key))
+    reader = unread.Reader(flask.request.environ.get("gunicorn.socket"))
+    body = follow(
+        context.hub(),
+        source,
+        after,
+        allowed=lambda: auth.still_valid(core, key),
+        reads=lambda: reader.idle() < HEARTBEAT_SECONDS / 2,
+    )
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return flask.Response(body, mimetype="text/event-stream", headers=headers)
 
@@ -118,20 +125,35 @@ def _bad(message: str) -> errors.BadRequest:
 
 
 def follow(
-    hub: Hub, source: Source, after: Position, *, allowed: Callable[[], bool] = lambda: True
+    hub: Hub,
+    source: Source,
+    after: Position,
+    *,
+    allowed: Callable[[], bool] = lambda: True,
+    reads: Callable[[], bool] = lambda: True,
 ) -> Iterator[str]:
-    """Everything behind `after` as text, until the stream's end, or while Redis answers."""
+    """Everything behind `after` as text, until the stream's end, or while Redis answers.
+
+    `allowed` and `reads` are asked at each heartbeat: whether the client may, and whether it takes
+    what it is sent. One that has taken nothing since the last one is told to come again; the
+    worker drops it where even that finds no room.
+    """
     yield ": stream\n\n"  # sent at once, so that the client knows that it is connected
     try:
         with hub.waiter(source.x.id) as waiter:
-            yield from _follow(hub, waiter, source, after, allowed)
+            yield from _follow(hub, waiter, source, after, allowed, reads)
     except (redis.RedisError, errors.KnifyError) as failed:
         log.warning("the stream of %s ends early: %s", source.x.id, failed)
         yield ": ended early, connect again\n\n"
 
 
 def _follow(
-    hub: Hub, waiter: Waiter, source: Source, after: Position, allowed: Callable[[], bool]
+    hub: Hub,
+    waiter: Waiter,
+    source: Source,
+    after: Position,
+    allowed: Callable[[], bool],
+    reads: Callable[[], bool],
 ) -> Iterator[str]:
     over = source.x.completed_at is not None
     beat = time.monotonic() + HEARTBEAT_SECONDS
@@ -156,6 +178,9 @@ def _follow(
         waiter.wait(beat - time.monotonic())
         if time.monotonic() >= beat:
             if not allowed():
+                return
+            if not reads():
+                yield ": too slow, connect again\n\n"
                 return
             yield ": still here\n\n"
             over = source.over()  # asked before the next reading: what is over has been written

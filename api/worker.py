@@ -2,7 +2,8 @@
 
 A connection that says nothing, or one byte a second, costs its client nothing. So a request's head
 has a deadline, connections that wait for one are only a part of all that there may be, and the
-oldest of them goes when another one comes: whoever really asks sends his head at once.
+oldest of them goes when another one comes: whoever really asks sends his head at once. Likewise who
+asks and does not read: he goes after a while, and sooner when there are many of his kind.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any, Final
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
-from api import heads
+from api import heads, unread
 
 #: From the connection, or from the last answer, to the end of the next request's head. Longer than
 #: common clients keep idle connections (httpx 5 s, aiohttp 15 s), so that they close them first.
 HEAD_SECONDS: float = 20.0
-WAITING_PART: Final = 4  # one in so many of `worker_connections` may wait for a head
+#: One in so many of `worker_connections` may wait for a head, and one in so many may not read.
+WAITING_PART: Final = 4
 
 
 class Worker(GeventWorker):
@@ -30,16 +32,25 @@ class Worker(GeventWorker):
         super().__init__(*args, **kwargs)
         self._most = max(1, self.worker_connections // WAITING_PART)
         self._clients: dict[Any, socket.socket] = {}  # by greenlet
+        self._readers: dict[Any, unread.Reader] = {}  # likewise
         self._waiting: dict[socket.socket, None] = {}  # for a head, the oldest first
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """See gunicorn: all of one connection."""
         greenlet = gevent.getcurrent()
         self._clients[greenlet] = client
+        self._readers[greenlet] = unread.Reader(client)
         try:
             super().handle(listener, client, addr)
         finally:
             del self._clients[greenlet]
+            del self._readers[greenlet]
+
+    def notify(self) -> None:
+        """See gunicorn, which calls it every second."""
+        super().notify()
+        for reader in unread.lost(self._readers.values(), self._most):
+            reader.drop()
 
     @contextlib.contextmanager
     def timeout_ctx(self) -> Iterator[None]:

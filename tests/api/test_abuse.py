@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -12,21 +13,24 @@ import gevent
 import httpx
 import pytest
 
-from api import auth, pace
+from api import auth, pace, unread
 from api import errors as api_errors
 from knify import errors
 from knify.core import Core
 from knify.services import keys
 from tests.api import running
+from tests.api.parts import COMMAND, Worker
 from tests.api.running import Running
 from tests.parts import redis as redis_part
+from tests.parts.stack import eventually
 
 HEAD = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 #: The real server with less patience, and room for 50 connections that wait for a head.
 SERVE = """
 from gevent import monkey; monkey.patch_all()
-from api import pace, serving, worker
+from api import pace, serving, unread, worker
 worker.HEAD_SECONDS, pace.STALL_SECONDS, serving.CONNECTIONS = 1.5, 1.5, 200
+unread.SECONDS = 4
 pace.SLOWEST = 10**9
 serving.run()
 """
@@ -89,6 +93,58 @@ def test_hundreds_of_silent_connections_keep_nobody_out(hasty: Running) -> None:
         assert httpx.get(f"{hasty.url}/", timeout=30).status_code == 200
 
         assert {answer_of(s) for s in silent} == {b""}
+
+
+def deaf(server: Running, said: bytes) -> socket.socket:
+    """A client that reads nothing and has hardly any room."""
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    opened.settimeout(30)
+    opened.connect(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+    opened.sendall(said)
+    return opened
+
+
+def was_dropped(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, 0)  # errors are told anyway
+    return bool(poll.poll(0))
+
+
+def test_hundreds_that_ask_much_and_read_nothing_keep_nobody_out(hasty: Running) -> None:
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60
+    with ExitStack() as stack:
+        for _ in range(205):  # more than the server takes
+            stack.enter_context(deaf(hasty, asked))
+
+        assert httpx.get(f"{hasty.url}/", timeout=60).status_code == 200
+
+
+def test_a_stream_that_nobody_reads_is_dropped(hasty: Running) -> None:
+    job = hasty.client.post("/jobs", json={"spec": COMMAND}).json()["job_id"]
+    worker = Worker(hasty.core)
+    x = worker.run(job)
+    for _ in range(100):
+        x = worker.lines(x, "x" * 60_000)
+    key = hasty.client.headers["Authorization"]
+    asked = f"GET /jobs/{job}/output/stream HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n"
+
+    with deaf(hasty, asked.encode()) as connection:
+        eventually(lambda: was_dropped(connection), seconds=120)
+
+
+def test_of_too_many_that_do_not_read_the_longest_have_to_go() -> None:
+    class Known(unread.Reader):
+        def __init__(self, idle: float) -> None:
+            self._idle = idle
+
+        def idle(self) -> float:
+            return self._idle
+
+    readers = [Known(idle) for idle in (0, 3, 5, 31, 1, 4)]
+
+    assert [one.idle() for one in unread.lost(readers, 10)] == [31]
+    assert [one.idle() for one in unread.lost(readers, 2)] == [31, 5]
 
 
 def test_a_body_that_stops_is_given_up(hasty: Running) -> None:

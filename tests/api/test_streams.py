@@ -216,6 +216,18 @@ def test_the_stream_of_a_revoked_key_ends(api: Api, monkeypatch: pytest.MonkeyPa
     follower.end()
 
 
+def test_who_takes_nothing_of_a_stream_is_told_to_come_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(unread.Reader, "idle", lambda _: 15.0)
+
+    follower = Follower(api, f"/jobs/{api.submit()}/output/stream")
+
+    follower.end()
+    assert follower.text.endswith(": too slow, connect again\n\n")
+
+
 @pytest.fixture
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_part.Server]:
     """A server that a test may kill."""
