@@ -15,8 +15,6 @@ from knify.services import messages
 
 EVENTS: Final = tuple(messages.STATUS)
 TEST: Final = "webhook.test"
-#: A name that is not resolved within this is accepted: it is asked for again before each attempt.
-_RESOLVE_SECONDS = 1.0
 _SWITCHED_OFF = "given up: the webhook was switched off"
 
 
@@ -126,11 +124,12 @@ def _check(core: Core, fields: Mapping[str, Any]) -> None:
 
 
 def _check_url(core: Core, url: str) -> None:
-    """As far as it can be said now; before each attempt all of it is checked again."""
+    """As far as the URL says it. Names are resolved, and checked, at each attempt only.
+
+    Somebody's name server that hangs would else hold threads of the API, and its answer could
+    change right after it.
+    """
     try:
-        target, private = egress.parse(url), core.settings.webhook_allow_private
-        egress.resolve(target, private=private, seconds=_RESOLVE_SECONDS)
-    except errors.NameUnknown:
-        return  # perhaps it is not set up yet
+        egress.allow(egress.parse(url), private=core.settings.webhook_allow_private)
     except errors.EgressRefused as refused:
         raise errors.EgressRefused(f"url: {refused.message}", detail={"field": "url"}) from refused

@@ -111,6 +111,7 @@ def was_dropped(connection: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
+@pytest.mark.slow
 def test_hundreds_that_ask_much_and_read_nothing_keep_nobody_out(hasty: Running) -> None:
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import app as app_module
-from api import context, streams
+from api import context, streams, unread
 from api.hub import Hub
 from knify import core as core_module
 from knify import hints, settings

@@ -7,6 +7,7 @@ from typing import Any
 import flask
 import pytest
 
+from knify import egress
 from knify.core import Core
 from knify.services import keys
 from knify.store.webhooks import Result
@@ -112,6 +113,19 @@ def test_internal_targets_are_refused_in_every_notation(api: Api) -> None:
     refused = api.request("PATCH", f"/webhooks/{hook}", json={"url": "http://127.0.0.1/"})
     assert refused.status_code == 400
     assert len(api.get("/webhooks").get_json()) == 1
+
+
+def test_nobody_is_asked_for_a_name_when_it_is_registered(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(egress.socket, "getaddrinfo", lambda *args, **_: asked.append(args) or [])
+
+    hook = made(api, url="https://hangs.example.com/")["webhook_id"]
+    answer = api.request("PATCH", f"/webhooks/{hook}", json={"url": "https://too.example.com/"})
+
+    assert answer.status_code == 200
+    assert asked == []
 
 
 def test_a_webhook_is_changed_field_by_field(api: Api, core: Core) -> None:
