@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from knify import core, failpoints, hints, install, settings
-from knify.services import webhooks
+from knify import core, errors, failpoints, hints, install, settings
+from knify.services import keys as api_keys
+from knify.services import retention, webhooks
 from knify.store import keys
 from tests.chaos import checker, heard, leaks, observe, scripted_host, scripted_parts
 from tests.chaos.history import CANCELLED, COMPLETED, Violation, Wish
@@ -31,27 +32,35 @@ _SUBMITTERS = (
     *("script.submit", "script.cancel", "script.add_workspace", "script.retire_sandbox"),
     *("script.drain", "script.drop_workspace", "script.expire", "script.forget"),
     *("script.add_webhook", "script.change_webhook", "script.drop_webhook"),
-    *("script.test_webhook", "script.redeliver"),
+    *("script.test_webhook", "script.redeliver", "script.delete", "script.page", "script.match"),
+    *("script.add_key", "script.rotate_key", "script.revoke_key", "script.used_keys"),
+    *("script.replay_begin", "script.replay_end"),
 )
-_NEVER_IN_WORKERS = tuple(name for name in _SUBMITTERS if name != "script.retire_sandbox")
+#: Steps of a submitter that workers take, too: the sweep goes on with what was begun.
+_SHARED = ("script.retire_sandbox", "script.expire", "script.forget")
+_NEVER_IN_WORKERS = tuple(name for name in _SUBMITTERS if name not in _SHARED)
 #: Points that this run does not come to, and why.
 OUT_OF_REACH = {
     "script.lose": "its node would have to be silent for KNIFY_NODE_LOST_SECONDS",
     "script.lose_sandbox": "the scripted host loses containers, but never volumes",
     "script.rescue": "only after a rollback of Redis",
     "driver.put_tar": "only when a worker dies between a sandbox's making and its turn",
-    "cache.evict": "what is deleted leaves the cache within a minute only",
+    "script.index": "only in an upgrade of the store",
 }
 _PARTS = scripted_parts.__name__
 _WORKERS = 3  # at a time
 _SPARED = 14.0  # seconds between two deaths of the worker that has no point
 _AWAY = 7.0  # seconds until it is back: the others take over what it had
-_FIRES = 30.0  # seconds within which a worker must come to its point; a second one gets as long
+_FIRES = (
+    30.0  # seconds within which a worker must come to its point; a second one gets twice as long
+)
 _ENDS = 300.0  # seconds for the rest, in the end
 _REFUSED = 0.1  # of all webhooks are answered with 500
 _AHEAD = 400  # jobs that may be under way
 _FEW = 20  # that are enough for a point to be reached
 _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
+#: Kinds of jobs by words of the points that only they come to.
+_NEEDED = {"seed": "mount", "cache": "mount", "put_file": "book", "signal": "hang"}
 _KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 4, "book": 5}
 
 
@@ -128,6 +137,9 @@ class _Rig:
         self.wishes: dict[str, Wish] = {}
         self.silent: list[str] = []
         self.forgotten: set[str] = set()
+        self.deleted: set[str] = set()
+        self._found: list[Violation] = []  # while it runs
+        self._needed: list[str] = []  # kinds of jobs that workers wait for
         self.crashes = 0
         self.submitter_points: list[str] = []
         self._folder = Path(tempfile.mkdtemp(prefix="kn-", dir=_memory()))
@@ -151,6 +163,7 @@ class _Rig:
             "KNIFY_ARTIFACT_DAYS": "0.0001",  # 9 s
             "KNIFY_OUTPUT_TAIL_BYTES": "1024",
             "KNIFY_WORKSPACE_VERSIONS": "2",
+            "KNIFY_WORKSPACE_CACHE_BYTES": "40K",  # some trees
             "KNIFY_WEBHOOK_ALLOW_PRIVATE": "1",
             "KNIFY_LOG_LEVEL": "warning",
             scripted_parts.HOST: str(self._folder / "host"),
@@ -199,7 +212,8 @@ class _Rig:
         spared, again = time.monotonic(), set[str]()
         while waiting or alive:
             while waiting and len(alive) < _WORKERS:
-                point, deadline = waiting.popleft(), time.monotonic() + _FIRES
+                point = waiting.popleft()
+                deadline = time.monotonic() + _FIRES * (1 + (point in again))
                 if point in again or any(word in point for word in ("take_over", "reattach")):
                     self._kill_steady()
                 alive[point] = self._start_worker(point), deadline
@@ -209,6 +223,9 @@ class _Rig:
                 spared = time.monotonic()
                 self._kill_steady()
             self._keep_steady()
+            self._needed = [
+                kind for word, kind in _NEEDED.items() for point in alive if word in point
+            ]
             self._feed(jobs * (total - len(waiting)) // total)
             for point, (worker, deadline) in list(alive.items()):
                 if worker.poll() is None and time.monotonic() < deadline:
@@ -244,6 +261,10 @@ class _Rig:
                 return  # the checker says what is not at its end
             self._keep_steady()
             time.sleep(0.1)
+        now = self._core.store.registry.now_ms()
+        while client.zcard(keys.FORGOTTEN):  # as after an hour
+            retention.tidy(self._core, now + 3_600_000, expire=False)
+            assert time.monotonic() < deadline + jobs / 5, "what was forgotten stays"
 
     def _left(self) -> Iterator[Violation]:
         """What time heals."""
@@ -276,6 +297,12 @@ class _Rig:
         del self._jobs[:-500]
         if self._jobs and self.rng.random() < 0.05:
             self._forget(self._jobs.pop(0))
+        if self.rng.random() < 0.03:
+            self._delete()
+        if self.rng.random() < 0.1:
+            self._list()
+        if self.rng.random() < 0.02:
+            self._use_keys()
         if self.rng.random() < 0.02:
             self._order(act="drain", node="n")
         if self.rng.random() < 0.1:
@@ -286,8 +313,52 @@ class _Rig:
         if self._order(act="forget", job=job)["forgotten"]:
             self.forgotten.add(job)
 
+    def _delete(self) -> None:
+        """A job that runs, one that waits or runs, or any."""
+        jobs = self._jobs if self.rng.random() < 0.7 else self._hanging
+        if not jobs:
+            return
+        newest = self.rng.random() < 0.5
+        job = jobs.pop(-1 if newest else self.rng.randrange(len(jobs)))
+        self._order(act="delete", job=job)
+        self.deleted.add(job)
+
+    def _list(self) -> None:
+        """A job is found by its metadata, unless it was deleted; no list shows one that was."""
+        shown = self._order(act="list")["ids"]
+        wish = self.wishes[self.rng.choice(list(self.wishes))] if self.wishes else None
+        if wish is not None and wish.ids and not self.forgotten & set(wish.ids):
+            kind = "runbook_task" if wish.kind == "book" else "command_task"
+            found = self._order(act="list", job_type=kind, metadata={"key": wish.key})["ids"]
+            shown += found
+            if not found and not self.deleted & set(wish.ids):
+                self._found.append(Violation("lost", wish.ids[0], "is not found by its metadata"))
+        for job in self.deleted & set(shown):
+            self._found.append(Violation("unexpected", job, "was deleted and is in a list"))
+
+    def _use_keys(self) -> None:
+        """An API key is made (the request comes twice), gets another secret, and is revoked."""
+        seed = f"{self.rng.getrandbits(64):016x}"
+        made, again = (self._order(act="make_key", seed=seed) for _ in range(2))
+        rotated = self._order(act="rotate_key", key=made["id"], seed=seed)
+        good = [made == again, not self._opens(made["text"]), self._opens(rotated["text"])]
+        self._order(act="revoke_key", key=made["id"])
+        good.append(not self._opens(rotated["text"]))
+        if not all(good):
+            text = f"key {made['id']}: made once, rotated, opens, revoked: {good}"
+            self._found.append(Violation("illegal", "", text))
+
+    def _opens(self, text: str) -> bool:
+        try:
+            api_keys.authenticate(self._core, text)
+        except errors.Unauthorized:
+            return False
+        return True
+
     def _submit(self) -> None:
         kind = self.rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
+        if self._needed and self.rng.random() < 0.3:
+            kind = self.rng.choice(self._needed)
         kind = "hang" if not self._hanging else kind
         key, n = f"{self.rng.getrandbits(64):016x}", self.rng.randint(0, 9)
         parent = None
@@ -366,15 +437,19 @@ class _Rig:
         """The same checker as for real jobs, then what is left over."""
         store, host = self._core.store, self._folder / "host"
         seen = []
-        found: list[Violation] = []
+        found = list(self._found)
         for id_ in all_ids(store):
             one = observe.read(self._core, id_)
             wish = self.wishes.get(one.key)
             found += checker.job(wish, one) if wish else []
             seen.append(replace(one, entries=()))
         found += heard.check(self._receiver.got, seen)
-        rest = (wish for wish in self.wishes.values() if not self.forgotten & set(wish.ids))
+        gone = self.forgotten | self.deleted
+        rest = (wish for wish in self.wishes.values() if not gone & set(wish.ids))
         found += checker.lost(rest, seen)
+        for id_ in sorted(self.deleted):
+            if store.client.exists(keys.execution(id_)):
+                found.append(Violation("leaked", id_, "was deleted and is there"))
         found += checker.unexpected(self.wishes, seen)
         found += checker.idempotency(self.wishes.values(), seen)
         for again in (host / "ran").glob("*.again"):

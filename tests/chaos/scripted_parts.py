@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import io
@@ -12,12 +13,13 @@ import json
 import os
 import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
-from knify import core, errors, failpoints, model, settings
+from knify import core, errors, failpoints, ids, model, settings
 from knify.sandbox import inventory
-from knify.services import jobs, nodes, retention, uploads, webhooks
+from knify.services import deletion, jobs, keys, nodes, retention, uploads, webhooks
 from tests.chaos import heard
 
 HOST = "CHAOS_HOST"  # the scripted host's folder
@@ -58,7 +60,8 @@ def submitter() -> None:
     """Carries out one order (a JSON object) per line of stdin, and answers each with a line."""
     own = core.connect(settings.load())
     acts = {"submit": _submit, "cancel": _cancel, "clean": _clean, "upload": _upload}
-    acts |= {"drain": _drain, "forget": _forget, "hook": _hook}
+    acts |= {"drain": _drain, "forget": _forget, "hook": _hook, "delete": _delete, "list": _list}
+    acts |= {"make_key": _make_key, "rotate_key": _rotate_key, "revoke_key": _revoke_key}
     for line in sys.stdin:
         order = json.loads(line)
         answer = acts[order.pop("act")](own, **order)
@@ -73,18 +76,20 @@ def _submit(own: core.Core, key: str, request: dict[str, Any], parent: str | Non
             accepted = jobs.continue_(own, "default", parent, submission)
         else:
             accepted = jobs.submit(own, "default", submission)
-    except (errors.Conflict, errors.SandboxExpired) as refused:
+    except (errors.Conflict, errors.SandboxExpired, errors.NotFound) as refused:
         return {"refused": refused.code}
     return {"id": accepted.answer.id}
 
 
 def _cancel(own: core.Core, job: str) -> Any:
-    jobs.cancel(own, "default", job, "cancelled by request")
+    with contextlib.suppress(errors.NotFound):  # it was deleted
+        jobs.cancel(own, "default", job, "cancelled by request")
     return {}
 
 
 def _clean(own: core.Core, job: str) -> Any:
-    jobs.clean_up(own, "default", job, force=True)
+    with contextlib.suppress(errors.NotFound):  # it was deleted
+        jobs.clean_up(own, "default", job, force=True)
     return {}
 
 
@@ -131,6 +136,40 @@ def _hook(own: core.Core, url: str) -> Any:
 
 def _forget(own: core.Core, job: str) -> Any:
     return {"forgotten": retention.forget(own, job)}
+
+
+def _delete(own: core.Core, job: str) -> Any:
+    with contextlib.suppress(errors.NotFound):  # this order, repeated
+        deletion.delete(own, "default", job)
+    return {}
+
+
+def _list(own: core.Core, **asked: Any) -> Any:
+    page = own.store.listing.page("default", **asked)
+    return {"ids": [x.id for x in page.executions]}
+
+
+def _make_key(own: core.Core, seed: str) -> Any:
+    """As a POST with an Idempotency-Key does it."""
+    replays, owner = own.store.replays, ids.nonce()
+    while (begun := replays.begin(seed, seed, owner, busy_seconds=0.5)).verdict == "busy":
+        time.sleep(0.1)
+    if begun.verdict == "done":
+        return json.loads(begun.answer)
+    made = keys.create(own, "default", seed=begun.seed)
+    answer = {"id": made.record.id, "text": made.text}
+    replays.answered(seed, owner, json.dumps(answer))
+    return answer
+
+
+def _rotate_key(own: core.Core, key: str, seed: str) -> Any:
+    return {"text": keys.rotate(own, "default", key, seed=seed).text}
+
+
+def _revoke_key(own: core.Core, key: str) -> Any:
+    own.store.access.used_keys([key])
+    keys.revoke(own, "default", key)
+    return {}
 
 
 if __name__ == "__main__":
