@@ -92,7 +92,10 @@ class Receiver:
         self._server.server_close()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        raw = handler.rfile.read(int(handler.headers["Content-Length"]))
+        length = int(handler.headers["Content-Length"])
+        raw = handler.rfile.read(length)
+        if len(raw) < length:
+            return  # the sender died: nobody would take this for a request
         headers = {name.lower(): value for name, value in handler.headers.items()}
         with self._lock:
             self.got.append(Got(handler.path, headers, raw))
