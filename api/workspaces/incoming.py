@@ -47,8 +47,10 @@ def upload(config: settings.Settings, running: transfers.Transfers) -> Iterator[
         tempfile.TemporaryFile(dir=spool) as opened,
     ):
         file, digest = cast(BinaryIO, opened), hashlib.sha256()
+        look = room.Look([spool], config.disk_reserve)  # what comes may be more than was said
 
         def write(piece: bytes) -> None:
+            look.before(len(piece))
             digest.update(piece)
             with scratch.translated(spool):
                 file.write(piece)

@@ -30,11 +30,23 @@ def require(folders: Iterable[Path], size: int, reserve: int) -> None:
 
 def watched(pieces: Iterator[bytes], folders: Iterable[Path], reserve: int) -> Iterator[bytes]:
     """The same pieces; StorageFull as soon as writing them has taken the disk's reserve."""
-    places = tuple(folders)
-    since = _EVERY
+    look = Look(folders, reserve)
     for piece in pieces:
-        if since >= _EVERY:
-            require(places, 0, reserve)
-            since = 0
-        since += len(piece)
+        look.before(len(piece))
         yield piece
+
+
+class Look:
+    """Looks at the folders' room now and then while something is written."""
+
+    def __init__(self, folders: Iterable[Path], reserve: int) -> None:
+        self._places = tuple(folders)
+        self._reserve = reserve
+        self._since = _EVERY
+
+    def before(self, size: int) -> None:
+        """So many bytes are about to be written. StorageFull when the reserve is used up."""
+        if self._since >= _EVERY:
+            require(self._places, 0, self._reserve)
+            self._since = 0
+        self._since += size
