@@ -165,7 +165,9 @@ def lists(client: Any, node: str, found: dict[str, model.Sandbox]) -> Iterator[V
         if sandbox.hot_until and sandbox.state == "paused":
             yield _leak(f"{sandbox.id} is still hot")
         # Its only turn ended before it was made; its expiry is what is left to happen.
-        if sandbox.state == "creating" and not client.zscore(keys.EXPIRY, sandbox.id):
+        stays = sandbox.state == "creating" and not client.zscore(keys.EXPIRY, sandbox.id)
+        # It may have expired since its record was read.
+        if stays and client.hget(keys.sandbox(sandbox.id), "state") == "creating":
             yield _leak(f"{sandbox.id} will be made for nobody and never expires")
 
 
