@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -36,6 +38,19 @@ _EXIT_CODES: Final = {
     "FORBIDDEN": NOT_ALLOWED,
     "WAIT_TIMEOUT": NOT_ENDED,
 }
+#: What is in the detail stands in the message too.
+_SAYS_ALL: Final = ("INSUFFICIENT_RESOURCES",)
+_CURES: Final = {
+    "FORBIDDEN": "`knify keys list`, with an admin key, shows what each key may do",
+    "SANDBOX_BUSY": "`knify jobs cleanup --force` cancels them",
+    "LAST_ADMIN_KEY": "`knify keys revoke --force` does it all the same",
+}
+_IN_OUR_WORDS: Final = {
+    "with POST /workspaces": "with `knify workspaces push`",
+    "or use force": "or use --force",
+    "?force=true": "--force",
+}
+_PAUSE_WORDS: Final = 30.0  # seconds between two words on pauses
 _CLIENT: Final = "knify.client"  # where a command's context keeps it
 
 
@@ -63,31 +78,47 @@ class Failure(click.ClickException):
     """An error of Knify's as click shows it."""
 
     def __init__(self, failed: errors.KnifyError, hints: tuple[str, ...] = ()) -> None:
-        super().__init__(failed.message)
+        text = failed.message
+        for theirs, ours in _IN_OUR_WORDS.items():
+            text = text.replace(theirs, ours)
+        super().__init__(text)
         setattr(self, "exit_code", _EXIT_CODES.get(failed.code, REFUSED))  # noqa: B010 - click's
         self._failed, self._hints = failed, hints
 
     def show(self, file: Any = None) -> None:
         """The message, what it is about, and what to do."""
         show.line(f"Error: {self.message}", err=True, fg="red")
+        if self._failed.code not in _SAYS_ALL:
+            self._show_detail()
+        for hint in (*self._hints, *getattr(self._failed, "__notes__", ())):
+            show.line(f"  {hint}", err=True)
+
+    def _show_detail(self) -> None:
         detail = self._failed.detail
         for name, value in (detail if isinstance(detail, dict) else {"detail": detail}).items():
-            if value is not None:
-                show.line(f"  {name}: {value}", err=True)
-        for hint in self._hints:
-            show.line(f"  {hint}", err=True)
+            if value is not None and name != "request_id":  # that is a hint's
+                text = ", ".join(map(str, value)) if isinstance(value, list) else value
+                show.line(f"  {name}: {text}", err=True)
 
 
 def _hints(failed: errors.KnifyError, client: Client | None) -> tuple[str, ...]:
     """What to do about it."""
     request_id = getattr(failed, "request_id", None)
     if failed.code == "UNAUTHORIZED" and client is not None:
-        return (*client.access.sought, "set KNIFY_API_KEY, or run this as the user of `knify up`")
-    if failed.code == "FORBIDDEN":
-        return ("`knify keys list`, with an admin key, shows what each key may do",)
+        return _about_keys(client)
     if failed.code == "INTERNAL_ERROR" and request_id:
         return (f"in the server's log: {request_id}",)
-    return ()
+    return (_CURES[failed.code],) if failed.code in _CURES else ()
+
+
+def _about_keys(client: Client) -> tuple[str, ...]:
+    *looked, last = client.access.sought
+    if client.access.api_key is None:
+        return (*looked, last, "set KNIFY_API_KEY, or run this as the user of `knify up`")
+    refused = f"{last}: that key was refused"
+    if looked:  # the variable is not set, so it was the file's
+        return (*looked, refused, "is the server at KNIFY_URL the one of that file?")
+    return (refused, "set another one, or unset it to use this machine's admin key")
 
 
 def client() -> Client:
@@ -95,17 +126,25 @@ def client() -> Client:
     from knify.client import Client, Policy
 
     # A server that has never answered is not waited for; one that goes away meanwhile is.
-    opened = Client(policy=Policy(first_attempts=1, on_wait=_waits))
+    opened = Client(policy=Policy(first_attempts=1, on_wait=_Waits()))
     context = click.get_current_context()
     context.meta[_CLIENT] = opened
     context.call_on_close(opened.close)
     return opened
 
 
-def _waits(seconds: float, why: errors.KnifyError) -> None:
-    """Nobody shall wonder why nothing happens."""
-    if seconds >= LONG_PAUSE:
-        show.line(f"… again in {seconds:.0f} s: {why.message}", err=True, fg="yellow")
+class _Waits:
+    """Nobody shall wonder why nothing happens, nor read the same with every attempt."""
+
+    def __init__(self) -> None:
+        self._lock, self._next = threading.Lock(), 0.0
+
+    def __call__(self, seconds: float, why: errors.KnifyError) -> None:
+        with self._lock:
+            if seconds < LONG_PAUSE or time.monotonic() < self._next:
+                return
+            self._next = time.monotonic() + _PAUSE_WORDS
+        show.line(f"… trying again: {why.message}", err=True, fg="yellow")
 
 
 def settings() -> Settings:
@@ -122,15 +161,27 @@ def later(module: str) -> Any:
 
 @contextmanager
 def leaving_it(job_id: str) -> Iterator[None]:
-    """Ctrl-C in the block ends this command but not the job, and says how to come back."""
+    """Ctrl-C, or a server that is away for long, ends this command but not the job.
+
+    Either says how to come back.
+    """
+    how = (
+        f"{job_id} goes on; watch it again with:",
+        f"  knify jobs logs {job_id} --follow",
+        f"or stop it: knify jobs cancel {job_id}",
+    )
     try:
         yield
     except KeyboardInterrupt:
         click.echo(err=True)
-        show.line(f"{job_id} goes on; watch it again with:", err=True)
-        show.line(f"  knify jobs logs {job_id} --follow", err=True)
-        show.line(f"or stop it: knify jobs cancel {job_id}", err=True)
+        for text in how:
+            show.line(text, err=True)
         leave(INTERRUPTED)
+    except errors.KnifyError as failed:
+        if failed.code == "CONNECTION_FAILED":
+            for text in how:
+                failed.add_note(text)
+        raise
 
 
 def leave(code: int | None) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from knify import units
-from knify.cli import entry, jobs, progress, show
+from knify.cli import entry, jobs, progress, show, words
 
 if TYPE_CHECKING:
     from knify.client import Client, Downloaded
@@ -32,7 +32,7 @@ def artifacts(job_id: str, json_: bool) -> None:
 @jobs.job_argument
 @click.argument("paths", nargs=-1)
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Into this folder.")
-@click.option("--archive", type=click.Path(path_type=Path), help="All as this one .tar.gz.")
+@click.option("--archive", type=click.Path(path_type=Path), help="All as this one .tar.gz or .tgz.")
 @jobs.json_option
 def download(
     job_id: str, paths: tuple[str, ...], output: Path | None, archive: Path | None, json_: bool
@@ -40,6 +40,8 @@ def download(
     """Fetch a job's files, all or only PATHS, into ./knify-JOB."""
     if archive and (paths or output):
         raise click.UsageError("--archive takes all files: leave PATHS and --output out")
+    if archive and not archive.name.endswith((".tar.gz", ".tgz")):
+        raise click.UsageError(f"--archive writes a .tar.gz: name it so, not {archive.name}")
     client, folder = entry.client(), output or default_folder(job_id)
     if archive:
         with progress.bar(archive.name) as heard:
@@ -50,7 +52,8 @@ def download(
         show.as_json([as_row(file) for file in got])
     else:
         table((file.path, file.size, file.sha256) for file in got)
-        show.line(f"{len(got)} files in {archive or folder}", err=True)
+        if not archive:
+            show.line(f"{words.count(len(got), 'file')} in {folder}", err=True)
 
 
 def fetch(client: Client, job_id: str, paths: Sequence[str], folder: Path) -> list[Downloaded]:
@@ -78,6 +81,11 @@ def default_folder(job_id: str) -> Path:
     """Where a job's files go unless the user says otherwise; the id is the server's word."""
     safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in job_id)
     return Path(f"knify-{safe}")
+
+
+def default_tar(workspace: str) -> Path:
+    """Where a workspace goes unless the user says otherwise."""
+    return Path(f"{default_folder(workspace.removeprefix('/workspaces/'))}.tar")
 
 
 def as_row(file: Downloaded) -> dict[str, Any]:

@@ -28,14 +28,28 @@ def wants_raw(job_type: str | None) -> bool:
     return job_type == "command_task"
 
 
-def watch(client: Client, job_id: str, *, raw: bool, err: bool = False) -> Job:
-    """Print steps, output and why it waits until the job has ended; the job as it then is."""
+def watch(client: Client, job_id: str, *, raw: bool, err: bool = False, quiet: bool = False) -> Job:
+    """Print steps, output and why it waits until the job has ended; the job as it then is.
+
+    How it ended is not told here: whoever gets the job tells it once. `quiet`: output alone.
+    """
     show_output = raw_line if raw else event
     shown = {"step": step, "waiting": waiting, "output": show_output}
-    sources = {"step": lambda: _data(client.stream_events(job_id))}
+    sources = {} if quiet else {"step": lambda: _data(client.stream_events(job_id))}
     for kind, data in output(client, job_id, raw=raw, more=sources):
-        shown[kind](data, err=err)
+        if quiet and kind == "waiting":
+            continue
+        if not _is_end(kind, data):
+            shown[kind](data, err=err)
+        elif data.get("result"):
+            event(data | {"error": None}, err=err)
     return client.wait(job_id)
+
+
+def _is_end(kind: str, data: Data) -> bool:
+    if kind == "step":
+        return data.get("state") in ("completed", "failed", "cancelled")
+    return kind == "output" and data.get("type") == "completed"
 
 
 def output(

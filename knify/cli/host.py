@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from knify import errors, units
-from knify.cli import entry, jobs, show
+from knify.cli import entry, jobs, show, words
 
 _LEVELS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
 
@@ -114,7 +114,9 @@ def purge(yes: bool) -> None:
         click.confirm(f"Delete all sandboxes of {settings.home} for good?", abort=True)
     conf = settings.home / "containers.conf"
     removed = entry.later("knify.host.purge").purge(marker.read_text().strip(), conf)
-    show.line("removed {} containers and {} volumes".format(*removed))
+    containers, volumes = removed
+    gone = words.count(containers, "container"), words.count(volumes, "volume")
+    show.line("removed {} and {}".format(*gone))
 
 
 @click.command()
@@ -123,7 +125,8 @@ def purge(yes: bool) -> None:
 def gc(dry_run: bool, force: bool) -> None:
     """Remove objects that no record names and that are older than a day.
 
-    Run it where KNIFY_REDIS_URL, KNIFY_OBJECT_STORE and KNIFY_HOME are those of the server.
+    Younger ones may belong to something that is just being made: they are not counted either.
+        Run it where KNIFY_REDIS_URL, KNIFY_OBJECT_STORE and KNIFY_HOME are those of the server.
     """
     settings = entry.settings()
     collector, install = entry.later("knify.services.gc"), entry.later("knify.install")
@@ -138,7 +141,7 @@ def gc(dry_run: bool, force: bool) -> None:
         if report.doubt and not force:
             raise errors.ConfigError(f"{report.doubt}; --force removes them all the same")
         removed = sum(collector.remove(core).values())
-        show.line(f"removed {removed} objects")
+        show.line(f"removed {words.count(removed, 'object')}")
     except entry.later("redis").RedisError as failed:
         raise errors.ConfigError(f"Redis does not answer: {failed}") from failed
 
@@ -154,3 +157,4 @@ def _show_garbage(report: Any) -> None:
             show.line(f"  {kind}/{name}")
     going = ", ".join(f"{n} {kind}" for kind, n in report.upcoming.items())
     show.line(f"within a day, by themselves: {going}")
+    show.line("objects younger than a day are not counted: they may still get their record")

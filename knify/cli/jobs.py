@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -135,7 +136,9 @@ def delete(job_id: str, yes: bool, json_: bool) -> None:
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is gone for good."""
     if not yes:
-        click.confirm(show.clean(question), abort=True, err=True)
+        # Where nobody sits, whoever wrote the script wants to know what spares the question.
+        hint = "" if sys.stdin.isatty() else " (--yes does not ask)"
+        click.confirm(f"{show.clean(question)}{hint}", abort=True, err=True)
 
 
 def done(facts: dict[str, object], text: str, *, json_: bool) -> None:

@@ -71,7 +71,7 @@ def list_(tenant: str | None, json_: bool) -> None:
         for key in found
     ]
     heads = ("KEY", "NAME", "SCOPES", "TIER", "STATUS", "EXPIRES", "USED")
-    return show.table(heads, rows, flexible=("NAME", "SCOPES"))
+    return show.table(heads, rows, flexible=("NAME", "SCOPES"), lesser=("TIER",))
 
 
 @keys.command("show")
@@ -100,9 +100,11 @@ def rotate(key_id: str, grace: str | None, tenant: str | None, json_: bool) -> N
 @click.argument("key_id")
 @click.option("--force", is_flag=True, help="Even the last lasting one with the scope admin.")
 @_tenant
+@jobs.yes_option
 @jobs.json_option
-def revoke(key_id: str, force: bool, tenant: str | None, json_: bool) -> None:
+def revoke(key_id: str, force: bool, tenant: str | None, yes: bool, json_: bool) -> None:
     """Make a key useless, now and for good."""
+    jobs.confirm(f"Revoke {key_id} for good?", yes=yes)
     entry.client().revoke_key(key_id, force=force, tenant=tenant)
     jobs.done({"id": key_id, "revoked": True}, f"{key_id} is revoked", json_=json_)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from knify.cli import progress, words
+from knify.cli import folders, words
 
 if TYPE_CHECKING:
     from knify.client import Client
@@ -46,12 +46,13 @@ def folder_of(workspace: str | None) -> Path | None:
     return None
 
 
-def workspace_path(client: Client, workspace: str, folder: Path | None) -> str:
+def workspace_path(
+    client: Client, workspace: str, folder: Path | None, *, quiet: bool = False
+) -> str:
     """What the job's `workspace_path` is; the version pins just what was uploaded."""
     if folder is None:
         return f"/workspaces/{workspace.removeprefix('/workspaces/')}"
-    with progress.bar(f"upload {folder.resolve().name}") as heard:
-        return client.upload_workspace(folder, progress=heard).pinned
+    return folders.upload(client, folder, quiet=quiet).pinned
 
 
 def _runbook(name: str, folder: Path | None, *, named: bool) -> str:

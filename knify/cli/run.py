@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from knify import spec as spec_module
-from knify.cli import complete, entry, files, follow, jobs, request, show
+from knify.cli import complete, entry, files, follow, jobs, request, show, words
 
 if TYPE_CHECKING:
     from knify.client import Client, Downloaded, Job, Submitted
@@ -30,6 +30,7 @@ class Wishes:
     download: bool = True
     cleanup: bool = False
     json: bool = False
+    quiet: bool = False
 
 
 _SANDBOX = (
@@ -52,6 +53,7 @@ _SUBMIT = (
     click.option("--output", "-o", type=click.Path(path_type=Path), help="Files go here."),
     click.option("--download/--no-download", default=True, help="Fetch its files at its end."),
     click.option("--cleanup", is_flag=True, help="Delete the sandbox at the end."),
+    click.option("--quiet", "-q", is_flag=True, help="Print its output, and its end on stderr."),
     click.option("--json", "json_", is_flag=True, help="Print the job as JSON at its end."),
 )
 
@@ -90,7 +92,9 @@ def run(what: str, job_id: str | None, **given: Any) -> None:
     spec = request.spec(what, folder, given, named=bool(workspace))
     client = entry.client()
     if workspace:
-        spec["workspace_path"] = request.workspace_path(client, workspace, folder)
+        spec["workspace_path"] = request.workspace_path(
+            client, workspace, folder, quiet=wishes.quiet
+        )
     return attend(client, client.create_job(spec, given["name"]), spec, wishes)
 
 
@@ -117,8 +121,9 @@ def _wishes(given: dict[str, Any]) -> Wishes:
     if given["cleanup"] and not given["live"]:
         raise click.UsageError("--cleanup waits for the job's end: leave --no-follow out")
     return Wishes(
-        given["live"], given["output"], given["download"], given["cleanup"], given["json_"]
-    )
+        given["live"], given["output"], given["download"], given["cleanup"], given["json_"],
+        given["quiet"],
+    )  # fmt: skip
 
 
 def attend(client: Client, submitted: Submitted, spec: dict[str, Any], wishes: Wishes) -> None:
@@ -127,14 +132,17 @@ def attend(client: Client, submitted: Submitted, spec: dict[str, Any], wishes: W
     if not wishes.live:
         _accepted(submitted, wishes)
         return
-    show.line(f"job {job_id}", err=wishes.json, bold=True)
+    if not wishes.quiet:
+        show.line(f"job {job_id}", err=wishes.json, bold=True)
     raw = follow.wants_raw(spec["job_type"])
     with entry.leaving_it(job_id):
-        job = follow.watch(client, job_id, raw=raw, err=wishes.json)
+        job = follow.watch(client, job_id, raw=raw, err=wishes.json, quiet=wishes.quiet)
         got = _fetch(client, job, wishes) if wishes.download else []
         if wishes.cleanup:
             client.cleanup(job_id)
-    jobs.ending(job, err=wishes.json)
+    jobs.ending(job, err=wishes.json or wishes.quiet)
+    if wishes.cleanup and not wishes.quiet:
+        show.line("its sandbox is deleted", err=wishes.json, dim=True)
     if wishes.json:
         show.as_json(job.raw | {"downloads": [files.as_row(file) for file in got]})
     entry.leave(jobs.exit_code(job))
@@ -152,7 +160,7 @@ def _fetch(client: Client, job: Job, wishes: Wishes) -> list[Downloaded]:
     """The job's files, into a folder of the job's own."""
     folder = wishes.output or files.default_folder(job.id)
     got = files.fetch(client, job.id, job.files, folder)
-    if got:
+    if got and not wishes.quiet:
         files.table(((file.path, file.size, file.sha256) for file in got), err=wishes.json)
-        show.line(f"{len(got)} files in {folder}", err=wishes.json)
+        show.line(f"{words.count(len(got), 'file')} in {folder}", err=wishes.json)
     return got

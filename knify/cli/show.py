@@ -45,26 +45,22 @@ def table(
     rows: Sequence[Sequence[object]],
     *,
     flexible: Sequence[str] = (),
+    lesser: Sequence[str] = (),
+    below: str | None = None,
     err: bool = False,
 ) -> None:
-    """Aligned columns, one line a row. On a terminal the `flexible` ones are cut to its width."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Aligned columns, one line a row.
+
+    On a terminal that is too narrow the column `below` takes a line of its own, then the `lesser`
+    ones go, first the first; the `flexible` ones are cut. All others are whole, however narrow.
+    """
+    from knify.cli import tables
 
     stream = sys.stderr if err else sys.stdout
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        made.add_column(name, no_wrap=name not in flexible, overflow="ellipsis")
-    for row in rows:
-        texts = (clean("" if cell is None else cell).replace("\t", " ") for cell in row)
-        made.add_row(*(Text(text, overflow="ellipsis", no_wrap=True) for text in texts))
-    width = None if stream.isatty() else 10_000
-    console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
-    with console.capture() as captured:
-        console.print(made)
-    for text in captured.get().splitlines():
-        click.echo(text.rstrip(), err=err)
+    cells = [[clean("" if one is None else one).replace("\t", " ") for one in row] for row in rows]
+    made = tables.Cells(tuple(columns), cells, tuple(flexible))
+    for text in made.lines(stream, lesser, below):
+        click.echo(text, err=err)
 
 
 def when(moment: str | None) -> str:

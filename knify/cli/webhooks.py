@@ -34,7 +34,9 @@ def webhooks() -> None:
 @webhooks.command()
 @click.argument("url")
 @_event_option
-@click.option("--secret", help="Signs what is sent. Default: one is made and shown this once.")
+@click.option(
+    "--secret", help="Signs what is sent, 8 to 200 characters. Default: one is made, shown once."
+)
 @click.option("--name", help="What it is for.")
 @jobs.json_option
 def create(
@@ -46,7 +48,8 @@ def create(
         return show.as_json(made)
     if "secret" in made:
         show.line("this secret is shown only once", err=True)
-    return show.facts({name: made.get(name) for name in ("webhook_id", "url", "events", "secret")})
+    show.facts({name: made.get(name) for name in ("webhook_id", "url", "events", "secret")})
+    return show.line(f"try it: knify webhooks test {made.get('webhook_id')}", err=True)
 
 
 @webhooks.command("list")
@@ -68,7 +71,7 @@ def list_(json_: bool) -> None:
         for row in found
     ]
     heads = ("WEBHOOK", "URL", "STATE", "WAITING", "DELIVERED", "NAME")
-    return show.table(heads, rows, flexible=("URL", "NAME"))
+    return show.table(heads, rows, below="URL", flexible=("NAME",))
 
 
 @webhooks.command("show")
@@ -110,9 +113,11 @@ def change(
 
 @webhooks.command()
 @click.argument("webhook_id")
+@jobs.yes_option
 @jobs.json_option
-def delete(webhook_id: str, json_: bool) -> None:
+def delete(webhook_id: str, yes: bool, json_: bool) -> None:
     """Tell it nothing any more."""
+    jobs.confirm(f"Delete {webhook_id} with its history for good?", yes=yes)
     entry.client().delete_webhook(webhook_id)
     jobs.done({"webhook_id": webhook_id, "deleted": True}, f"{webhook_id} is gone", json_=json_)
 
@@ -149,7 +154,7 @@ def deliveries(webhook_id: str, limit: int, json_: bool) -> None:
         for row in found
     ]
     heads = ("DELIVERY", "TYPE", "STATUS", "ATTEMPTS", "CODE", "NEXT OR END", "ERROR")
-    return show.table(heads, rows, flexible=("ERROR",))
+    return show.table(heads, rows, below="ERROR", lesser=("ATTEMPTS", "TYPE"))
 
 
 @webhooks.command()

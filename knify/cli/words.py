@@ -21,6 +21,11 @@ class Filters(TypedDict):
     created_before: str | None
 
 
+def count(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
     """`NAME=VALUE` several times."""
     found = {}

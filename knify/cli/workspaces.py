@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from knify import units
-from knify.cli import complete, entry, files, jobs, progress, show
+from knify.cli import complete, entry, files, folders, jobs, progress, show
 
-_argument = click.argument("workspace_id", shell_complete=complete.workspaces)
+_argument = click.argument(
+    "workspace", metavar="NAME[@VERSION]|ID", shell_complete=complete.workspaces
+)
 
 
 @click.group(cls=entry.Group)
@@ -24,10 +26,10 @@ def workspaces() -> None:
 def push(path: Path, name: str | None, json_: bool) -> None:
     """Upload DIR, or an archive of one, as a workspace's new version.
 
-    Everything goes along except `.git`, and links that lead out of DIR are refused.
+    `.git`, `.venv`, `__pycache__`, `knify-job_*` and what DIR/.knifyignore names (as a .gitignore
+    would) stay here. Links that lead out of DIR are refused.
     """
-    with progress.bar(f"upload {path.resolve().name}") as heard:
-        made = entry.client().upload_workspace(path, name, progress=heard)
+    made = folders.upload(entry.client(), path, name)
     if json_:
         show.as_json(made.raw)
         return
@@ -50,15 +52,17 @@ def list_(name: str | None, json_: bool) -> None:
         for w in found
     ]  # fmt: skip
     heads = ("WORKSPACE", "VERSION", "SIZE", "CREATED", "ID")
-    return show.table(heads, rows, flexible=heads[:1])
+    # The name does what the id does, so the id goes first where there is no room.
+    return show.table(heads, rows, lesser=("ID", "CREATED"))
 
 
 @workspaces.command("show")
 @_argument
 @jobs.json_option
-def show_(workspace_id: str, json_: bool) -> None:
-    """Show one version of a workspace."""
-    found = entry.client().workspace(workspace_id)
+def show_(workspace: str, json_: bool) -> None:
+    """Show one version of a workspace, by default the newest."""
+    client = entry.client()
+    found = client.workspace(folders.workspace_id(client, workspace))
     if json_:
         return show.as_json(found.raw)
     return show.facts(found.raw)
@@ -68,10 +72,11 @@ def show_(workspace_id: str, json_: bool) -> None:
 @_argument
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="As this file.")
 @jobs.json_option
-def download(workspace_id: str, output: Path | None, json_: bool) -> None:
-    """Fetch one version of a workspace as a .tar."""
+def download(workspace: str, output: Path | None, json_: bool) -> None:
+    """Fetch one version of a workspace, by default the newest, as a .tar."""
     client = entry.client()
-    file = output or files.default_folder(workspace_id).with_suffix(".tar")
+    workspace_id = folders.workspace_id(client, workspace)
+    file = output or files.default_tar(workspace)
     with progress.bar(file.name) as heard:
         got = client.download_workspace(workspace_id, file, progress=heard)
     if json_:
@@ -83,9 +88,12 @@ def download(workspace_id: str, output: Path | None, json_: bool) -> None:
 @_argument
 @jobs.yes_option
 @jobs.json_option
-def delete(workspace_id: str, yes: bool, json_: bool) -> None:
-    """Delete one version of a workspace for good."""
-    jobs.confirm(f"Delete {workspace_id} for good?", yes=yes)
-    entry.client().delete_workspace(workspace_id)
+def delete(workspace: str, yes: bool, json_: bool) -> None:
+    """Delete one version of a workspace for good: the newest, or NAME@VERSION."""
+    client = entry.client()
+    found = client.workspace(folders.workspace_id(client, workspace))
+    workspace_id = found.workspace_id or workspace
+    jobs.confirm(f"Delete {found.pinned} ({workspace_id}) for good?", yes=yes)
+    client.delete_workspace(workspace_id)
     facts: dict[str, object] = {"workspace_id": workspace_id, "deleted": True}
-    jobs.done(facts, f"{workspace_id} is deleted", json_=json_)
+    jobs.done(facts, f"{found.pinned} is deleted", json_=json_)

@@ -17,13 +17,20 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 R = TypeVar("R", bound=records.Record)
 
 
-def error(response: httpx.Response) -> errors.ApiError:
-    """The error that a response with a status of 400 or more tells. Its body has been read."""
+#: What something between us and the server may say instead of it; beside all from 500 on.
+_PROXY = frozenset({413, 429})
+
+
+def error(response: httpx.Response) -> errors.ApiError | errors.ConnectionFailed:
+    """The error that a response which is no success tells. Its body has been read."""
     try:
         body = response.json()
     except ValueError:
         body = {}
     body = body if isinstance(body, dict) else {}
+    strange = response.status_code < 500 and response.status_code not in _PROXY
+    if strange and not {"error", "message"} & body.keys():
+        return _stranger(response)
     message = body.get("message") or body.get("error") or f"HTTP {response.status_code}"
     return errors.kind(response.status_code)(
         response.status_code,
@@ -149,4 +156,8 @@ def _body(response: httpx.Response) -> Any:
 
 
 def _stranger(response: httpx.Response) -> errors.ConnectionFailed:
-    return errors.ConnectionFailed(f"{response.url} does not answer like a Knify server")
+    kind = response.headers.get("Content-Type", "no type").partition(";")[0]
+    said = f"what answers at {response.url} is no Knify server ({response.status_code}, {kind})"
+    if response.is_redirect:
+        return errors.ConnectionFailed(f"{said}: it sends on to {response.headers['Location']}")
+    return errors.ConnectionFailed(f"{said}: check KNIFY_URL")

@@ -1,8 +1,8 @@
 """A folder as a tar.gz, made while it is sent: same content, same bytes, little memory.
 
-Left out are folders and files named `.git`, and what is neither file, folder nor symbolic link.
-Nothing else: no ignore file is read. Times, owners and umask do not matter; the executable bit
-does. All lies below one top folder, which the server strips.
+Left out is what `ignore` says, and what is neither file, folder nor symbolic link. Times, owners
+and umask do not matter; the executable bit does. All lies below one top folder, which the server
+strips.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import stat
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from knify.client import errors
+from knify.client import errors, ignore
 
 TOP = "workspace"
-LEFT_OUT = frozenset({".git"})
 _CHUNK = 256 * 1024
 _BLOCK = 512
 _MTIME = 315_619_200  # 2 January 1980: zip files know no earlier time
@@ -35,13 +35,36 @@ def archive(folder: Path, heard: Callable[[int], None] = lambda size: None) -> I
 
 def size(folder: Path) -> int:
     """The bytes of all files that an archive of the folder would hold."""
-    found = (path.lstat() for path in _walk(folder))
+    found = (path.lstat() for path in _walk(folder, ignore.rules(folder)))
     return sum(facts.st_size for facts in found if stat.S_ISREG(facts.st_mode))
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one wants to know before a folder goes to a server. Paths within the folder."""
+
+    left_out: tuple[str, ...]  # folders end with a slash
+    secret: tuple[str, ...]  # what goes along and looks like secrets
+
+
+def survey(folder: Path) -> Survey:
+    """What would be left out of the folder's archive, and what perhaps should be."""
+    left_out: list[str] = []
+    found = [path for path in _walk(folder, ignore.rules(folder), left_out.append) if _secret(path)]
+    secret = tuple(path.relative_to(folder).as_posix() for path in found)
+    return Survey(tuple(left_out), secret)
+
+
+def _secret(path: Path) -> bool:
+    """`.env` and `.env.local`, but not `.env.example`."""
+    name, _, rest = path.name.removeprefix(".").partition(".")
+    hidden = path.name.startswith(".") and not path.is_dir()
+    return hidden and name == "env" and rest not in ("example", "sample", "template", "dist")
 
 
 def _tar(folder: Path, heard: Callable[[int], None]) -> Iterator[bytes]:
     yield _header(TOP, folder, folder)
-    for path in _walk(folder):
+    for path in _walk(folder, ignore.rules(folder)):
         name = f"{TOP}/{path.relative_to(folder).as_posix()}"
         if path.is_symlink() or path.is_dir():
             yield _header(name, path, folder)
@@ -50,15 +73,22 @@ def _tar(folder: Path, heard: Callable[[int], None]) -> Iterator[bytes]:
     yield bytes(2 * _BLOCK)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(
+    folder: Path,
+    ignored: ignore.Rules,
+    left_out: Callable[[str], object] = lambda name: None,
+    within: str = "",
+) -> Iterator[Path]:
     for path in sorted(folder.iterdir(), key=lambda path: os.fsencode(path.name)):
         mode = path.lstat().st_mode
-        if path.name in LEFT_OUT:
+        name = f"{within}{path.name}{'/' if stat.S_ISDIR(mode) else ''}"
+        if ignored(name):
+            left_out(name)
             continue
         if stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode):
             yield path
         if stat.S_ISDIR(mode):
-            yield from _walk(path)
+            yield from _walk(path, ignored, left_out, name)
 
 
 def _header(name: str, path: Path, folder: Path, size: int = 0) -> bytes:

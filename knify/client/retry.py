@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from knify.client import access, errors
 #: Answers that say: not now. Nothing was done.
 BUSY: Final = frozenset({429, 502, 503})
 
+_TLS: Final = (
+    "check that KNIFY_URL should begin with https, and the server's certificate; SSL_CERT_FILE"
+    " names the authorities to trust"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -25,18 +31,24 @@ class Policy:
     attempts: int = 7  # sendings of one request in all: some ten seconds
     first_attempts: int = 4  # the same, while the server has never answered
     stream_attempts: int = 10  # the same for what takes long: streams, waiting, pipelines
+    stream_seconds: float = 300.0  # these go on for so long at least: servers restart
     base: float = 0.2  # seconds before the second attempt; doubles each time
     longest: float = 5.0  # seconds between two attempts at most
     longest_asked: float = 60.0  # a Retry-After beyond this is an error instead
     on_wait: Callable[[float, knify_errors.KnifyError], None] | None = None  # hears of every pause
 
-    def tries(self, *, met: bool, enduring: bool = False) -> int:
-        """How often a request is sent in all.
+    def is_over(self, attempt: int, *, met: bool, lasted: float | None = None) -> bool:
+        """Whether this attempt was the last.
 
-        `met`: the server has answered before. `enduring`: it is a part of something long.
+        `met`: the server has answered before. `lasted`: for how many seconds a part of something
+        long has failed; None for what is not.
         """
-        patience = max(self.attempts, self.stream_attempts) if enduring else self.attempts
-        return patience if met else min(patience, self.first_attempts)
+        if not met:
+            return attempt >= min(self.attempts, self.first_attempts)
+        if lasted is None:
+            return attempt >= self.attempts
+        enough = max(self.attempts, self.stream_attempts)
+        return attempt >= enough and lasted >= self.stream_seconds
 
     def delay(self, attempt: int, retry_after: str | None = None) -> float | None:
         """Seconds to wait after failed attempt 1, 2, …; None when the server asks for too much."""
@@ -72,9 +84,21 @@ def no_answer(failed: httpx.TransportError, where: access.Access) -> errors.Conn
     late = isinstance(failed, httpx.TimeoutException)
     if late and not isinstance(failed, httpx.ConnectTimeout):
         return errors.ConnectionFailed(f"the server at {where.url} did not answer in time")
-    start = "start it with `knify up`" if where.loopback else "check KNIFY_URL"
     reason = str(failed) or type(failed).__name__
+    if _is_tls(failed):
+        return errors.ConnectionFailed(f"no TLS connection to {where.url} ({reason}): {_TLS}")
+    if isinstance(failed, httpx.RemoteProtocolError) and "illegal" in reason:
+        said = f"what answers at {where.url} is no Knify server ({reason})"
+        return errors.ConnectionFailed(f"{said}: check KNIFY_URL")
+    start = "start it with `knify up`" if where.loopback else "check KNIFY_URL"
     return errors.ConnectionFailed(f"no Knify server answers at {where.url} ({reason}): {start}")
+
+
+def _is_tls(failed: BaseException | None) -> bool:
+    """Whether TLS is what failed, however it was wrapped."""
+    while failed is not None and not isinstance(failed, ssl.SSLError):
+        failed = failed.__cause__ or failed.__context__
+    return failed is not None
 
 
 def is_past(deadline: float, after: float = 0.0) -> bool:

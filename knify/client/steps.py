@@ -8,6 +8,7 @@ as an `Item` in between.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -159,7 +160,7 @@ def patiently(
 ) -> Steps[Any]:
     """What comes of an effect that may fail, after as many attempts as the policy allows."""
     known = yield from setup()
-    attempt = 1
+    attempt, since = 1, time.monotonic()
     while True:
         try:
             done = yield effect
@@ -172,10 +173,11 @@ def patiently(
             known.met |= isinstance(trouble.error, errors.ApiError)
             again = repeatable or trouble.unsent
             delay = known.policy.delay(attempt, trouble.retry_after)
-            tries = known.policy.tries(met=known.met, enduring=enduring)
-            if not again or delay is None or attempt >= tries:
-                raise trouble.error from failed
-            if deadline is not None and retry.is_past(deadline, after=delay):
+            lasted = time.monotonic() - since if enduring else None
+            over = known.policy.is_over(attempt, met=known.met, lasted=lasted)
+            if deadline is not None and known.met:  # who says for how long is taken at his word
+                over = retry.is_past(deadline, after=delay or 0.0)
+            if not again or delay is None or over:
                 raise trouble.error from failed
             if known.policy.on_wait is not None:
                 known.policy.on_wait(delay, trouble.error)

@@ -43,6 +43,7 @@ class Position:
 
     after: str | None = None  # id of the last frame that was seen whole
     fruitless: int = 0  # connections in a row that brought nothing
+    since: float = 0.0  # when the first of them failed
     job_ended: bool = False  # known since before the newest connection was made
     over: bool = False  # the terminal frame was seen
 
@@ -62,25 +63,39 @@ class Position:
         return frame
 
     def came_for_nothing(
-        self, policy: retry.Policy, lived: float, refused: errors.ApiError | None
+        self, policy: retry.Policy, lived: float, refused: errors.ApiError | None, *, brief: bool
     ) -> float:
         """Seconds until the next attempt. Raises ConnectionFailed when patience is at its end.
 
         `lived`: seconds that the connection stood; a long one was only silent, as jobs may be.
+        `brief`: whoever listens has other ways to hear of the job, and does not wait for long.
         """
         self.fruitless = 1 if lived > LONG else self.fruitless + 1
+        if self.fruitless == 1:
+            self.since = time.monotonic()
         delay = policy.delay(self.fruitless, refused.retry_after if refused else None)
-        if self.fruitless >= policy.stream_attempts or delay is None:
+        enough = brief or time.monotonic() - self.since >= policy.stream_seconds
+        if delay is None or (enough and self.fruitless >= policy.stream_attempts):
             raise errors.ConnectionFailed(
                 f"the stream broke and did not come back after {self.fruitless} attempts"
             ) from refused
+        if policy.on_wait is not None:
+            policy.on_wait(delay, refused or errors.ConnectionFailed("the stream broke"))
         return delay
 
 
 def follow(
-    job_id: str, call: Call[None], after: str | None = None, deadline: float | None = None
+    job_id: str,
+    call: Call[None],
+    after: str | None = None,
+    deadline: float | None = None,
+    *,
+    brief: bool = False,
 ) -> steps.Values[records.Frame]:
-    """The frames behind `after`, until the stream's end or the deadline."""
+    """The frames behind `after`, until the stream's end or the deadline.
+
+    `brief`: give up after the policy's attempts, however short a time they took.
+    """
     policy = (yield from steps.setup()).policy
     position = Position(after)
     while not position.over and not (deadline and retry.is_past(deadline)):
@@ -99,7 +114,8 @@ def follow(
         else:
             yield from _ended_early(job_id, position, seen)
         if position.after == seen and not position.over and not (deadline and _near(deadline)):
-            delay = position.came_for_nothing(policy, time.monotonic() - since, refused)
+            lived = time.monotonic() - since
+            delay = position.came_for_nothing(policy, lived, refused, brief=brief)
             yield steps.Sleep(delay if deadline is None else _within(deadline, delay))
 
 

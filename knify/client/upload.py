@@ -26,7 +26,10 @@ def upload_workspace(
     *,
     progress: files.Progress | None = None,
 ) -> steps.Steps[records.Workspace]:
-    """Upload a folder, packed on the way and without `.git`, or an archive as it is.
+    """Upload a folder, packed on the way, or an archive as it is.
+
+    Of a folder `.git`, `.venv`, `__pycache__`, `knify-job_*` and what its `.knifyignore` names
+    stay here.
 
     `name`: by default that of the folder or archive. `progress` hears how many bytes have been
     read, and of how many. Raises WorkspaceInvalid.

@@ -26,7 +26,7 @@ def wait(job_id: str, timeout: float | None = None) -> steps.Steps[records.Job]:
 def _until_it_ends(job_id: str, deadline: float | None) -> steps.Steps[bool]:
     """Listen until the stream says that the job has ended; whether that was of no use."""
     call = output.stream(job_id, "events")
-    frames = stream.follow(job_id, call, deadline=deadline)
+    frames = stream.follow(job_id, call, deadline=deadline, brief=True)
     try:
         yield from _silently(frames)
     except (errors.ConnectionFailed, errors.ApiError):

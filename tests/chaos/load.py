@@ -147,7 +147,7 @@ class User:
         self.load = load
         self.rng = rng
         key = (load.stack.home / "admin.key").read_text().strip()
-        policy = retry.Policy(attempts=2, stream_attempts=3)
+        policy = retry.Policy(attempts=2, stream_attempts=3, stream_seconds=0)
         self.client = Client(load.stack.url, key, timeout=15, policy=policy)
         config = load.settings
         self.store = store_open.build(

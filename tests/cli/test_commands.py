@@ -112,7 +112,8 @@ def test_a_new_key_is_alone_on_stdout(server: scripted.Server, knify: Run) -> No
     assert made.stdout == "knify_live_k_s\n"
     assert server.requests[0].json() == {"name": "ci", "scopes": ["read", "write"]}
     assert "read,write" in knify("keys", "list").stdout
-    assert knify("keys", "revoke", "k").exit_code == 0
+    assert knify("keys", "revoke", "k").exit_code == 1
+    assert knify("keys", "revoke", "k", "--yes").exit_code == 0
 
 
 def test_a_missing_server_gives_exit_code_3_and_says_how_to_start_it(here: Path) -> None:
@@ -206,3 +207,91 @@ def test_orphans_are_listed_with_what_is_left_of_them(server: scripted.Server, k
     assert "container, volume" in result.stdout
     assert SAFE.partition("\t")[2] in result.output
     assert server.requests[-1].query == {"orphans": "true", "limit": "100"}
+
+
+def test_a_workspace_is_known_by_its_name_too(server: scripted.Server, knify: Run) -> None:
+    rows = [
+        {"workspace_id": f"workspace_{n}", "path": "/workspaces/demo", "version": n} for n in (2, 1)
+    ]
+    server.on("GET", "/workspaces", rows)
+    for row in rows:
+        server.on("GET", f"/workspaces/{row['workspace_id']}", row)
+        server.on("DELETE", f"/workspaces/{row['workspace_id']}", {"success": True})
+
+    assert "workspace_2" in knify("workspaces", "show", "demo").stdout
+    assert "workspace_1" in knify("workspaces", "show", "/workspaces/demo@1").stdout
+    assert knify("workspaces", "delete", "demo@1", "-y").stdout == "/workspaces/demo@1 is deleted\n"
+    assert "there is 2, 1" in knify("workspaces", "show", "demo@7").stderr
+    assert server.requests[0].query == {"name": "demo"}
+
+
+def test_a_name_that_is_no_workspace_says_how_to_find_one(
+    server: scripted.Server, knify: Run
+) -> None:
+    server.on("GET", "/workspaces", [])
+
+    result = knify("workspaces", "download", "demo")
+
+    assert result.exit_code == 6
+    assert "knify workspaces list" in result.stderr
+
+
+def test_what_stays_here_is_told_and_what_looks_secret(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    for name in ("demo/knify-job_1/report.md", "demo/sub/__pycache__/a.pyc", "demo/.env", "demo/a"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).touch()
+    server.on("POST", "/workspaces", {"path": "/workspaces/demo", "version": 2})
+
+    result = knify("workspaces", "push", "demo")
+
+    assert "left out: knify-job_1, __pycache__\n" in result.stderr
+    assert "! .env may hold secrets" in result.stderr
+    assert result.stdout == "/workspaces/demo, version 2\n"
+
+
+def test_an_archive_that_is_none_is_not_written(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    assert knify("jobs", "download", "job_1", "--archive", "all.zip").exit_code == 2
+    assert not server.requests
+
+
+def test_a_refusal_speaks_the_words_of_the_command_line(
+    server: scripted.Server, knify: Run
+) -> None:
+    wrong = {"error": "no workspace x: upload it with POST /workspaces", "code": "BAD_REQUEST"}
+    server.on("GET", "/jobs/a", wrong, 400)
+    failed = {"error": "oh", "code": "INTERNAL_ERROR", "detail": {"request_id": "r-1"}}
+    server.on("GET", "/jobs/b", failed, 500, X_Request_Id="r-1")
+
+    assert "upload it with `knify workspaces push`" in knify("jobs", "show", "a").stderr
+    assert knify("jobs", "show", "b").stderr.count("r-1") == 1
+
+
+def test_something_else_than_knify_counts_as_no_server(server: scripted.Server, knify: Run) -> None:
+    server.on("GET", "/jobs", b"<html>", 404, Content_Type="text/html")
+
+    result = knify("jobs", "list")
+
+    assert result.exit_code == 3
+    assert "is no Knify server" in result.stderr
+
+
+def test_a_refused_key_is_told_by_its_origin(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    (here / "admin.key").write_text("knify_live_a_b\n")
+    server.on("GET", "/jobs", {"error": "Missing or invalid", "code": "UNAUTHORIZED"}, 401)
+
+    result = knify("jobs", "list", KNIFY_API_KEY="", KNIFY_HOME=str(here))
+
+    assert f"{here}/admin.key was used: that key was refused" in result.stderr
+
+
+def test_a_question_without_a_terminal_says_what_spares_it(
+    server: scripted.Server, knify: Run
+) -> None:
+    assert "--yes does not ask" in knify("webhooks", "delete", "w").stderr
+    assert not server.requests

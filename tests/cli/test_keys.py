@@ -35,7 +35,7 @@ def test_a_key_is_shown_rotated_and_revoked(server: scripted.Server, knify: Run)
     assert server.requests[-1].query == {"tenant": "acme"}
     assert knify("keys", "rotate", "k", "--grace", "1h").stdout == "knify_live_k_new\n"
     assert _body(server) == {"grace": "1h"}
-    assert knify("keys", "revoke", "k", "--force").stdout == "k is revoked\n"
+    assert knify("keys", "revoke", "k", "--force", "-y").stdout == "k is revoked\n"
     assert server.requests[-1].query == {"force": "true"}
 
 

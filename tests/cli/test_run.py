@@ -231,3 +231,27 @@ def test_a_hostile_artifact_is_not_written(server: scripted.Server, knify: Run, 
     assert result.exit_code == 6
     assert "leads out of the target folder" in result.stderr
     assert not (here / "evil").exists()
+
+
+def test_quiet_prints_the_output_alone(server: scripted.Server, knify: Run, here: Path) -> None:
+    script(server, "failed", exit_code=3, error="no luck", spec={"job_type": "command_task"})
+    server.skip("GET", "/jobs/job_1")
+    lines = [{"line": "hello", "stream": "stdout"}]
+    server.on_stream("/jobs/job_1/output/stream", lines)
+    server.skip("GET", "/jobs/job_1/output/stream")
+
+    result = knify("run", "echo hello", "--quiet")
+
+    assert result.stdout == "hello\n"
+    assert result.stderr == "✗ failed (exit code 3): no luck\n"
+    assert not server.seen("GET", "/jobs/job_1/events/stream")
+
+
+def test_how_a_job_ended_is_told_once(server: scripted.Server, knify: Run) -> None:
+    end = {"type": "completed", "status": "failed", "error": "no luck"}
+    script(server, "failed", [end], error="no luck", files=[])
+    steps = [{"stage": "failed", "state": "failed", "detail": "no luck", "level": "error"}]
+    server.on_stream("/jobs/job_1/events/stream", steps)
+    server.skip("GET", "/jobs/job_1/events/stream")
+
+    assert knify("run", "x", "--type", "runbook_task").output.count("no luck") == 1

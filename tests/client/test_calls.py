@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from pathlib import Path
 
 import httpx
@@ -146,7 +147,7 @@ def test_an_answer_that_is_no_json_is_not_from_knify(
 ) -> None:
     server.on("GET", "/jobs/job_1", b"<html>")
 
-    with pytest.raises(ConnectionFailed, match="does not answer like a Knify server"):
+    with pytest.raises(ConnectionFailed, match="is no Knify server"):
         client.job("job_1")
 
 
@@ -231,3 +232,39 @@ def test_a_key_is_never_shown() -> None:
 def test_a_retry_after_may_be_a_date() -> None:
     assert retry.Policy().delay(1, "Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert 0 < (retry.Policy().delay(1, "nonsense") or 0) <= 0.2
+
+
+def test_a_page_of_something_else_is_no_refusal_of_knifys(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on("GET", "/jobs/job_1", b"<html>", 404, Content_Type="text/html; charset=utf-8")
+
+    with pytest.raises(ConnectionFailed, match=r"is no Knify server \(404, text/html\)"):
+        client.job("job_1")
+
+
+def test_a_failed_handshake_is_not_told_to_start_a_server() -> None:
+    failed = httpx.ConnectError("handshake")
+    failed.__cause__ = ssl.SSLError("CERTIFICATE_VERIFY_FAILED")
+
+    told = retry.no_answer(failed, access.Access("https://127.0.0.1:1", loopback=True))
+
+    assert "no TLS connection" in told.message
+    assert "knify up" not in told.message
+
+
+@pytest.mark.parametrize(
+    ("attempt", "met", "lasted", "over"),
+    [
+        (4, False, 0.0, True),  # it never answered
+        (7, True, None, True),
+        (6, True, None, False),
+        (100, True, 299.0, False),  # a server that restarts
+        (100, True, 300.0, True),
+        (9, True, 1000.0, False),
+    ],
+)
+def test_what_takes_long_is_patient_for_minutes(
+    attempt: int, met: bool, lasted: float | None, over: bool
+) -> None:
+    assert retry.Policy().is_over(attempt, met=met, lasted=lasted) is over

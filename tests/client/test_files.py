@@ -127,6 +127,24 @@ def test_only_git_and_strange_files_are_left_out(tmp_path: Path) -> None:
     assert found["workspace/link"].linkname == "run.sh"
 
 
+def test_a_folder_says_itself_what_is_left_out(tmp_path: Path) -> None:
+    rules = "*.log\n!keep.log\n/data/\n!knify-job_2/\n# a comment\n"
+    (tmp_path / ".knifyignore").write_text(rules)
+    names = ("a.log", "keep.log", "data/x", "sub/data/x", "knify-job_1/x", "knify-job_2/x")
+    for name in (*names, ".venv/x", "node_modules/x", ".env", ".env.example"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    found = {name[10:] for name in entries(b"".join(pack.archive(tmp_path)))}
+    survey = pack.survey(tmp_path)
+
+    assert {name for name in found if name.endswith(("x", "log"))} == {
+        "keep.log", "sub/data/x", "knify-job_2/x", "node_modules/x",
+    }  # fmt: skip
+    assert set(survey.left_out) == {".venv/", "a.log", "data/", "knify-job_1/"}
+    assert survey.secret == (".env",)
+
+
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../x", "sub/../../../x"])
 def test_a_link_out_of_the_folder_is_named(target: str, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()

@@ -83,7 +83,8 @@ def test_a_stream_that_never_comes_back_is_given_up(
     server: scripted.Server, connect: both.Connect
 ) -> None:
     server.on_stream(STREAM, LINES, cuts=(200,) + (0,) * 100)
-    client = connect(server.url, policy=retry.Policy(stream_attempts=4, base=0.01))
+    policy = retry.Policy(stream_attempts=4, stream_seconds=0, base=0.01)
+    client = connect(server.url, policy=policy)
     frames = client.stream_output("job_1", raw=True)
 
     with pytest.raises(ConnectionFailed, match="after 4 attempts"):
