@@ -60,7 +60,7 @@ def test_a_deletion_whose_answer_was_lost_is_done_when_nothing_is_found(
     server: scripted.Server, client: Client
 ) -> None:
     server.on("DELETE", "/jobs/job_1", {}, 502, Retry_After="0")
-    server.on("DELETE", "/jobs/job_1", {}, 404)
+    server.on("DELETE", "/jobs/job_1", {"error": "no such thing"}, 404)
 
     client.delete_job("job_1")
 
