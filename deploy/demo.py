@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from knify import units
@@ -112,11 +111,10 @@ def _print_output(event: dict[str, str]) -> None:
 
 
 def _show_artifacts(client: Client, job: Job) -> None:
-    table = Table("artifact", "size", "sha-256", box=None, pad_edge=False)
     for artifact in client.artifacts(job.id):
         size = units.show_size(artifact.size or 0)
-        table.add_row(Text(f"  {artifact.path}"), size, (artifact.sha256 or "")[:16])
-    console.print(table)
+        sha256 = (artifact.sha256 or "")[:12]
+        console.print(Text(f"  {artifact.path:<28}  {size:>9}  {sha256}"))
 
 
 @contextmanager

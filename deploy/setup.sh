@@ -92,7 +92,7 @@ make_venv() {
         say "$VENV is current"
         return
     fi
-    say "installing the project and its libraries into $VENV"
+    say "installing the project and its libraries into $VENV; the first time this takes a few minutes"
     # A venv of another Python, or one that was moved, cannot be mended.
     if ! "$VENV/bin/python" -c 'import pip' 2>/dev/null; then
         rm -rf "$VENV"

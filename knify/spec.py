@@ -145,7 +145,9 @@ def _check_fields(job_type: str, request: Mapping[str, Any]) -> None:
     known = JOB_TYPES.get(job_type)
     if known is None or not known.is_available:
         what = f"unknown job type {job_type!r}" if known is None else f"{job_type}: {_LATER}"
-        raise bad("job_type", f"{what}: use one of {', '.join(available())}")
+        near = [] if known else difflib.get_close_matches(job_type[:64], available(), n=1)
+        hint = f"did you mean {near[0]}? Use one of" if near else "use one of"
+        raise bad("job_type", f"{what}: {hint} {', '.join(available())}")
     for field in sorted(set(request) - known.fields):
         close = difflib.get_close_matches(field, known.known, n=1)
         hint = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
@@ -36,6 +37,8 @@ def command(program: str) -> click.Command:
         assert kind is not None
         root = click.get_current_context().find_root().command
         variable = f"_{program.upper()}_COMPLETE"
+        if shell == "bash":  # else it takes @ for a word of its own
+            click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}")
         click.echo(kind(root, {}, program, variable).source())
 
     assert completion.help is not None
@@ -57,12 +60,52 @@ def jobs(
 def workspaces(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[shell_completion.CompletionItem]:
-    """Ids of the newest workspaces."""
+    """Names with versions and ids of the newest workspaces."""
 
     def known(client: Client) -> Known:
-        return [(w.workspace_id or "", w.pinned) for w in client.list_workspaces()]
+        found = client.list_workspaces()
+        names = [(w.pinned.removeprefix("/workspaces/"), w.workspace_id or "") for w in found]
+        return names + [(id_, name) for name, id_ in names]
 
     return _items(known, incomplete)
+
+
+def folders_and_workspaces(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[shell_completion.CompletionItem]:
+    """Folders here, then names of workspaces."""
+
+    def known(client: Client) -> Known:
+        names = {w.path.removeprefix("/workspaces/") for w in client.list_workspaces() if w.path}
+        return [(name, "workspace") for name in sorted(names)]
+
+    return _paths(incomplete, files=False) + _items(known, incomplete)
+
+
+def runbooks(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[shell_completion.CompletionItem]:
+    """`@` and a file of this machine."""
+    if not incomplete.startswith("@"):
+        return []
+    return _paths(incomplete[1:], files=True, mark="@")
+
+
+def _paths(
+    incomplete: str, *, files: bool, mark: str = ""
+) -> list[shell_completion.CompletionItem]:
+    """What lies here and begins so; folders end with a slash."""
+    before, slash, _ = incomplete.rpartition("/")
+    try:
+        there = sorted(Path(before + slash or ".").iterdir())
+    except OSError:
+        return []
+    names = [f"{before}{slash}{p.name}{'/' if p.is_dir() else ''}" for p in there]
+    return [
+        shell_completion.CompletionItem(mark + name)
+        for name in names
+        if name.startswith(incomplete) and _SAFE.fullmatch(name) and (files or name[-1] == "/")
+    ]
 
 
 def _items(

@@ -56,7 +56,7 @@ def events(job_id: str, live: bool, json_: bool) -> None:
     def put(data: dict[str, Any]) -> None:
         if json_:
             return show.as_json(data, compact=True)
-        show.line(f"{data.get('ts', '')}  ", nl=False)
+        show.line(f"{show.clock(data.get('ts', ''))}  ", nl=False)
         return follow.step(data)
 
     if not live:

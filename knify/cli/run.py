@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,13 @@ class Wishes:
 
 
 _SANDBOX = (
-    click.option("--workspace", "-w", metavar="DIR|NAME", help="A folder to upload, or its name."),
+    click.option(
+        "--workspace",
+        "-w",
+        metavar="DIR|NAME",
+        help="A folder to upload, or its name.",
+        shell_complete=complete.folders_and_workspaces,
+    ),
     click.option("--image", help="A sandbox image instead of the default."),
     click.option("--memory", help="Such as 512M or 8G."),
     click.option("--cpus", type=float, help="A share of cores, such as 0.5 or 4."),
@@ -67,14 +74,18 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+_what = click.argument("what", shell_complete=complete.runbooks)
+
+
 @click.command()
-@click.argument("what")
+@_what
+@click.argument("more", nargs=-1, metavar="")
 @_options(*_SANDBOX, *_SUBMIT)
 @click.option(
     "--continue", "job_id", metavar="JOB", shell_complete=complete.jobs,
     help="In the sandbox of this job, with all its files in place.",
 )  # fmt: skip
-def run(what: str, job_id: str | None, **given: Any) -> None:
+def run(what: str, more: tuple[str, ...], job_id: str | None, **given: Any) -> None:
     """Run WHAT in a fresh sandbox and fetch the files that it leaves.
 
     WHAT is a command, or @FILE.md: a runbook of this machine, or of the workspace. With --type it
@@ -84,6 +95,9 @@ def run(what: str, job_id: str | None, **given: Any) -> None:
     usage, 3 without a server, 4 without a valid key, 6 when the job was refused. Ctrl-C leaves the
     job running.
     """
+    if more:
+        whole = shlex.join((what, *more))
+        raise click.UsageError(f"WHAT is one argument, quote it: {shlex.quote(whole)}")
     if job_id is not None:
         return _continue(job_id, what, given)
     wishes = _wishes(given)
@@ -100,7 +114,7 @@ def run(what: str, job_id: str | None, **given: Any) -> None:
 
 @jobs.jobs.command("continue")
 @jobs.job_argument
-@click.argument("what")
+@_what
 @_options(*_SUBMIT)
 def continue_(job_id: str, what: str, **given: Any) -> None:
     """Run WHAT in the sandbox of an earlier job, with all its files in place."""

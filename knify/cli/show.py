@@ -16,6 +16,7 @@ _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\
 #: Other control characters, text direction overrides and lone surrogates are made visible.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
+_TIMES = ("_at", "_since", "_until")  # how fields end that hold one
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -76,12 +77,24 @@ def when(moment: str | None) -> str:
     return f"{age / length:.0f}{unit} ago" if seconds >= 0 else f"in {age / length:.0f}{unit}"
 
 
+def clock(moment: str | None) -> str:
+    """A time of the server's: the wall clock's for eyes, as it is for programs."""
+    if not moment or not sys.stdout.isatty():
+        return moment or ""
+    try:
+        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return moment
+
+
 def facts(pairs: Mapping[str, object]) -> None:
     """Names and values below each other; what is None or empty is left out."""
     shown = {name: value for name, value in pairs.items() if value not in (None, "", [], {}, ())}
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         text = value if isinstance(value, str) else json.dumps(value)
+        if name.endswith(_TIMES) and (age := when(text)) != text:
+            text = f"{clock(text)}, {age}"
         first, *more = text.split("\n")
         click.echo(f"{click.style(f'{name:{width}}', dim=True)}  {clean(first)}")
         for rest in more:

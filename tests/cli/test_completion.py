@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click import shell_completion
@@ -63,3 +64,21 @@ def test_bash_takes_its_script() -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
 
     assert "_knify_completion" in done.stdout
+
+
+def test_a_workspace_is_a_folder_or_a_name(server: scripted.Server, here: Path) -> None:
+    (here / "demo").mkdir()
+    (here / "demo.txt").touch()
+    rows = [{"workspace_id": f"workspace_{n}", "path": "/workspaces/demos"} for n in (1, 2)]
+    server.on("GET", "/workspaces", rows)
+
+    assert list(words("run", "x", "--workspace", incomplete="de")) == ["demo/", "demos"]
+
+
+def test_a_runbook_is_completed_behind_its_mark(server: scripted.Server, here: Path) -> None:
+    (here / "books").mkdir()
+    (here / "books/run.md").touch()
+
+    assert list(words("run", incomplete="@b")) == ["@books/"]
+    assert list(words("run", incomplete="@books/r")) == ["@books/run.md"]
+    assert not server.requests

@@ -140,6 +140,7 @@ def test_a_workspace_may_be_named(server: scripted.Server, knify: Run) -> None:
     [
         ("@missing.md",),
         ("x", "-e", "A"),
+        ("--", "ls", "-l"),
         ("x", "-w", "./missing"),
         ("x", "--type", "nonsense"),
         (),

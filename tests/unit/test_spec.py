@@ -120,3 +120,8 @@ def test_a_wrong_table_stops_the_start_and_says_why(tmp_path: Path, text: str, s
         catalog.load(file)
     with pytest.raises(errors.ConfigError, match="cannot be read"):
         catalog.load(tmp_path / "none")
+
+
+def test_a_job_type_with_a_slip_is_told_the_right_one() -> None:
+    with pytest.raises(errors.BadRequest, match=r"did you mean command_task\? Use one of"):
+        spec.build({"job_type": "comand_task", "command": "ls"}, allowed_images=())
