@@ -9,7 +9,7 @@ import flask
 from werkzeug import exceptions as http
 from werkzeug import routing
 
-from api import auth, context, hub, limits, paths, smorest, transfers, uses
+from api import auth, context, hub, limits, paths, shares, smorest, transfers, uses
 from api.artifacts import routes as artifacts
 from api.health import routes as health
 from api.jobs import routes as jobs
@@ -22,7 +22,7 @@ from api.sandboxes import routes as sandboxes
 from api.stream_tokens import routes as stream_tokens
 from api.webhooks import routes as webhooks
 from api.workspaces import routes as workspaces
-from knify import __version__, ids
+from knify import __version__, errors, ids
 from knify.core import Core
 from knify.services import rates
 
@@ -48,6 +48,9 @@ def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     app.extensions[limits.LIMITER] = rates.Limiter(core.store.client)
     app.extensions[context.TRANSFERS] = transfers.Transfers(
         core.settings.transfers, core.settings.tenant_transfers
+    )
+    app.extensions[context.STREAMS] = shares.Shares(
+        shares.STREAMS, shares.TENANT_STREAMS, errors.StreamsBusy
     )
     app.before_request(_before)
     app.after_request(_after)

@@ -11,11 +11,13 @@ from knify.core import Core
 
 if TYPE_CHECKING:
     from api.hub import Hub
+    from api.shares import Shares
     from api.transfers import Transfers
 
 CORE = "knify.core"
 HUB = "knify.hub"
 TRANSFERS = "knify.transfers"
+STREAMS = "knify.streams"
 OPENAPI = "knify.openapi"
 
 
@@ -27,6 +29,11 @@ def core() -> Core:
 def hub() -> Hub:
     """The process's one subscription to Redis."""
     return cast("Hub", flask.current_app.extensions[HUB])
+
+
+def streams() -> Shares:
+    """The places of open streams."""
+    return cast("Shares", flask.current_app.extensions[STREAMS])
 
 
 def transfers() -> Transfers:

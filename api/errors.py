@@ -53,6 +53,7 @@ STATUS: Final[dict[type[BaseException], int]] = {
     errors.ObjectStoreError: 503,
     errors.StorageFull: 507,
     errors.TransfersBusy: 429,
+    errors.StreamsBusy: 429,
     errors.TooSlow: 408,
     NotReady: 503,
     errors.InsufficientResources: 507,
@@ -131,7 +132,7 @@ def _known(failed: errors.KnifyError) -> flask.typing.ResponseReturnValue:
     headers = {}
     if status == 503 or isinstance(failed, errors.IdempotencyBusy):
         headers["Retry-After"] = str(RETRY_SECONDS)
-    if isinstance(failed, errors.TransfersBusy):
+    if isinstance(failed, errors.TransfersBusy | errors.StreamsBusy):
         headers["Retry-After"] = str(TRANSFER_SECONDS)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="knify"'

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from gunicorn.app.base import BaseApplication
 
-from api import app, pace
+from api import app, pace, shares
 from knify import core as core_module
 from knify import errors, install, logs, settings
 from knify.store import ready
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS: Final = 4_000
+CONNECTIONS: Final = shares.CONNECTIONS
 SPARE_FILES: Final = 300  # for Redis, uploads, downloads
 
 #: One process: streams of one process share one subscription. More cores: more API processes.

@@ -9,14 +9,14 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import flask
 import redis
 
-from api import auth, context, unread
+from api import auth, context, shares, unread
 from api.hub import Hub, Waiter
 from knify import errors, model
 
@@ -92,7 +92,28 @@ def respond(source: Source) -> flask.Response:
         reads=lambda: reader.idle() < HEARTBEAT_SECONDS / 2,
     )
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return flask.Response(body, mimetype="text/event-stream", headers=headers)
+    return flask.Response(_Placed(body), mimetype="text/event-stream", headers=headers)
+
+
+class _Placed:
+    """A stream's body, which holds one of its tenant's places until the server closes it."""
+
+    def __init__(self, body: Iterator[str]) -> None:
+        """StreamsBusy when all places are taken."""
+        self._body = body
+        self._tenant = context.tenant()
+        self._places: shares.Shares | None = context.streams()
+        self._places.take(self._tenant)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._body
+
+    def close(self) -> None:
+        """Also called when nothing was ever read."""
+        places, self._places = self._places, None
+        if places is not None:
+            places.give_back(self._tenant)
+        cast(Generator[str, None, None], self._body).close()
 
 
 def _left(source: Source, after: Position) -> bool:

@@ -7,14 +7,13 @@ processes each has its own.
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 import gevent
 from gevent import monkey
 
+from api import shares
 from knify import errors
 
 T = TypeVar("T")
@@ -23,42 +22,12 @@ T = TypeVar("T")
 GRACE: Final = 20.0
 
 
-class Transfers:
-    """Who has which of the slots."""
+class Transfers(shares.Shares):
+    """Who has which of the slots; TransfersBusy when there is none."""
 
     def __init__(self, most: int, most_each: int) -> None:
-        self._most = most
-        self._most_each = most_each
-        self._running: Counter[str] = Counter()  # by tenant
+        super().__init__(most, most_each, errors.TransfersBusy)
         self._claims: dict[object, int] = {}  # bytes of disk still to be written
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def slot(self, tenant: str) -> Iterator[None]:
-        """One transfer's place; TransfersBusy when all are taken, by this tenant or together."""
-        self.take(tenant)
-        try:
-            yield
-        finally:
-            self.give_back(tenant)
-
-    def take(self, tenant: str) -> None:
-        """The same without a block."""
-        with self._lock:
-            mine, all_ = self._running[tenant], self._running.total()
-            if mine >= self._most_each or all_ >= self._most:
-                whose = f"{mine} of yours" if mine >= self._most_each else f"{all_} of all users"
-                raise errors.TransfersBusy(
-                    f"{whose} are under way already: try again when one has ended"
-                )
-            self._running[tenant] += 1
-
-    def give_back(self, tenant: str) -> None:
-        """The transfer has ended."""
-        with self._lock:
-            self._running[tenant] -= 1
-            if self._running[tenant] <= 0:
-                del self._running[tenant]
 
     @contextlib.contextmanager
     def claim(self, size: int, check: Callable[[int], None]) -> Iterator[Callable[[int], None]]:

@@ -211,6 +211,12 @@ class TransfersBusy(KnifyError):
     code = "TRANSFERS_BUSY"
 
 
+class StreamsBusy(KnifyError):
+    """Too many streams are open."""
+
+    code = "STREAMS_BUSY"
+
+
 class TooSlow(BadRequest):
     """The body came too slowly."""
 

@@ -11,10 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import app as app_module
-from api import context, streams, unread
+from api import context, shares, streams, unread
 from api.hub import Hub
 from knify import core as core_module
-from knify import hints, settings
+from knify import errors, hints, settings
 from knify.core import Core
 from knify.lifecycle import State
 from tests.api.parts import Api, Worker, frames
@@ -284,3 +284,26 @@ def test_streams_of_other_ends_end_too(api: Api, worker: Worker, state: State) -
         assert api.get(f"/jobs/{job_id}{path}").status_code == 200
     last = frames(api.get(f"/jobs/{job_id}/events/stream").text)[-1][1]
     assert last["state"] == state.value
+
+
+def test_a_tenant_that_holds_its_share_of_streams_is_refused_until_one_ends(
+    app: flask.Flask, api: Api, worker: Worker
+) -> None:
+    app.extensions[context.STREAMS] = shares.Shares(3, 2, errors.StreamsBusy)
+    job_id = api.submit()
+    path = f"/jobs/{job_id}/output/stream"
+    x = worker.run(job_id)
+    first, second = api.get(path), api.get(path)
+
+    refused = api.get(path)
+
+    assert (refused.status_code, refused.get_json()["code"]) == (429, "STREAMS_BUSY")
+    assert refused.headers["Retry-After"]
+    for answer in (first, second):  # read or not
+        answer.close()
+        answer.close()
+    kept = [api.get(path), api.get(path)]
+    assert [answer.status_code for answer in kept] == [200, 200]
+    for answer in kept:
+        answer.close()
+    worker.finish(x)
