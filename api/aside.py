@@ -30,6 +30,7 @@ _READING: Final = 16  # readings of the object store at once
 _READING_EACH: Final = 8  # of them by one tenant: a store that hangs holds each for a while
 _HEAVY: Final = 4  # archives that are unpacked, checked and sealed at once
 _PACKING: Final = 2  # pieces that are compressed at once
+_PARSING: Final = 1  # files that are parsed at once: only one thread of a process gets on with it
 _TURN_BYTES: Final = 256 * 1024
 _TURN_SECONDS: Final = 0.1
 _pools: dict[str, ThreadPool] = {}
@@ -68,6 +69,11 @@ def heavy(work: Callable[[], T]) -> T:
 def packing(work: Callable[[], T]) -> T:
     """The same for a piece that is compressed."""
     return _in("packing", _PACKING, work)
+
+
+def parsing(work: Callable[[], T]) -> T:
+    """The same for a file that is parsed."""
+    return _in("parsing", _PARSING, work)
 
 
 def pieces(found: Iterable[bytes], read: Reading) -> Iterator[bytes]:

@@ -12,9 +12,11 @@ import flask
 from gunicorn.http.errors import InvalidChunkSize
 
 from api import errors as api_errors
+from api import measure
 from knify import errors
 
 MAX_DEPTH = 64
+MAX_VALUES = 20_000  # items, members, lists and objects, all together
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _MAX_KEY = 255  # characters of an Idempotency-Key
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -51,6 +53,8 @@ def _raw() -> bytes:
 
 def parse(raw: bytes) -> Any:
     """Text to values, refusing what other readers of it would understand otherwise."""
+    if measure.exceeds(raw, b"[{,", MAX_VALUES):
+        raise errors.BadRequest(f"the body has more than {MAX_VALUES} values: send fewer")
     try:
         text = raw.decode("utf-8")
         value = _DECODER.decode(text)

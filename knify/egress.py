@@ -43,6 +43,10 @@ _NOT_PUBLIC: Final = tuple(
         "192.88.99.0/24",  # 6to4 relays
         "168.63.129.16/32",  # a cloud's host agent, behind a public address
         "3fff::/20",  # documentation
+        "192.31.196.0/24",  # AS112: whoever is nearest answers, often the own network
+        "192.175.48.0/24",
+        "2001:4:112::/48",
+        "2620:4f:8000::/48",
         "64:ff9b:1::/48",  # NAT64 of a local network
     )
 )

@@ -148,7 +148,7 @@ def _read(env: Env) -> Settings:
         job_days=env.float("JOB_DAYS", 90.0, validate=Range(0.0001, 3_650)),
         artifact_days=env.float("ARTIFACT_DAYS", 30.0, validate=Range(0.0001, 3_650)),
         workspace_versions=env.int("WORKSPACE_VERSIONS", 10, validate=Range(1, 10_000)),
-        artifact_bytes=env.int("ARTIFACT_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
+        artifact_bytes=_bytes(env.str("ARTIFACT_BYTES", "2G"), "ARTIFACT_BYTES"),
         max_body_bytes=env.int("MAX_BODY_BYTES", 1024**2, validate=Range(1_024, 2**30)),
         workspace_bytes=env.int("WORKSPACE_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
         webhook_allow_private=bool(
@@ -175,6 +175,14 @@ def _size(text: str, name: str) -> int | None:
         return units.parse_size(text) if text else None
     except ValueError as wrong:
         raise errors.ConfigError(f"KNIFY_{name}: {wrong}") from wrong
+
+
+def _bytes(text: str, name: str) -> int:
+    """What has to be at least 1 KiB and at most 1024 TiB."""
+    size = _size(text, name) or 0
+    if not 1_024 <= size <= 2**50:
+        raise errors.ConfigError(f"KNIFY_{name}: must be between 1K and 1024T")
+    return size
 
 
 def _path(text: str) -> Path | None:

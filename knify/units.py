@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 
-_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(
-    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?"
+    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?",
+    re.ASCII,
 )
-_SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
+_SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_LONGEST = 10 * 365 * 86_400.0  # seconds
+_SHORTEST = 0.001  # seconds: what is stored counts milliseconds
+LONGEST = 10 * 365 * 86_400.0  # seconds
 _LARGEST = 2**60  # bytes
 
 
@@ -31,8 +33,8 @@ def parse_size(value: str | float) -> int:
 
 def parse_duration(value: str | float) -> float:
     """Seconds. A number is seconds; text is like `90s`, `15m`, `24h`, `1d12h`, `1h30m`."""
-    seconds = _seconds(value.strip()) if isinstance(value, str) else parse_number(value)
-    if not 0 < seconds <= _LONGEST:
+    seconds = _seconds(value) if isinstance(value, str) else parse_number(value)
+    if not _SHORTEST <= seconds <= LONGEST:
         raise ValueError("write a duration like 90s, 15m or 24h, at most ten years")
     return seconds
 

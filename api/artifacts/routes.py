@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from typing import Any
 
 import flask
@@ -33,7 +32,7 @@ def get_artifacts(query: dict[str, Any], job_id: str) -> flask.Response:
         return flask.jsonify({a.path: view.elsewhere(a) for a in found})
     objects = context.core().objects
     read = aside.reader(context.tenant())
-    text = read(lambda: json.dumps(view.contents(objects, found), separators=(",", ":")))
+    text = view.contents(objects, found, read)
     return flask.Response(text + "\n", mimetype="application/json")
 
 

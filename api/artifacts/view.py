@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from api import aside
+from api import aside, measure
 from knify import model
 from knify.objects import base
 
 MAX_SHOWN = 1024**2  # bytes of one file shown in the map
 MAX_SHOWN_TOTAL = 8 * 1024**2  # bytes of all of them
+MAX_NODES = 50_000  # lists and objects of the JSON files in a map, all together
+_TINY = 16 * 1024  # bytes that are parsed where they are
 _BLOCK = tarfile.BLOCKSIZE
 
 
-def contents(store: base.ObjectStore, found: Sequence[model.Artifact]) -> dict[str, Any]:
-    """Path to content: JSON parsed, text as a string, else where to get the file."""
-    left, shown = MAX_SHOWN_TOTAL, {}
+def contents(store: base.ObjectStore, found: Sequence[model.Artifact], read: aside.Reading) -> str:
+    """Path to content, as JSON text: JSON as it is, text as a string, else where to get the file.
+
+    Parsing only proves that a file is JSON: its own text goes into the answer. What has so many
+    lists and objects that this would hold up the process's other requests is a link.
+    """
+    left, nodes, shown = MAX_SHOWN_TOTAL, MAX_NODES, []
     for artifact in found:
-        text = None
+        raw = None
         if artifact.size <= min(MAX_SHOWN, left):
-            text = _text(store, artifact)
+            raw = read(functools.partial(_read, store, artifact))
             left -= artifact.size  # read, whether it can be shown or not
-        shown[artifact.path] = elsewhere(artifact) if text is None else _parsed(artifact, text)
-    return shown
+        shape = functools.partial(_value, artifact, raw, nodes)
+        value, used = aside.parsing(shape) if raw and len(raw) > _TINY else shape()
+        nodes -= used
+        shown.append(f"{json.dumps(artifact.path)}:{value}")
+    return "{" + ",".join(shown) + "}"
 
 
 def elsewhere(artifact: model.Artifact) -> dict[str, Any]:
@@ -47,26 +57,48 @@ def url(artifact: model.Artifact) -> str:
     return f"/jobs/{job_id}/artifacts/{quote(artifact.path, errors='surrogateescape')}"
 
 
-def _text(store: base.ObjectStore, artifact: model.Artifact) -> str | None:
+def _read(store: base.ObjectStore, artifact: model.Artifact) -> bytes:
     with store.open(artifact.key) as reader:
-        raw = reader.read()
+        return reader.read()
+
+
+def _value(artifact: model.Artifact, raw: bytes | None, nodes: int) -> tuple[str, int]:
+    """What the map has for it; and how many lists and objects these are, of `nodes` at most."""
+    text = None if raw is None or b"\0" in raw else _decoded(raw)
+    if raw is None or text is None:
+        return json.dumps(elsewhere(artifact)), 0
+    if artifact.content_type != "application/json" and not artifact.path.endswith(".json"):
+        return json.dumps(text), 0
+    if measure.exceeds(raw, b"[{", nodes):
+        return json.dumps(elsewhere(artifact)), 0
+    is_json = _is_json(text)
+    return text if is_json else json.dumps(text), measure.count(raw, b"[{")
+
+
+def _decoded(raw: bytes) -> str | None:
     try:
-        return None if b"\0" in raw else raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
         return None
 
 
-def _parsed(artifact: model.Artifact, text: str) -> Any:
-    if artifact.content_type != "application/json" and not artifact.path.endswith(".json"):
-        return text
+def _is_json(text: str) -> bool:
+    """Whether every reader would take it, and not only the file's name says so."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        json.loads(text, parse_constant=_refuse, parse_float=_number)
     except (ValueError, RecursionError):
-        return text  # it only calls itself JSON
+        return False
+    return True
 
 
 def _refuse(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _number(text: str) -> float:
+    if math.isinf(value := float(text)):
+        raise ValueError("a number is too large")
+    return value
 
 
 def archive(

@@ -16,6 +16,7 @@ from knify import clock, spec
 
 MAX_NAME = 200  # characters
 MAX_COMPLAINTS = 20  # unknown fields of one object that are told
+MAX_GUESSED = 40  # characters of an unknown name, which may still be a known one misspelt
 MAX_METADATA = 16 * 1024  # characters as JSON
 MAX_FILTERS = 8  # metadata keys in one search
 MAX_FILTER_KEY = 64  # characters
@@ -49,7 +50,7 @@ class Exact(fields.Field[Any]):
     def _check_items(self, items: Iterable[tuple[str | int, Any]]) -> None:
         for name, item in items:
             if type(item) is not self._of:
-                raise ma.ValidationError({str(name): ["must be a string"]})
+                raise ma.ValidationError({str(name)[:100]: ["must be a string"]})
 
 
 def _openapi(types: tuple[type, ...], of: type | None) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _openapi(types: tuple[type, ...], of: type | None) -> dict[str, Any]:
 
 
 def _not_known(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1) if len(name) <= MAX_GUESSED else []
     hint = f": did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
     return f"unknown field{hint}"
 

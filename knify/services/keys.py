@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from knify import clock, errors, ids, model
+from knify import clock, errors, ids, model, units
 from knify.core import Core
 from knify.services import powers
 
@@ -161,6 +161,8 @@ def _check(
         raise _bad("limit_per_hour", f"{fixed}: leave it out, or choose the tier enterprise")
     if expires_at is not None and expires_at <= clock.now_ms():
         raise _bad("expires_at", "a key has to expire in the future")
+    if expires_at is not None and expires_at > clock.now_ms() + units.LONGEST * 1000:
+        raise _bad("expires_at", "a key expires within ten years")
 
 
 def _bad(field: str, message: str) -> errors.BadRequest:

@@ -55,6 +55,47 @@ def test_a_map_shows_eight_mebibytes_at_most(api: Api, worker: Worker) -> None:
     assert isinstance(shown["09.txt"], dict)
 
 
+def test_a_map_has_the_own_text_of_json_that_every_reader_takes(api: Api, worker: Worker) -> None:
+    made = api.submit()
+    files = {
+        "exact.json": b'[1.10, 9e22, 12345678901234567890123, "\\u00e9[,{"]',
+        "huge.json": b"[1e999]",
+        "odd.json": b"[NaN]",
+        "deep.json": b"[" * 10_000,
+        "bom.json": b"\xef\xbb\xbf[]",
+        "two.json": b'{},"x":{}',
+    }
+    worker.keep(made, files)
+    worker.finish(worker.run(made))
+
+    answer = api.get(f"/jobs/{made}/artifacts")
+
+    assert files["exact.json"] in answer.data
+    shown = json.loads(answer.data, parse_constant=pytest.fail)
+    assert shown.pop("exact.json")[1] == 9e22
+    assert shown == {path: files[path].decode() for path in shown} and len(shown) == 5
+
+
+def test_json_of_very_many_lists_is_a_link_and_never_parsed(
+    api: Api, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = api.submit()
+    half = b"[" + b"[]," * (view.MAX_NODES // 2) + b"1]"
+    texts = json.dumps(["[{" * 100_000]).encode()
+    worker.keep(made, {"1.json": half, "2.json": half, "3.json": b"[1]", "4.json": texts})
+    worker.finish(worker.run(made))
+    parsed: list[int] = []
+    is_json = view._is_json
+    monkeypatch.setattr(view, "_is_json", lambda text: parsed.append(len(text)) or is_json(text))
+
+    shown = api.get(f"/jobs/{made}/artifacts").get_json()
+
+    assert parsed == [len(half), 3, len(texts)]
+    assert len(shown["1.json"]) == view.MAX_NODES // 2 + 1
+    assert set(shown["2.json"]) == {"url", "size_bytes", "content_type", "sha256"}
+    assert (shown["3.json"], shown["4.json"]) == ([1], ["[{" * 100_000])
+
+
 def test_a_download_is_an_attachment_that_no_browser_interprets(api: Api, job_id: str) -> None:
     path = 'dir/a b;".txt'
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from api import bodies
+from api import bodies, measure
+from api.jobs import schemas
 from knify import errors
 from knify.core import Core
 from tests.api.parts import COMMAND, CURSOR, Api
@@ -106,7 +107,7 @@ def test_a_wrong_job_is_refused_with_the_fields_path(
         (b"\xff\xfe", "UTF-8"),
         (b'{"spec": "\\ud800"}', "UTF-8"),
         (b"[" * 100 + b"]" * 100, "nested"),
-        (b"[" * 30_000, "nested"),
+        (b"[" * 10_000, "nested"),
     ],
 )
 def test_a_body_that_readers_could_understand_differently_is_refused(
@@ -245,3 +246,64 @@ def test_a_megabyte_of_unknown_fields_is_told_by_twenty(api: Api) -> None:
 
     check(answer, 400, "BAD_REQUEST")
     assert len(answer.get_json()["detail"]["problems"]) == 20
+
+
+def test_for_unknown_names_nearest_ones_are_sought_a_few_times_only(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought: list[str] = []
+
+    def nearest(name: str, *_: Any, **__: Any) -> list[str]:
+        sought.append(name)
+        return []
+
+    monkeypatch.setattr("api.jobs.schemas.difflib.get_close_matches", nearest)
+    short, long = {f"pr{n}": 0 for n in range(500)}, {f"{n:050}": 0 for n in range(100)}
+
+    for unknown in (short, long, long | short):
+        answer = api.post("/jobs", {"spec": COMMAND | unknown})
+        check(answer, 400, "BAD_REQUEST")
+        assert len(answer.data) < 20_000
+
+    assert len(sought) == schemas.MAX_COMPLAINTS
+    assert all(len(name) <= schemas.MAX_GUESSED for name in sought)
+
+
+def test_of_many_wrong_values_one_is_named(api: Api) -> None:
+    env = {f"{'V' * 200}{n}": n for n in range(50)}
+
+    answer = api.post("/jobs", {"spec": COMMAND | {"env": env}})
+
+    check(answer, 400, "BAD_REQUEST")
+    assert len(answer.data) < 1_000
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" + b"[]," * 10_001 + b"[]]",
+        b"[" + b"1," * 20_001 + b"1]",
+        b"[" * 20_001,
+        b"{" + b'"a":{},' * 10_001 + b"}",
+        b'["\\"",' * 20_001,
+    ],
+    ids=["lists", "numbers", "open", "objects", "texts"],
+)
+def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(
+    raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "_DECODER", None)
+
+    with pytest.raises(errors.BadRequest, match="more than 20000 values"):
+        bodies.parse(raw)
+
+
+def test_what_stands_in_texts_counts_as_one_value() -> None:
+    prompt = 'a, [b], {"c": "\\", d}\n' * 20_000
+
+    assert bodies.parse(json.dumps({"prompt": prompt}).encode()) == {"prompt": prompt}
+
+
+@pytest.mark.parametrize("raw", [b'"' + b'\\"' * 500_000, b'"' * 1_000_001, b'"' + b"\\" * 999_999])
+def test_texts_that_never_end_are_read_once(raw: bytes) -> None:
+    assert measure.count(raw + b",", b",") <= 1

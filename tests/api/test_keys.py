@@ -31,7 +31,7 @@ def admin(app: flask.Flask, core: Core, tenant: str = "acme", **more: Any) -> Ap
 def test_a_key_is_what_was_asked_for(api: Api) -> None:
     key = made(
         api, name="ci", scopes=["read", "read"], tier="enterprise", limit_per_hour=50,
-        expires_at="2099-01-31T10:00:00Z", mode="test",
+        expires_at="2035-01-31T10:00:00Z", mode="test",
     )  # fmt: skip
 
     shown = api.get(f"/keys/{key['id']}").get_json()
@@ -41,7 +41,7 @@ def test_a_key_is_what_was_asked_for(api: Api) -> None:
     assert key == shown == {
         "id": key["id"], "name": "ci", "tenant": "default", "mode": "test", "scopes": ["read"],
         "tier": "enterprise", "limit_per_hour": 50, "status": "active",
-        "expires_at": "2099-01-31T10:00:00.000Z", "last_used_at": None, "rotated_at": None,
+        "expires_at": "2035-01-31T10:00:00.000Z", "last_used_at": None, "rotated_at": None,
         "old_secret_until": None, "revoked_at": None,
     }  # fmt: skip
 
@@ -67,8 +67,13 @@ def test_defaults_are_read_and_write_of_the_default_tier(api: Api) -> None:
         ({"limit_per_hour": 10**9}, "limit_per_hour"),
         ({"expires_at": "tomorrow"}, "expires_at"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59Z"}, "expires_at"),
         ({"expires_in": -1}, "expires_in"),
-        ({"expires_in": "1h", "expires_at": "2099-01-01T00:00:00Z"}, "expires_in"),
+        ({"expires_in": 1e-320}, "expires_in"),
+        ({"expires_in": "١h"}, "expires_in"),
+        ({"expires_in": " 1h"}, "expires_in"),
+        ({"expires_in": "1h", "expires_at": "2035-01-01T00:00:00Z"}, "expires_in"),
         ({"mode": "prod"}, "mode"),
         ({"tenant": "a:b"}, "tenant"),
         ({"name": ""}, "name"),
@@ -103,6 +108,15 @@ def test_keys_are_listed_in_pages_newest_first(api: Api, core: Core) -> None:
     assert page.get_json()["pagination"] == {"page": 2, "limit": 2, "total": 5, "pages": 3}
     assert [k["id"] for k in api.get("/keys").get_json()] == [*reversed(ids), own]
     assert "digest" not in page.text
+
+
+def test_a_stored_time_that_no_calendar_has_breaks_no_list(api: Api, core: Core) -> None:
+    key_id = made(api)["id"]
+    core.store.client.hset(f"knify:k:{key_id}", "expires_at", 10**18)
+
+    shown = {k["id"]: k["expires_at"] for k in api.get("/keys").get_json()}
+
+    assert shown[key_id] == "9999-12-31T23:59:59.000Z"
 
 
 def test_an_expired_key_opens_nothing_and_its_record_goes_later(

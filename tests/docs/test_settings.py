@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from knify import settings
+import pytest
+
+from knify import errors, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "settings.md").read_text()
@@ -78,3 +80,13 @@ def _texts() -> Iterator[str]:
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path.read_text()
+
+
+def test_the_size_of_all_artifacts_is_written_as_sizes_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, size in (("100M", 100 * 1024**2), ("2048", 2048)):
+        monkeypatch.setenv("KNIFY_ARTIFACT_BYTES", text)
+        assert settings.load().artifact_bytes == size
+    for wrong in ("1", "2000T", "many"):
+        monkeypatch.setenv("KNIFY_ARTIFACT_BYTES", wrong)
+        with pytest.raises(errors.ConfigError, match="KNIFY_ARTIFACT_BYTES"):
+            settings.load()
