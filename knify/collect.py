@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +15,8 @@ from knify.sandbox import tree
 from knify.services import artifacts as stored
 
 MOST_FILES = 10_000  # artifacts of one execution
-_TOO_LARGE = "left out, all together exceed KNIFY_ARTIFACT_BYTES"
+_TOO_LARGE = "left out, all together exceed KNIFY_ARTIFACT_BYTES or the job's disk"
+_LATE = "collecting took longer than KNIFY_COLLECT_SECONDS"
 _MOST_PROBLEMS = 20  # said one by one
 
 
@@ -39,20 +40,55 @@ def forget_baseline(store: base.ObjectStore, execution_id: str) -> None:
     store.delete(stored.baseline_key(execution_id))
 
 
-def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit: int) -> Collected:
+def artifacts(
+    store: base.ObjectStore,
+    x: model.Execution,
+    root: Path,
+    *,
+    limit: int,
+    check: Callable[[], None] = tree.nothing,
+) -> Collected:
     """Store what the turn made and publish its manifest; `limit` is in bytes for all together.
 
+    `check` is called before each small piece of work. What it raises ends the collection: after
+    OutOfTime what is stored by then is kept, and the rest is told as a problem.
     Safe to repeat: the manifest comes last and replaces the one before.
     """
-    names, problems = _wanted(store, x, root)
     found: list[model.Artifact] = []
-    left = limit
+    problems: list[str] = []
+    try:
+        _collect(store, x, root, limit, check, found, problems)
+    except errors.OutOfTime:
+        problems.insert(0, f"{_LATE}: what was not stored by then is left out")
+    stored.save_manifest(store, x.id, found, x.outcome)
+    if len(problems) > _MOST_PROBLEMS:
+        more = len(problems) - _MOST_PROBLEMS
+        problems = [*problems[:_MOST_PROBLEMS], f"and {more} more files left out"]
+    return Collected(found, problems)
+
+
+def _collect(
+    store: base.ObjectStore,
+    x: model.Execution,
+    root: Path,
+    left: int,
+    check: Callable[[], None],
+    found: list[model.Artifact],
+    problems: list[str],
+) -> None:
+    """Add to `found` what is stored, and to `problems` what is not."""
+    try:
+        names = _wanted(store, x, root, check)
+    except errors.TooLarge as large:
+        problems.append(large.message)
+        return
     for n, name in enumerate(names):
+        check()
         if n >= MOST_FILES:
             problems.append(f"{len(names) - n} files left out: at most {MOST_FILES} are kept")
             break
         try:
-            artifact = _store(store, x.id, n, root, name, left)
+            artifact = _store(store, x.id, n, root, name, left, check)
         except (errors.NotFound, OSError):
             continue  # gone, or no regular file any more
         except errors.TooLarge as large:
@@ -60,11 +96,6 @@ def artifacts(store: base.ObjectStore, x: model.Execution, root: Path, *, limit:
             continue
         left -= artifact.size
         found.append(artifact)
-    stored.save_manifest(store, x.id, found, x.outcome)
-    if len(problems) > _MOST_PROBLEMS:
-        more = len(problems) - _MOST_PROBLEMS
-        problems = [*problems[:_MOST_PROBLEMS], f"and {more} more files left out"]
-    return Collected(found, problems)
 
 
 def describe(found: list[model.Artifact]) -> str:
@@ -74,14 +105,19 @@ def describe(found: list[model.Artifact]) -> str:
     return f"{names}{more} ({units.show_size(sum(a.size for a in found))})"
 
 
-def _wanted(store: base.ObjectStore, x: model.Execution, root: Path) -> tuple[list[str], list[str]]:
-    try:
-        after = tree.listing(root)
-    except errors.TooLarge as large:
-        return [], [large.message]
-    if x.spec.artifact_patterns:
-        return sorted(p for p in after if globs.matches(p, x.spec.artifact_patterns)), []
-    return tree.changed(_baseline(store, x.id), after), []
+def _wanted(
+    store: base.ObjectStore, x: model.Execution, root: Path, check: Callable[[], None]
+) -> list[str]:
+    """The paths that are artifacts. TooLarge when there are too many files to look at."""
+    after = tree.listing(root, check=check)
+    if not x.spec.artifact_patterns:
+        return tree.changed(_baseline(store, x.id), after)
+    wanted, names = globs.Globs(x.spec.artifact_patterns), []
+    for path in after:
+        check()
+        if wanted.match(path):
+            names.append(path)
+    return sorted(names)
 
 
 def _baseline(store: base.ObjectStore, execution_id: str) -> tree.Listing:
@@ -93,12 +129,18 @@ def _baseline(store: base.ObjectStore, execution_id: str) -> tree.Listing:
 
 
 def _store(
-    store: base.ObjectStore, execution_id: str, n: int, root: Path, name: str, left: int
+    store: base.ObjectStore,
+    execution_id: str,
+    n: int,
+    root: Path,
+    name: str,
+    left: int,
+    check: Callable[[], None],
 ) -> model.Artifact:
     with tree.open_file(root, name) as file:
         if os.fstat(file.fileno()).st_size > left:
             raise errors.TooLarge(_TOO_LARGE)
-        put = store.put(stored.content_key(execution_id, n), _bounded(file, left))
+        put = store.put(stored.content_key(execution_id, n), _bounded(file, left, check))
     return model.Artifact(
         path=name,
         size=put.size,
@@ -109,9 +151,10 @@ def _store(
     )
 
 
-def _bounded(file: BinaryIO, left: int) -> Iterator[bytes]:
+def _bounded(file: BinaryIO, left: int, check: Callable[[], None]) -> Iterator[bytes]:
     """A file that grows while it is read ends in an error, not in a full disk."""
     while part := file.read(base.CHUNK):
+        check()
         left -= len(part)
         if left < 0:
             raise errors.TooLarge(_TOO_LARGE)

@@ -247,6 +247,12 @@ class SandboxError(KnifyError):
     code = "SANDBOX_ERROR"
 
 
+class OutOfTime(KnifyError):
+    """What was asked for took longer than it may."""
+
+    code = "OUT_OF_TIME"
+
+
 class SandboxTimeout(SandboxError):
     """Podman did not answer in time."""
 

@@ -57,6 +57,7 @@ class Settings:
     artifact_days: float
     workspace_versions: int
     artifact_bytes: int
+    collect_seconds: float
     max_body_bytes: int
     workspace_bytes: int
     webhook_allow_private: bool
@@ -149,6 +150,7 @@ def _read(env: Env) -> Settings:
         artifact_days=env.float("ARTIFACT_DAYS", 30.0, validate=Range(0.0001, 3_650)),
         workspace_versions=env.int("WORKSPACE_VERSIONS", 10, validate=Range(1, 10_000)),
         artifact_bytes=_bytes(env.str("ARTIFACT_BYTES", "2G"), "ARTIFACT_BYTES"),
+        collect_seconds=env.float("COLLECT_SECONDS", 300.0, validate=Range(0, 86_400)),
         max_body_bytes=env.int("MAX_BODY_BYTES", 1024**2, validate=Range(1_024, 2**30)),
         workspace_bytes=env.int("WORKSPACE_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
         webhook_allow_private=bool(

@@ -83,6 +83,8 @@ JOB_TYPES: Final[dict[str, JobType]] = {
 _LATER: Final = "not available in this version"
 MAX_PROMPT = 512 * 1024  # characters
 MAX_ENV = 256  # variables
+MAX_PATTERNS = 100
+MAX_PATTERN = 256  # characters
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/@-]{0,254}")
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -249,7 +251,11 @@ def _resources(request: Mapping[str, Any]) -> model.Resources:
 
 
 def _patterns(patterns: list[str] | tuple[()]) -> tuple[str, ...]:
+    if len(patterns) > MAX_PATTERNS:
+        raise bad("artifact_patterns", f"artifact_patterns holds more than {MAX_PATTERNS} patterns")
     for n, pattern in enumerate(patterns):
+        if len(pattern) > MAX_PATTERN:
+            raise bad(f"artifact_patterns.{n}", f"a pattern has at most {MAX_PATTERN} characters")
         if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
             raise bad(f"artifact_patterns.{n}", "a pattern is relative to /workspace, without ..")
     return tuple(patterns)

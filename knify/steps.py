@@ -220,9 +220,10 @@ class Steps:
         return bool(wanted and ordinary) and self._hands.freeze(turn)
 
     def _artifacts(self, turn: Turn) -> list[model.Artifact]:
-        limit = self._core.settings.artifact_bytes
-        root = self._hands.root(turn)
-        found = collect.artifacts(self._core.objects, turn.x, root, limit=limit)
+        settings, root = self._core.settings, self._hands.root(turn)
+        limit = min(settings.artifact_bytes, turn.x.spec.resources.disk)  # holes count, too
+        check = self._hands.going(turn, settings.collect_seconds)
+        found = collect.artifacts(self._core.objects, turn.x, root, limit=limit, check=check)
         for problem in found.problems:
             turn.x = self._store.note(turn.x, "artifact_skipped", problem, level="warning")
         if found.artifacts:

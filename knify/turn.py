@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +72,17 @@ class Hands:
     def call(self, coroutine: Any, seconds: float | None = None) -> Any:
         """A call that changes nothing outside the turn's own sandbox."""
         return self._bridge.call(coroutine, seconds or self._seconds)
+
+    def going(self, turn: Turn, seconds: float) -> Callable[[], None]:
+        """A check for long work: LeaseLost when it is no longer ours, OutOfTime after `seconds`."""
+        end = time.monotonic() + seconds
+
+        def check() -> None:
+            self._leases.check(turn.x, 0.1)  # s: this or nothing, once it is lost
+            if time.monotonic() > end:
+                raise errors.OutOfTime(f"it took longer than {seconds:g} s")
+
+        return check
 
     def guarded(self, turn: Turn, coroutine: Any, seconds: float | None = None) -> Any:
         """A call that changes Podman. LeaseLost, without a call, when the lease is too short.

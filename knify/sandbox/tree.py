@@ -11,7 +11,7 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,9 +39,19 @@ class Entry:
 Listing = dict[str, Entry]
 
 
-def listing(root: Path, max_entries: int = 200_000, max_depth: int = 64) -> Listing:
+def nothing() -> None:
+    """A check that lets everything go on."""
+
+
+def listing(
+    root: Path,
+    max_entries: int = 200_000,
+    max_depth: int = 64,
+    check: Callable[[], None] = nothing,
+) -> Listing:
     """All regular files below `root`: path with forward slashes -> entry.
 
+    `check` is called before each entry; what it raises ends the listing.
     Raises TooLarge beyond `max_entries` files and folders; deeper folders are left out. Names
     that are no UTF-8 come with surrogates.
     """
@@ -49,17 +59,20 @@ def listing(root: Path, max_entries: int = 200_000, max_depth: int = 64) -> List
     left = [max_entries]
     handle = os.open(root, _FOLDER)
     try:
-        for path, entry in _walk(handle, "", max_depth, left):
+        for path, entry in _walk(handle, "", max_depth, left, check):
             found[path] = entry
     finally:
         os.close(handle)
     return found
 
 
-def _walk(handle: int, prefix: str, depth: int, left: list[int]) -> Iterator[tuple[str, Entry]]:
+def _walk(
+    handle: int, prefix: str, depth: int, left: list[int], check: Callable[[], None]
+) -> Iterator[tuple[str, Entry]]:
     folders = []
     with os.scandir(handle) as rows:
         for row in rows:
+            check()
             left[0] -= 1
             if left[0] < 0:
                 raise errors.TooLarge("the workspace holds too many files")
@@ -78,7 +91,7 @@ def _walk(handle: int, prefix: str, depth: int, left: list[int]) -> Iterator[tup
         except OSError:  # gone, or no longer a folder
             continue
         try:
-            yield from _walk(below, f"{prefix}{name}/", depth - 1, left)
+            yield from _walk(below, f"{prefix}{name}/", depth - 1, left, check)
         finally:
             os.close(below)
 
