@@ -29,18 +29,19 @@ _SHORT: Final = 8  # pieces of uploads that are written, objects that are delete
 _READING: Final = 16  # readings of the object store at once
 _READING_EACH: Final = 8  # of them by one tenant: a store that hangs holds each for a while
 _HEAVY: Final = 4  # archives that are unpacked, checked and sealed at once
+_HEAVY_EACH: Final = 2  # of them of one tenant: many tiny files take minutes
 _PACKING: Final = 2  # pieces that are compressed at once
 _PARSING: Final = 1  # files that are parsed at once: only one thread of a process gets on with it
 _TURN_BYTES: Final = 256 * 1024
 _TURN_SECONDS: Final = 0.1
 _pools: dict[str, ThreadPool] = {}
-_shares: weakref.WeakValueDictionary[str, threading.BoundedSemaphore] = (
+_shares: weakref.WeakValueDictionary[tuple[str, str], threading.BoundedSemaphore] = (
     weakref.WeakValueDictionary()
 )
 
 
 class Reading(Protocol):
-    """Runs what reads the object store, for one tenant."""
+    """Runs what reads the object store, or is heavy, for one tenant."""
 
     def __call__(self, work: Callable[[], T], /) -> T:
         """What `work` returns or raises."""
@@ -55,15 +56,20 @@ def reader(tenant: str) -> Reading:
     """The same for reading objects; no tenant takes all the threads."""
 
     def read(work: Callable[[], T], /) -> T:
-        with _share(tenant):
+        with _share("reading", tenant, _READING_EACH):
             return _in("reading", _READING, work)
 
     return read
 
 
-def heavy(work: Callable[[], T]) -> T:
+def heavy(tenant: str) -> Reading:
     """The same for what may take minutes."""
-    return _in("heavy", _HEAVY, work)
+
+    def toil(work: Callable[[], T], /) -> T:
+        with _share("heavy", tenant, _HEAVY_EACH):
+            return _in("heavy", _HEAVY, work)
+
+    return toil
 
 
 def packing(work: Callable[[], T]) -> T:
@@ -108,11 +114,11 @@ def is_gevent() -> bool:
     return bool(monkey.is_module_patched("threading"))
 
 
-def _share(tenant: str) -> threading.BoundedSemaphore:
-    """Counts what one tenant reads now, for as long as it does. Only the loop's thread asks."""
-    found = _shares.get(tenant)
+def _share(name: str, tenant: str, most: int) -> threading.BoundedSemaphore:
+    """Counts what one tenant does now, for as long as it does. Only the loop's thread asks."""
+    found = _shares.get((name, tenant))
     if found is None:
-        found = _shares[tenant] = threading.BoundedSemaphore(_READING_EACH)
+        found = _shares[name, tenant] = threading.BoundedSemaphore(most)
     return found
 
 

@@ -59,7 +59,7 @@ def _store() -> flask.Response:
         received.file,
         received.sha256,
         workspace_id=idempotency.new_id("workspace"),
-        aside=aside.heavy,
+        aside=aside.heavy(context.tenant()),
     )
     return flask.jsonify(view.workspace(added.workspace) | {"unchanged": added.unchanged})
 

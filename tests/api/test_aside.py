@@ -48,3 +48,17 @@ def test_a_failure_comes_out_where_the_bytes_are_taken() -> None:
 
     with pytest.raises(OSError, match="gone"):
         next(taken)
+
+
+def test_a_tenants_uploads_leave_places_to_others() -> None:
+    """The work of each begins that of the next: a third of one tenant's would wait for ever."""
+    inside: list[str] = []
+
+    def third() -> None:
+        assert not aside._share("heavy", "a", aside._HEAVY_EACH).acquire(blocking=False)
+        aside.heavy("b")(lambda: inside.append("b"))
+
+    aside.heavy("a")(lambda: aside.heavy("a")(third))
+
+    assert inside == ["b"]
+    assert aside._HEAVY_EACH < aside._HEAVY

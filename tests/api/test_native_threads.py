@@ -57,7 +57,7 @@ def test_redis_and_hints_refuse_whoever_is_aside(core: Core) -> None:
     with pytest.raises(RuntimeError, match="aside"):
         aside.run(core.store.registry.ping)
     with pytest.raises(RuntimeError, match="aside"):
-        aside.heavy(core.store.registry.now_ms)
+        aside.heavy("t")(core.store.registry.now_ms)
 
     core.store.registry.ping()
 
