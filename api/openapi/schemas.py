@@ -60,12 +60,6 @@ RULES: Final[dict[str, dict[str, Any]]] = {
         "if": {"required": ["limit_per_hour"]},
         "then": {"properties": {"tier": {"enum": ["enterprise"]}}},
     },
-    "NewToken": {
-        "oneOf": [
-            {"required": ["path"], "not": {"required": ["stream"]}},
-            {"required": ["job_id"], "not": {"required": ["path"]}},
-        ]
-    },
 }
 
 
@@ -80,10 +74,27 @@ def describe(document: dict[str, Any]) -> None:
     found["RawLine"] = _LINE
     either = [{"$ref": f"#/components/schemas/{name}"} for name in ("OutputEvent", "RawLine")]
     found["Output"]["properties"]["events"]["items"] = {"anyOf": either}
-    found["NewToken"]["properties"]["path"] = _stream_path(document)
+    found["NewToken"] = _new_token(document, found["NewToken"]["properties"])
     for name, rule in RULES.items():
         if name in found:
             found[name] |= rule
+
+
+def _new_token(document: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Either a path, or a job and which of its streams."""
+    job = {"job_id": known["job_id"], "stream": known["stream"]}
+    forms = [("job_id", job), ("path", {"path": _stream_path(document)})]
+    return {
+        "oneOf": [
+            {
+                "type": "object",
+                "required": [needed],
+                "properties": fields,
+                "additionalProperties": False,
+            }
+            for needed, fields in forms
+        ]
+    }
 
 
 def _stream_path(document: dict[str, Any]) -> dict[str, Any]:
