@@ -71,8 +71,11 @@ def parse(raw: bytes) -> Any:
 
 
 def digest() -> str:
-    """What an Idempotency-Key is bound to: the route and the body, however it is spaced."""
-    body = json.dumps(read_optional(), sort_keys=True, separators=(",", ":"))
+    """What an Idempotency-Key is bound to: the route and the body, however it is spaced.
+
+    No body at all is another one than `{}`, which only some routes take it for.
+    """
+    body = json.dumps(read(), sort_keys=True, separators=(",", ":")) if _raw() else ""
     return hashlib.sha256(f"{flask.request.path}\n{body}".encode()).hexdigest()
 
 

@@ -257,3 +257,14 @@ def test_a_request_changes_nothing_but_what_it_names(routes: Routes, api: Api, c
     assert api.get(f"/jobs/{routes.names['job_id']}").status_code == 200
     assert api.get(f"/workspaces/{routes.names['workspace_id']}").status_code == 200
     assert json.loads(api.get(f"/keys/{routes.names['key_id']}").data)["status"] == "active"
+
+
+def test_a_key_that_was_used_with_an_empty_object_does_not_answer_no_body(api: Api) -> None:
+    headers = {"Idempotency-Key": "once"}
+    made = api.post("/keys", {}, headers=headers)
+
+    answer = api.request("POST", "/keys", headers=headers)
+
+    assert made.status_code == 200, made.text
+    check(answer, "no body")
+    assert answer.status_code == 422
