@@ -118,9 +118,9 @@ def test_a_body_that_readers_could_understand_differently_is_refused(
     assert says in message
 
 
-def test_a_megabyte_of_doubled_names_is_refused_in_one_pass() -> None:
-    """Counting each name by itself took minutes: this test's time limit would end it."""
-    names = [f"{n:x}" for n in range(60_000)]
+def test_doubled_names_by_the_thousand_are_found_in_one_pass() -> None:
+    """Counting each name by itself kept the whole server for as long as a megabyte takes."""
+    names = [f"{n:x}" for n in range(9_000)]
     raw = ("{" + ",".join(f'"{name}":0' for name in [*names, *names]) + "}").encode()
 
     with pytest.raises(errors.BadRequest, match="twice"):
