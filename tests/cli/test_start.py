@@ -11,6 +11,8 @@ PRESSED = """
 import os, signal, sys
 from knify.cli import start
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, too
+
 class Presses:
     def find_spec(self, name, path=None, target=None):
         if name == "knify.cli.main":

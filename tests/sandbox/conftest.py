@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from knify import ids
+from knify import errors, ids
 from knify.sandbox import podman
 from tests.sandbox import engine
 
@@ -37,12 +37,21 @@ def installation(podman_url: str) -> Iterator[str]:
 
 async def _clean(url: str, name: str) -> None:
     driver = podman.PodmanDriver(url, name, engine.FACTS)
-    for sandbox in {row.sandbox_id for row in await driver.owned()}:
+    for sandbox in await _sandboxes(driver):
         await driver.remove(sandbox)
     for row in await driver._api.call("GET", "/volumes/json"):
         if (row.get("Labels") or {}).get("knify.installation") == name:
             with contextlib.suppress(Exception):
                 await driver._api.call("DELETE", f"/volumes/{row['Name']}")
+
+
+async def _sandboxes(driver: podman.PodmanDriver) -> set[str]:
+    """Podman's list fails when a volume, whosever it is, goes in the midst of it."""
+    for _ in range(20):
+        with contextlib.suppress(errors.SandboxError):
+            return {row.sandbox_id for row in await driver.owned()}
+        await asyncio.sleep(0.1)
+    return {row.sandbox_id for row in await driver.owned()}
 
 
 async def collect(frames: AsyncIterator[tuple[int, bytes]]) -> tuple[bytes, bytes]:

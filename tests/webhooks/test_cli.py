@@ -41,7 +41,7 @@ def test_a_webhook_is_made_shown_changed_and_deleted(knify: Run, receiver: Recei
     changed = knify("change", hook, "--off", "--event", "job.created", "--event", "job.failed")
     assert "job.created" in changed.stdout and "active" in changed.stdout
     assert " off " in knify("list").stdout
-    assert knify("delete", hook).stdout == f"{hook} is gone\n"
+    assert knify("delete", hook, "--yes").stdout == f"{hook} is gone\n"
     assert knify("show", hook).exit_code == 6
     refused = knify("create", "ftp://example.com/")
     assert refused.exit_code == 6 and "must begin with https://" in refused.stderr
