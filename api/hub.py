@@ -6,86 +6,41 @@ costs nothing and a lost message costs one heartbeat.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Hashable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import redis
 
+from api import pages, turns
 from knify.store import keys
 from knify.store import redis as store_redis
 
 QUIET_SECONDS = 10.0  # without any word, ask whether the connection lives
 RETRY_SECONDS = 0.5
-PAGES = 256  # kept for those who read the same
-GAP_SECONDS = (
-    0.00005  # between two turns of one stream, for each of its clients: their sends take it
-)
-LONGEST_GAP_SECONDS = 0.05
-SHORTEST_GAP_SECONDS = 0.002
-READERS = 16  # connections that may read streams at one time
 
 log = logging.getLogger(__name__)
 
 
-class Waiter:
-    """One client's interest in one execution; use it with `with`."""
+class _Listening:
+    """A waiter, heard from the beginning to the end of its block."""
 
     def __init__(self, hub: Hub, channel: str) -> None:
         self._hub = hub
         self._channel = channel
-        self._flag = threading.Event()
+        self._waiter: turns.Waiter | None = None
 
-    def wait(self, seconds: float) -> bool:
-        """Whether there may be something new; False after `seconds` without a hint."""
-        heard = self._flag.wait(max(0.0, seconds))
-        self._flag.clear()
-        return heard
+    def __enter__(self) -> turns.Waiter:
+        """Listen from now on; the waiter is woken once the subscription stands."""
+        self._waiter = self._hub.add(self._channel)
+        return self._waiter
 
-    def turn(self) -> int:
-        """The hub's newest turn for this execution."""
-        return self._hub.turn(self._channel)
-
-    def wake(self) -> None:
-        """Something may be new."""
-        self._flag.set()
-
-    def __enter__(self) -> Self:
-        """Listen from now on; the flag is raised once the subscription stands."""
-        self._hub.add(self._channel, self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Listen no more."""
-        self._hub.remove(self._channel, self)
-
-
-class Pages:
-    """What was read a moment ago, for all who follow the same stream at the same place.
-
-    Streams only grow, so a page once read stays right: its reader goes on behind its end.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[Hashable, Any] = {}
-
-    def get(self, key: Hashable) -> Any:
-        """The page, or None."""
-        return self._known.get(key)
-
-    def keep(self, key: Hashable, page: Any) -> None:
-        """Remember it in place of the oldest."""
-        while len(self._known) >= PAGES:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[key] = page
+        if self._waiter is not None:
+            self._hub.remove(self._channel, self._waiter)
 
 
 class Hub:
@@ -100,47 +55,48 @@ class Hub:
         )  # fmt: skip
         self._pool: Any = client.connection_pool
         self._lock = threading.Lock()
-        self._waiters: dict[str, set[Waiter]] = {}
-        self._turns: dict[str, int] = {}
-        self._woken: dict[str, float] = {}  # when; in the future: a turn is on its way
+        self._channels: dict[str, turns.Channel] = {}
         self._connection: Any = None
         self._thread: threading.Thread | None = None
-        self.pages = Pages()
-        self.reading = threading.BoundedSemaphore(READERS)
+        self.pages = pages.Pages()
 
-    def waiter(self, execution_id: str) -> Waiter:
+    def waiter(self, execution_id: str) -> contextlib.AbstractContextManager[turns.Waiter]:
         """For whoever follows this execution."""
-        return Waiter(self, keys.execution(execution_id))
+        return _Listening(self, keys.execution(execution_id))
 
     def channels(self) -> list[str]:
         """What is listened to now."""
         with self._lock:
-            return sorted(self._waiters)
+            return sorted(self._channels)
 
     def close(self) -> None:
         """Let go of the connection; its thread ends unless somebody still waits."""
         self._disconnect()
 
-    def add(self, channel: str, waiter: Waiter) -> None:
-        """Subscribe if nobody did."""
+    def add(self, name: str) -> turns.Waiter:
+        """One more who follows; subscribe if nobody did."""
         with self._lock:
-            known = self._waiters.setdefault(channel, set())
-            known.add(waiter)
-            if len(known) == 1:
-                self._send("SUBSCRIBE", channel)
+            is_new = name not in self._channels
+            channel = self._channels.setdefault(name, turns.Channel())
+            waiter = turns.Waiter(channel)
+            channel.waiters[waiter] = None
+            if is_new:
+                self._send("SUBSCRIBE", name)
             else:
                 waiter.wake()
             self._start()
+        return waiter
 
-    def remove(self, channel: str, waiter: Waiter) -> None:
+    def remove(self, name: str, waiter: turns.Waiter) -> None:
         """Unsubscribe with the last one."""
         with self._lock:
-            known = self._waiters.get(channel, set())
-            known.discard(waiter)
-            if not known and self._waiters.pop(channel, None) is not None:
-                self._turns.pop(channel, None)
-                self._woken.pop(channel, None)
-                self._send("UNSUBSCRIBE", channel)
+            channel = self._channels.get(name)
+            if channel is None:
+                return
+            channel.waiters.pop(waiter, None)
+            if not channel.waiters:
+                del self._channels[name]
+                self._send("UNSUBSCRIBE", name)
 
     def _start(self) -> None:
         """Under the lock. A thread made before a fork would be lost in the child."""
@@ -171,7 +127,7 @@ class Hub:
                 told = True
             self._disconnect()
             with self._lock:
-                if not self._waiters:  # the next waiter begins anew
+                if not self._channels:  # the next waiter begins anew
                     self._thread = None
                     return
             time.sleep(RETRY_SECONDS)
@@ -181,8 +137,8 @@ class Hub:
         connection.connect()
         with self._lock:
             self._connection = connection
-            if self._waiters:
-                self._send("SUBSCRIBE", *self._waiters)
+            if self._channels:
+                self._send("SUBSCRIBE", *self._channels)
             else:  # a connection without any subscription may PING too
                 self._send("PING")
         return connection
@@ -206,37 +162,9 @@ class Hub:
                 with self._lock:
                     self._send("PING")
 
-    def turn(self, channel: str) -> int:
-        """How often its waiters were woken. What led to a turn can be read when it begins."""
-        return self._turns.get(channel, 0)
-
     def _heard(self, reply: Any) -> None:
-        """A message, or the word that a subscription stands: wake the channel's waiters."""
+        """A message, or the word that a subscription stands: its channel has a turn."""
         if isinstance(reply, list) and reply[0] in ("message", "subscribe"):
-            self._rouse(reply[1])
-
-    def _rouse(self, channel: str) -> None:
-        """Wake the waiters together and not too often: many of them get several lines at once."""
-        with self._lock:
-            now, pause = time.monotonic(), GAP_SECONDS * len(self._waiters.get(channel, ()))
-            due = self._woken.get(channel, 0.0)
-            if due > now:
-                return  # a turn is on its way
-            wait = due + min(pause, LONGEST_GAP_SECONDS) - now
-            if wait > SHORTEST_GAP_SECONDS:
-                self._woken[channel] = now + wait
-        if wait > SHORTEST_GAP_SECONDS:
-            timer = threading.Timer(wait, self._wake, (channel,))
-            timer.daemon = True
-            timer.start()
-        else:
-            self._wake(channel)
-
-    def _wake(self, channel: str) -> None:
-        with self._lock:
-            waiters = list(self._waiters.get(channel, ()))
-            if waiters:
-                self._turns[channel] = self._turns.get(channel, 0) + 1
-                self._woken[channel] = time.monotonic()
-        for waiter in waiters:
-            waiter.wake()
+            channel = self._channels.get(reply[1])
+            if channel is not None:
+                channel.rouse()

@@ -16,19 +16,18 @@ from typing import Any, Protocol, cast
 import flask
 import redis
 
-from api import auth, context, shares, unread
-from api.hub import Hub, Waiter
+from api import auth, context, lines, shares, unread
+from api.hub import Hub
+from api.pages import Page, Position
+from api.turns import Waiter
 from knify import errors, model
 
 HEARTBEAT_SECONDS = 15.0
 FEW = 100  # frames: fewer than any full page has
-KEPT_CHARACTERS = 64 * 1024  # a longer page is read by each client on its own
 _POSITION = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?")
 
 log = logging.getLogger(__name__)
 
-#: Where a client is: number of the entry, and within it the number of the event.
-Position = tuple[int, int]
 ALL_OF_IT = 10**9  # behind every event of an entry
 START: Position = (0, ALL_OF_IT)
 
@@ -47,17 +46,6 @@ class Frame:
         if self.data is None:
             return ""
         return f"id: {self.id}\ndata: {json.dumps(self.data, separators=(',', ':'))}\n\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some frames as text."""
-
-    text: str
-    end: Position  # where its reader is then
-    last: bool  # nothing follows it
-    turn: int = 0  # the hub's when it was read
-    few: bool = False  # probably all that there was
 
 
 class Source(Protocol):
@@ -90,6 +78,7 @@ def respond(source: Source) -> flask.Response:
         after,
         allowed=lambda: auth.still_valid(core, key),
         reads=lambda: reader.idle() < HEARTBEAT_SECONDS / 2,
+        line=lines.of(flask.request.environ),
     )
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return flask.Response(_Placed(body), mimetype="text/event-stream", headers=headers)
@@ -152,37 +141,80 @@ def follow(
     *,
     allowed: Callable[[], bool] = lambda: True,
     reads: Callable[[], bool] = lambda: True,
+    line: lines.Line | None = None,
 ) -> Iterator[str]:
     """Everything behind `after` as text, until the stream's end, or while Redis answers.
 
     `allowed` and `reads` are asked at each heartbeat: whether the client may, and whether it takes
     what it is sent. One that has taken nothing since the last one is told to come again; the
-    worker drops it where even that finds no room.
+    worker drops it where even that finds no room. What is new for all who follow goes over `line`,
+    past this iterator, where there is one.
     """
     yield ": stream\n\n"  # sent at once, so that the client knows that it is connected
     try:
         with hub.waiter(source.x.id) as waiter:
-            yield from _follow(hub, waiter, source, after, allowed, reads)
+            yield from _follow(_Reader(hub, waiter, source, after, line), allowed, reads)
     except (redis.RedisError, errors.KnifyError) as failed:
         log.warning("the stream of %s ends early: %s", source.x.id, failed)
         yield ": ended early, connect again\n\n"
 
 
+class _Reader:
+    """One client's way through its stream."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        waiter: Waiter,
+        source: Source,
+        after: Position,
+        line: lines.Line | None,
+    ) -> None:
+        self.kind, self.after = source.kind, after
+        self.source = source
+        self.waiter = waiter
+        self.line = line
+        self.ended = False  # the last page was sent
+        self._pages = hub.pages
+
+    def read(self) -> Page | None:
+        """What is behind its place."""
+        key = (self.source.x.id, self.kind, self.after)
+        known = self._pages.get(key)
+        if known is not None:
+            return known
+        with self._pages.reading:  # a thousand clients woken at once shall not ask as often
+            known, turn = self._pages.get(key), self.waiter.turn()
+            if known is None and (frames := self.source.page(self.after)):
+                text = "".join(frame.text() for frame in frames)
+                end, last = frames[-1].position, frames[-1].last
+                known = Page(text, end, last, turn, few=len(frames) < FEW)
+                self._pages.keep(key, known)
+        return known
+
+    def take(self, page: Page) -> bool:
+        """See `turns.Live`."""
+        self.after, self.ended = page.end, page.last
+        whole = self.line is not None and self.line.send(page.text)
+        return whole and not page.last
+
+    def wait(self, seconds: float) -> None:
+        """For a turn, or for what only this thread can do."""
+        self.waiter.wait(seconds, self if self.line else None)
+        if self.line:
+            self.line.finish()
+
+
 def _follow(
-    hub: Hub,
-    waiter: Waiter,
-    source: Source,
-    after: Position,
-    allowed: Callable[[], bool],
-    reads: Callable[[], bool],
+    reader: _Reader, allowed: Callable[[], bool], reads: Callable[[], bool]
 ) -> Iterator[str]:
-    over = source.x.completed_at is not None
+    over = reader.source.x.completed_at is not None
     beat = time.monotonic() + HEARTBEAT_SECONDS
-    live = False
+    up_to_date = False
     while True:
-        turn = waiter.turn()
-        while page := _read(hub, waiter, source, after):
-            after = page.end
+        turn = reader.waiter.turn()
+        while page := reader.read():
+            reader.after = page.end
             if time.monotonic() >= beat:  # a stream that never rests
                 if not allowed():
                     return
@@ -191,12 +223,14 @@ def _follow(
                 yield page.text
             if page.last:
                 return
-            if live and page.few and page.turn >= turn and not over:
+            if up_to_date and page.complete(turn) and not over:
                 break  # what came since then has a turn of its own, with all others
-        live = True
+        up_to_date = True
         if over:
             return
-        waiter.wait(beat - time.monotonic())
+        reader.wait(beat - time.monotonic())
+        if reader.ended:
+            return
         if time.monotonic() >= beat:
             if not allowed():
                 return
@@ -204,21 +238,5 @@ def _follow(
                 yield ": too slow, connect again\n\n"
                 return
             yield ": still here\n\n"
-            over = source.over()  # asked before the next reading: what is over has been written
+            over = reader.source.over()  # asked before the next reading: what is over is written
             beat = time.monotonic() + HEARTBEAT_SECONDS
-
-
-def _read(hub: Hub, waiter: Waiter, source: Source, after: Position) -> Page | None:
-    key = (source.x.id, source.kind, after)
-    known: Page | None = hub.pages.get(key)
-    if known is not None:
-        return known
-    with hub.reading:  # a thousand clients woken at once shall not ask Redis as often
-        known, turn = hub.pages.get(key), waiter.turn()
-        if known is None and (frames := source.page(after)):
-            text = "".join(frame.text() for frame in frames)
-            end, last = frames[-1].position, frames[-1].last
-            known = Page(text, end, last, turn, few=len(frames) < FEW)
-            if len(text) <= KEPT_CHARACTERS:
-                hub.pages.keep(key, known)
-    return known

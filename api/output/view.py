@@ -8,7 +8,8 @@ from typing import Any
 
 from api import aside
 from api.jobs import view
-from api.streams import ALL_OF_IT, Frame, Position
+from api.pages import Position
+from api.streams import ALL_OF_IT, Frame
 from knify import clock, model
 from knify.core import Core
 from knify.lifecycle import TERMINAL

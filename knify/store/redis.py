@@ -21,6 +21,8 @@ Client: TypeAlias = Any
 #: Connections of one process. Who finds none free waits: hundreds opened at once overrun the
 #: server's queue of new ones.
 CONNECTIONS: Final = 64
+#: Seconds for which he waits. A thousand clients that come back at once are let in one by one.
+CROWD_SECONDS: Final = 8.0
 
 #: Put before every script, in this order.
 _SHARED: Final = ("prelude.lua", "webhooks.lua", "admission.lua")
@@ -57,7 +59,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
     pool = _Pool.from_url(
         url,
         max_connections=CONNECTIONS,
-        timeout=timeout,
+        timeout=CROWD_SECONDS,
         decode_responses=True,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,

@@ -12,6 +12,8 @@ import pytest
 
 from tests.agents import driving
 
+#: The runbook runs pytest too, with options of its own.
+ENV = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 EXAMPLE = Path(__file__).parents[2] / "examples/inspect-package"
 
 
@@ -33,7 +35,7 @@ def tools(tmp_path: Path) -> Path:
 
 
 def test_the_inspection_finds_the_failing_test_and_goes_on(workspace: Path, tmp_path: Path) -> None:
-    done = driving.run("@runbook.md", workspace, tmp_path / "turn", env=dict(os.environ))
+    done = driving.run("@runbook.md", workspace, tmp_path / "turn", env=ENV)
 
     assert done.exit_code == 0, done.lines("stderr")
     result = json.loads((workspace / "result.json").read_text())
@@ -51,11 +53,11 @@ def test_the_inspection_finds_the_failing_test_and_goes_on(workspace: Path, tmp_
 def test_the_follow_up_continues_with_what_the_inspection_left(
     workspace: Path, tmp_path: Path
 ) -> None:
-    driving.run("@runbook.md", workspace, tmp_path / "first", env=dict(os.environ))
+    driving.run("@runbook.md", workspace, tmp_path / "first", env=ENV)
     shaping = workspace / "tidytext/shaping.py"
     shaping.write_text(shaping.read_text().replace("text[:limit]", "text[: limit - len(ending)]"))
 
-    done = driving.run("@follow-up.md", workspace, tmp_path / "second", env=dict(os.environ))
+    done = driving.run("@follow-up.md", workspace, tmp_path / "second", env=ENV)
 
     assert done.exit_code == 0, done.lines("stderr")
     result = json.loads((workspace / "result.json").read_text())

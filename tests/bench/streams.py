@@ -55,15 +55,22 @@ def _follow(
     for path in paths:
         client = socket.create_connection(address)
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode())
-        client.setblocking(False)
         chosen.register(client, selectors.EVENT_READ)
+    for one in list(chosen.get_map().values()):  # all at once, then each until it follows
+        client, got = one.fileobj, b""  # type: ignore[assignment]
+        while b": stream" not in got:
+            piece = client.recv(65536)
+            assert piece, got
+            got += piece
+        client.setblocking(False)
     answer.put("connected")
-    end = time.monotonic() + seconds
+    end, rest = time.monotonic() + seconds, dict[int, bytes]()
     while time.monotonic() < end:
-        for key, _ in chosen.select(0.1):
-            data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+        for one, _ in chosen.select(0.1):
+            data = rest.get(one.fd, b"") + one.fileobj.recv(65536)  # type: ignore[union-attr]
             now = time.time()
-            found += [now - float(moment) for moment in _MOMENT.findall(data)]
+            whole, _, rest[one.fd] = data.rpartition(b"\n\n")
+            found += [now - float(moment) for moment in _MOMENT.findall(whole)]
     answer.put(found)
 
 
@@ -95,11 +102,11 @@ def _measured(
     answer: Any = multiprocessing.Queue()
     port = int(api.url.rpartition(":")[2])
     key = api.client.headers["Authorization"]
-    arguments = (("127.0.0.1", port), key, paths, seconds + 8, answer)
+    arguments = (("127.0.0.1", port), key, paths, seconds + 4, answer)
     reader = multiprocessing.Process(target=_follow, args=arguments)
     reader.start()
     answer.get()
-    time.sleep(4)
+    time.sleep(1)
     pid = _child(api.process.pid)
     before = idle.cpu_seconds(pid)
     _write(url, home, ids, seconds)
