@@ -71,7 +71,7 @@ class Channel:
         with self._lock:
             self.turn, self._due = next(_numbers), time.monotonic()
             some_live = False
-            for waiter in self.waiters:
+            for waiter in list(self.waiters):
                 some_live = some_live or waiter.live is not None
                 if waiter.live is None:
                     waiter.wake()

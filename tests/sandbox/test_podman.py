@@ -458,6 +458,7 @@ def looked(name: str) -> str:
     return seen.stderr.strip().rpartition(": ")[2]
 
 
+@pytest.mark.slow  # it has to hit a moment
 def test_a_name_that_a_killed_podman_left_in_its_storage_is_taken_over(
     podman_url: str, installation: str
 ) -> None:
@@ -473,6 +474,7 @@ def test_a_name_that_a_killed_podman_left_in_its_storage_is_taken_over(
     assert listed(name) == "Created"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "argv"),
     [
