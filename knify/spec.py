@@ -21,6 +21,7 @@ class JobType:
     later: frozenset[str] = frozenset()  # belong to it, but this version cannot do them
     is_agent: bool = False  # it has conversations, and an image of its own
     credential: str | None = None  # the operator's variable that its agent signs in with
+    provider: str | None = None  # whose models it asks through the gateway (`agents/models.py`)
     is_available: bool = True
 
     @property
@@ -106,6 +107,11 @@ def is_agent(job_type: str) -> bool:
 def credential(job_type: str) -> str | None:
     """The variable that its agent signs in with; None when it needs none."""
     return JOB_TYPES[job_type].credential if job_type in JOB_TYPES else None
+
+
+def provider(job_type: str) -> str | None:
+    """Whose models its agent asks through the gateway; None: nobody's."""
+    return JOB_TYPES[job_type].provider if job_type in JOB_TYPES else None
 
 
 def build(
