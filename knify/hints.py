@@ -13,6 +13,7 @@ import json
 import logging
 import queue
 import threading
+import time
 import uuid
 from typing import Any, Protocol
 
@@ -102,8 +103,12 @@ class CeleryHints:
                 self._thread.start()
 
     def _send_all(self) -> None:
+        sent = 0.0
         while True:
             batch = [self._waiting.get()]
+            # The first goes at once; those of a burst together.
+            time.sleep(max(0.0, sent + _GAP_SECONDS - time.monotonic()))
+            sent = time.monotonic()
             while len(batch) < _BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get())
             try:
@@ -142,6 +147,7 @@ def message(task: str, subject: str, to: str) -> str:
 
 
 _BATCH = 100
+_GAP_SECONDS = 0.01  # between two batches
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _HEADERS: dict[str, Any] = {
     "lang": "py",
