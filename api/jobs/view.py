@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from knify import clock, model
+from knify import briefs, clock, model
 from knify.lifecycle import State
-from knify.services import packing
 from knify.store import admission, executions
 
 #: The whole state table in the Jobs API's five words.
@@ -32,9 +31,9 @@ STATES_OF: Final[dict[str, tuple[State, ...]]] = {
 
 def row(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[str, Any]:
     """One job as a list shows it: long texts are cut, and the job itself has them whole."""
-    spec, cut = packing.brief(x.request)
-    metadata, fewer = packing.brief_metadata(x.metadata)
-    error, shorter = packing.brief_error(x.error)
+    spec, cut = briefs.request(x.request)
+    metadata, fewer = briefs.metadata(x.metadata)
+    error, shorter = briefs.error(x.error)
     shown = job(x.evolve(request=spec, metadata=metadata, error=error), waiting)
     return shown | {"is_brief": True} if cut or fewer or shorter or x.is_brief else shown
 

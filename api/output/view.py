@@ -53,9 +53,14 @@ class Output:
 
     def page(self, after: Position) -> Sequence[Frame]:
         """See `Source`. An entry without anything to show still moves the position."""
-        behind = after[0] if after[1] == ALL_OF_IT else after[0] - 1
+        seq, event = after
+        if event != ALL_OF_IT and (rest := self._behind(seq - 1, 1, after)):
+            return rest  # of the very entry at which the client is
+        return self._behind(seq, PAGE, after)
+
+    def _behind(self, seq: int, most: int, after: Position) -> list[Frame]:
         read = aside.reader(self.x.tenant)
-        entries = history.output(self._core, self.x.id, after=behind, most=PAGE, aside=read)
+        entries = history.output(self._core, self.x.id, after=seq, most=most, aside=read)
         return [f for e in entries for f in self._frames(e) if f.position > after]
 
     def over(self) -> bool:

@@ -10,17 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from knify import errors
+from knify import briefs, errors
 from knify.core import Core
 from knify.services import artifacts, history
 from knify.store import retention, rows, terms
 from knify.store.streams import Segment
 
 SEGMENT_BYTES: Final = 2 * 1024**2  # of stored entries in one object
-_SPEC = 700  # bytes of JSON of a request that a row keeps
-_METADATA = 500
-_TEXT = 200  # characters of one long text in it
-_ERROR = 300
 #: What a row keeps of the record: all that lists, filters and answers of scripts need.
 _KEPT: Final = (
     *("tenant", "name", "job_type", "parent_id", "sandbox_id", "node", "session_id", "usage"),
@@ -69,10 +65,10 @@ def pack(core: Core, execution_id: str) -> bool:
 def row(fields: Mapping[str, str]) -> str:
     """What Redis keeps of a packed execution, as JSON of a hash's fields: mostly 400 bytes."""
     kept: dict[str, Any] = {n: rows.short(n, fields[n]) for n in _KEPT if n in fields}
-    request, cut = brief(json.loads(fields["request"]))
+    request, cut = briefs.request(json.loads(fields["request"]))
     whole = json.loads(fields.get("metadata", "{}"))
-    metadata, fewer = brief_metadata(whole)
-    error, shorter = brief_error(fields.get("error"))
+    metadata, fewer = briefs.metadata(whole)
+    error, shorter = briefs.error(fields.get("error"))
     kept["request"] = request
     if metadata != request.get("metadata", {}):
         kept["metadata"] = metadata
@@ -82,56 +78,7 @@ def row(fields: Mapping[str, str]) -> str:
         kept["words"] = terms.of_metadata(whole)
     if cut or fewer or shorter:
         kept["is_brief"] = 1
-    return _json(rows.encode(kept))
-
-
-def brief(request: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A request as lists show it, and whether anything of it is cut or left out."""
-    if len(_json(request)) <= _SPEC:
-        return dict(request), False
-    shown: dict[str, Any] = {}
-    for name, value in sorted(request.items(), key=_by_weight):
-        if isinstance(value, str):
-            value = _clipped(value, _TEXT)
-        if len(_json(shown | {name: value})) <= _SPEC:
-            shown[name] = value
-    return shown, True
-
-
-def brief_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Metadata as lists show and search it."""
-    if len(_json(metadata)) <= _METADATA:
-        return dict(metadata), False
-    shown: dict[str, Any] = {}
-    for name, value in metadata.items():
-        if isinstance(value, str | int | float) and len(_json(shown | {name: value})) <= _METADATA:
-            shown[name] = value
-    return shown, True
-
-
-def brief_error(error: str | None) -> tuple[str | None, bool]:
-    """An error as lists show it."""
-    shown = None if error is None else _clipped(error, _ERROR)
-    return shown, shown != error
-
-
-def _by_weight(pair: tuple[str, Any]) -> tuple[bool, int, str]:
-    """The type first, then the short fields."""
-    return pair[0] != "job_type", len(_json(pair[1])), pair[0]
-
-
-def _clipped(text: str, most: int) -> str:
-    """At most `most` bytes of JSON."""
-    if len(_json(text)) <= most + 2:
-        return text
-    kept = text[:most]
-    while len(_json(kept)) > most - 6:
-        kept = kept[: -max(1, len(kept) // 8)]
-    return kept + "…"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(rows.encode(kept), separators=(",", ":"))
 
 
 def _rest(core: Core, execution_id: str, raw: retention.Raw) -> list[Segment]:

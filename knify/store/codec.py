@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from typing import Any, TypeVar
 
-from knify import model
+from knify import briefs, model
 from knify.lifecycle import SandboxState, State
 from knify.store import rows, upgrade
 
@@ -31,6 +31,12 @@ def execution_fields(x: model.Execution) -> dict[str, str]:
     fields["needs"] = needs(x.spec.resources)
     for name in _OF_ROWS:
         del fields[name]
+    for name, (brief, is_cut) in {
+        "request": briefs.request(x.request),
+        "metadata": briefs.metadata(x.metadata),
+    }.items():
+        if is_cut:
+            fields[f"brief_{name}"] = brief
     return _present(fields)
 
 
@@ -114,6 +120,12 @@ def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execut
 def is_there(fields: Mapping[str, str]) -> bool:
     """Whether a hash holds an execution that anybody may still see."""
     return bool(fields) and "expiring" not in fields
+
+
+def listed(fields: Mapping[str, str], execution_id: str) -> model.Execution:
+    """The same of what a list reads, which leaves out most of the spec."""
+    known = {} if "row" in fields else {"spec": _encode(_of_row(fields))}
+    return execution({**fields, **known}, execution_id)
 
 
 def _of_row(fields: Mapping[str, Any]) -> dict[str, Any]:

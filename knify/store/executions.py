@@ -35,7 +35,7 @@ class Claim:
     execution: model.Execution | None = None  # when claimed
     # previous owner (claimed), owner (held, kept, stale), node (elsewhere; full: where it is next)
     other: str = ""
-    next: str = ""  # when claimed: one that waits and now fits too
+    next: str = ""  # when claimed: one that waits and now fits too; when full: whose turn it is
     sandbox: str = ""  # when kept, stale or leftover
 
 
@@ -120,7 +120,8 @@ class Executions:
             return Claim(verdict, codec.execution(pairs(rest[2:])), rest[0], rest[1])
         if verdict in ("kept", "stale", "leftover"):
             return Claim(verdict, other=rest[0] if rest[1:] else "", sandbox=rest[-1])
-        return Claim(verdict, other=rest[0] if rest else "")
+        other, following = (*rest, "", "")[:2]
+        return Claim(verdict, other=other, next=following)
 
     def renew(self, held: Sequence[tuple[str, int]], *, lease_ms: int) -> list[str]:
         """Extend leases (pairs of id and fence). For each: ok, cancel (was asked for), or lost."""

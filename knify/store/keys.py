@@ -41,7 +41,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:node:{node}:active` | set | executions that occupy a slot there | member leaves at the end |
 | `knify:node:{node}:used` | hash | what those take together: cpus (thousandths), memory, disk (bytes) | for ever |
 | `knify:node:{node}:capacity` | hash | what the last heartbeat declared, and why it takes nothing new | for ever |
-| `knify:node:{node}:hold` | hash | whom the node is held for, until when, when again | for ever |
+| `knify:node:{node}:hold` | hash | whom the node is held for, until when, when again; whom it let try last | for ever |
 | `knify:node:{node}:removals` | set | sandboxes whose container and volumes are to go | member leaves when gone |
 | `knify:node:{node}:paused` | zset | idle paused sandboxes there; score: since when, 0: to be archived now | member leaves with a new turn, by archiving or deletion |
 | `knify:node:{node}:hot` | zset | those among them that are frozen, not stopped; score: until when | as above, or when stopped |

@@ -157,29 +157,59 @@ function admission.next(node, ts, free)
   return nil, false
 end
 
+-- Let this one try. The node counts on it: should it go elsewhere, or end, another one is let try.
+local function let_try(ts, node, id)
+  redis.call('ZADD', P .. 'due', 'XX', int(ts), id)
+  redis.call('HSET', nkey(node, 'hold'), 'woken', id)
+end
+
 -- Let the next one try again: its id, or nil.
 function admission.wake(ts, node, slots)
   local free = admission.room(node, slots)
   local first = free and admission.next(node, ts, free)
-  if first then redis.call('ZADD', P .. 'due', 'XX', int(ts), first) end
+  if first then let_try(ts, node, first) end
   return first
 end
 
--- A living node, other than this one, where it is next: its name, or nil.
-function admission.elsewhere(ts, id, node)
-  for _, other in ipairs(redis.call('ZREVRANGE', P .. 'nodes', 0, NODES - 1)) do
-    if other ~= node and redis.call('EXISTS', nkey(other, 'beat')) == 1 then
-      local free = admission.room(other)
-      if free and admission.next(other, ts, free) == id then return other end
-    end
-  end
+-- Somebody else came, and it is the turn of this one: tenants change places without a word to those
+-- behind. Its id unless it is on its way already.
+function admission.hasten(ts, node, id)
+  local is_due = tonumber(redis.call('ZSCORE', P .. 'due', id) or ts) <= ts
+  let_try(ts, node, id)
+  return not is_due and id or nil
 end
 
--- Who stood in a line has left it, and perhaps others waited behind. Returns an id worth a hint.
-function admission.moved_up(ts, place)
-  if place ~= '' then return admission.wake(ts, place) end
-  for _, node in ipairs(redis.call('ZREVRANGE', P .. 'nodes', 0, NODES - 1)) do
-    local first = redis.call('EXISTS', nkey(node, 'beat')) == 1 and admission.wake(ts, node)
-    if first then return first end
+-- The living nodes, other than this one, that were seen last.
+local function others(node)
+  local found = {}
+  for _, other in ipairs(redis.call('ZREVRANGE', P .. 'nodes', 0, NODES - 1)) do
+    if other ~= node and redis.call('EXISTS', nkey(other, 'beat')) == 1 then found[#found + 1] = other end
   end
+  return found
+end
+
+-- One that cannot go to this node: a node where it is next, or nil, and somebody worth a hint who
+-- is next where it might have been.
+function admission.elsewhere(ts, id, node)
+  local hint
+  for _, other in ipairs(others(node)) do
+    local free = admission.room(other)
+    local first = free and admission.next(other, ts, free)
+    if first == id then return other, hint end
+    hint = first and admission.hasten(ts, other, first) or hint
+  end
+  return nil, hint
+end
+
+-- Who stood in a line has left it (for `node`, if it did not end): nodes that counted on it let
+-- another one try, and perhaps others waited behind, unless `more` is known. Ids worth a hint.
+function admission.moved_up(ts, place, id, node, more)
+  if place ~= '' then return {admission.wake(ts, place)} end
+  local hints = {more}
+  for _, other in ipairs(others(node)) do
+    if #hints == 0 or redis.call('HGET', nkey(other, 'hold'), 'woken') == id then
+      hints[#hints + 1] = admission.wake(ts, other)
+    end
+  end
+  return hints
 end

@@ -2,7 +2,7 @@
 -- nobody is before it. What is active on the node needs no room: with 0 slots only that goes on.
 -- ARGV: id, owner, node, lease ms, slots of the node, dead owner ('' or one proved dead)
 -- Returns: {'claimed', previous owner or '', next one to hint or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
---          | {'turn'} (another turn is first) | {'full', node where it is next or ''}
+--          | {'turn'} (another turn is first) | {'full', node where it is next or '', one to hint or ''}
 --          | {'elsewhere', node} | {'draining'} (no sandbox comes here any more)
 --          | {'kept' or 'stale' (beyond its time), holder, sandbox} (its container is being stopped or removed)
 --          | {'leftover', sandbox} (what this node had of it is to be removed first)
@@ -54,14 +54,16 @@ if redis.call('SISMEMBER', active, id) == 0 then
   if served then
     -- Taken over from another node. It was served before, so it stands in no line: its owner may
     -- yet come back, and nobody would claim what is next then.
-    if not (free and admission.fits(x, free)) then return {'full', ''} end
+    if not (free and admission.fits(x, free)) then return {'full', '', ''} end
   else
     admission.enqueue(id, x, place, ts)
     if free then first, held = admission.next(node, ts, free) end
     -- One too far behind to be seen passes nobody who would fit.
     local unseen = free and not first and not held and admission.fits(x, free)
     if first ~= id and not unseen then
-      return {'full', place == '' and admission.elsewhere(ts, id, node) or ''}
+      local other, hint
+      if place == '' then other, hint = admission.elsewhere(ts, id, node) end
+      return {'full', other or '', first and admission.hasten(ts, node, first) or hint or ''}
     end
   end
   admission.occupy(node, id, x)
@@ -75,7 +77,7 @@ raise_fence(id, x, ts)
 redis.call('HSET', xkey(id), 'owner', owner, 'lease_until', until_ms, 'node', node)
 redis.call('ZADD', P .. 'due', until_ms, id)
 local more = admission.wake(ts, node, slots)
-if not more and waited == '' then more = admission.moved_up(ts, '') end
+if waited == '' then more = admission.moved_up(ts, '', id, node, more)[1] end
 local answer = redis.call('HGETALL', xkey(id))
 table.insert(answer, 1, 'claimed')
 table.insert(answer, 2, previous)

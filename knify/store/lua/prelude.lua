@@ -213,7 +213,7 @@ local function finish(id, x, ts, sandbox_ttl)
   if x.node and admission.vacate(x.node, id, x) then
     hints[#hints + 1] = admission.wake(ts, x.node)
   elseif place then
-    hints[#hints + 1] = admission.moved_up(ts, place)
+    for _, hint in ipairs(admission.moved_up(ts, place, id)) do hints[#hints + 1] = hint end
   end
   return hints
 end
