@@ -7,17 +7,14 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from knify import settings as settings_module
 from knify import units
-from knify.host import busybox, images, podman, probe, recipes, redis_server, subids, survey
+from knify.host import busybox, check, imagecheck, podman, probe, redis_server, subids, survey
+from knify.host.check import Check, Level
 
-Level = Literal["ok", "warning", "failure"]
-
-_SETUP = "run `make setup` as root"
+_SETUP = check.SETUP
 _GIB = 1024**3
 _FEW_FILES = 4_096
 # The size of Podman's lock file: one lock for each container and each volume.
@@ -25,20 +22,10 @@ _LOCKS = 2_048
 _SOCKETS = ("podman.sock", "gateway.sock", "redis.sock")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of `knify doctor`."""
-
-    name: str
-    level: Level
-    message: str  # what was found, and what it means when it is not good
-    cure: str = ""  # one command or one sentence; empty when all is well
-
-
 def checks(settings: settings_module.Settings) -> list[Check]:
     """All checks, in the order in which they matter. Takes seconds when facts must be measured."""
     host = survey.look(settings)
-    return [check(host) for check in _CHECKS]
+    return [look(host) for look in _CHECKS]
 
 
 def check_root(host: survey.Host) -> Check:
@@ -175,16 +162,6 @@ def check_busybox(host: survey.Host) -> Check:
     return Check("busybox", "failure", message, "install the package busybox-static")
 
 
-def check_image(host: survey.Host) -> Check:
-    """The image that a job gets unless it names another."""
-    name = host.settings.base_image
-    if not images.exists(name):
-        return Check("base image", "failure", f"{name} is missing", _SETUP)
-    if name == recipes.BASE_TAG and not images.current("base"):
-        return Check("base image", "warning", f"{name} is older than its recipe", _SETUP)
-    return Check("base image", "ok", name)
-
-
 def check_home(host: survey.Host) -> Check:
     """Where keys, objects and sockets are kept."""
     home = host.settings.home
@@ -247,11 +224,11 @@ def main(argv: list[str] | None = None) -> int:
     """Print all checks (with --quiet only what is not ok); 1 when one of them is a failure."""
     quiet = "--quiet" in (sys.argv[1:] if argv is None else argv)
     found = checks(settings_module.load())
-    for check in found:
-        if not (quiet and check.level == "ok"):
-            cure = f" -> {check.cure}" if check.cure else ""
-            sys.stdout.write(f"{check.level:8} {check.name:12} {check.message}{cure}\n")
-    return 1 if any(check.level == "failure" for check in found) else 0
+    for seen in found:
+        if not (quiet and seen.level == "ok"):
+            cure = f" -> {seen.cure}" if seen.cure else ""
+            sys.stdout.write(f"{seen.level:8} {seen.name:12} {seen.message}{cure}\n")
+    return 1 if any(seen.level == "failure" for seen in found) else 0
 
 
 def _unknown(name: str, host: survey.Host) -> Check:
@@ -286,7 +263,8 @@ _CHECKS: tuple[Callable[[survey.Host], Check], ...] = (
     check_init,
     check_busybox,
     check_storage,
-    check_image,
+    imagecheck.check_base,
+    imagecheck.check_others,
     check_locks,
     check_home,
     check_socket_path,

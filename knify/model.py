@@ -109,6 +109,7 @@ class Execution(Record):
     parent_id: str | None = None  # the execution that this one continues
     sandbox_id: str | None = None
     node: str | None = None  # the Podman host it runs on
+    image_digest: str | None = None  # sha256:… of the image that its sandbox was made from
     session_id: str | None = None  # the agent's own conversation id
     said: Said | None = None  # what the agent has told so far
     usage: dict[str, int] | None = None  # tokens that it took

@@ -34,7 +34,8 @@ class Provisioning:
         """Image and credential must be here. ImageMissing, AgentNotConfigured."""
         credentials.check(turn.x.spec.job_type)
         image = turn.x.spec.image or self._core.settings.base_image
-        if self._hands.call(self._driver.image(image)) is None:
+        found = self._hands.call(self._driver.image(image))
+        if found is None:
             raise errors.ImageMissing(f"this node has no image {image}")
         here: dict[str, Any] = {"node": self._hands.node}
         if turn.x.parent_id and self._is_archived(turn):
@@ -44,6 +45,7 @@ class Provisioning:
             State.PROVISIONING,
             detail="Preparing the sandbox",
             sandbox=here,
+            image_digest=found.digest or None,
         ).execution
 
     def _is_archived(self, turn: Turn) -> bool:
@@ -75,12 +77,20 @@ class Provisioning:
             turn.x,
             State.READY,
             detail="Files are in",
+            image_digest=self._digest(turn, sandbox),
             sandbox={
                 "state": SandboxState.ACTIVE,
                 "container": turn.container,
                 "hot_until": None,
             },
         ).execution
+
+    def _digest(self, turn: Turn, sandbox: model.Sandbox) -> str | None:
+        """Of the image below its container: a sandbox that goes on may have an older one."""
+        if sandbox.state is SandboxState.CREATING and not sandbox.container:
+            return turn.x.image_digest
+        status = self._hands.call(self._driver.inspect(turn.container))
+        return (status and status.digest) or turn.x.image_digest
 
     def _create(self, turn: Turn, sandbox: model.Sandbox) -> None:
         """A new one, or one out of its archive."""

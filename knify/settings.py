@@ -48,6 +48,8 @@ class Settings:
     oci_runtime: str | None
     base_image: str
     agents_image: str | None
+    e2e_image: str | None
+    data_image: str | None
     models_file: Path | None
     images: tuple[str, ...]
     output_bytes: int
@@ -141,6 +143,8 @@ def _read(env: Env) -> Settings:
         oci_runtime=env.str("OCI_RUNTIME", "") or None,
         base_image=env.str("BASE_IMAGE", "localhost/knify/base:latest"),
         agents_image=env.str("AGENTS_IMAGE", "") or None,
+        e2e_image=env.str("E2E_IMAGE", "") or None,
+        data_image=env.str("DATA_IMAGE", "") or None,
         models_file=_path(env.str("MODELS_FILE", "")),
         images=tuple(env.list("IMAGES", ["localhost/*"])),
         output_bytes=env.int("OUTPUT_BYTES", 1024**3, validate=Range(1_024, 2**40)),

@@ -19,7 +19,8 @@ class JobType:
     required: frozenset[str]
     optional: frozenset[str] = frozenset()
     later: frozenset[str] = frozenset()  # belong to it, but this version cannot do them
-    is_agent: bool = False  # it has conversations, and an image of its own
+    is_agent: bool = False  # it has conversations
+    image: str | None = None  # the recipe of the image that it gets unless it names one
     credential: str | None = None  # the operator's variable that its agent signs in with
     provider: str | None = None  # whose models it asks through the gateway (`agents/models.py`)
     is_available: bool = True
@@ -39,7 +40,9 @@ def _later(required: str, *more: str) -> JobType:
     """A type that a later version has."""
     needed = frozenset(required.split())
     optional = frozenset({"model", "session_id", *more})
-    return JobType(needed, optional, _AGENTS_LATER, is_agent=True, is_available=False)
+    return JobType(
+        needed, optional, _AGENTS_LATER, is_agent=True, image="agents", is_available=False
+    )
 
 
 #: The table: which field belongs to which type. First, those that belong to all.
@@ -72,6 +75,7 @@ JOB_TYPES: Final[dict[str, JobType]] = {
         optional=frozenset({"model", "session_id"}),
         later=_AGENTS_LATER,
         is_agent=True,
+        image="agents",
         credential="CURSOR_API_KEY",
     ),
     "claude_task": _later("prompt"),
@@ -102,6 +106,11 @@ def available() -> list[str]:
 def is_agent(job_type: str) -> bool:
     """Whether it is an agent that has conversations."""
     return job_type in JOB_TYPES and JOB_TYPES[job_type].is_agent
+
+
+def image(job_type: str) -> str | None:
+    """The recipe of the image that it gets unless it names one; None: the base image."""
+    return JOB_TYPES[job_type].image if job_type in JOB_TYPES else None
 
 
 def credential(job_type: str) -> str | None:

@@ -56,7 +56,7 @@ def get_job(job_id: str) -> flask.Response:
     x = history.whole(core, x, aside=read)
     shown = view.job(x, _waiting([x]).get(x.id))
     events = history.events(core, x.id, aside=read)
-    return flask.jsonify(view.detail(shown, events, _files(x)))
+    return flask.jsonify(view.detail(shown, events, _files(x), x.image_digest))
 
 
 @blp.route("/jobs/<job_id>", methods=["DELETE"])

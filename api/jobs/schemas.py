@@ -288,6 +288,9 @@ class Row(Job):
 class JobDetail(Job):
     """One job with its history and the names of its files."""
 
+    image_digest = fields.String(
+        allow_none=True, metadata={"description": "of the image that its sandbox was made from"}
+    )
     events = fields.List(fields.Nested(Event))
     artifacts = fields.Dict()
 

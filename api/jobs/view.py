@@ -63,10 +63,14 @@ def job(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[st
 
 
 def detail(
-    shown: dict[str, Any], events: Iterable[model.Event], artifacts: dict[str, Any]
+    shown: dict[str, Any],
+    events: Iterable[model.Event],
+    artifacts: dict[str, Any],
+    image_digest: str | None,
 ) -> dict[str, Any]:
-    """One job with its history and the names of its files."""
-    return shown | {"events": [event(e) for e in events], "artifacts": artifacts}
+    """One job with its history, the names of its files and what lists have not: see packing."""
+    more = {"events": [event(e) for e in events], "artifacts": artifacts}
+    return shown | {"image_digest": image_digest} | more
 
 
 def event(e: model.Event) -> dict[str, Any]:

@@ -72,12 +72,29 @@ def images() -> None:
 def list_(json_: bool) -> None:
     """List the recipes and whether their images are current."""
     made, recipes = entry.later("knify.host.images"), entry.later("knify.host.recipes")
-    tags = {name: recipes.load(name).tag for name in recipes.names()}
-    rows = [(name, tag, _state(made, name, tag)) for name, tag in tags.items()]
+    rows = [_row(made, recipes.load(name)) for name in recipes.names()]
     if json_:
-        show.as_json([dict(zip(("name", "image", "state"), row, strict=True)) for row in rows])
+        show.as_json(rows)
     else:
-        show.table(("RECIPE", "IMAGE", "STATE"), rows)
+        shown = [
+            (r["name"], r["image"], r["state"], units.show_size(r["size"]) if r["size"] else "",
+             (r["digest"] or "")[:19])
+            for r in rows
+        ]  # fmt: skip
+        show.table(("RECIPE", "IMAGE", "STATE", "SIZE", "DIGEST"), shown)
+
+
+def _row(made: Any, recipe: Any) -> dict[str, Any]:
+    found = made.look(recipe.tag)
+    state = "missing" if found is None else "outdated"
+    return {
+        "name": recipe.name,
+        "image": recipe.tag,
+        "state": "current" if found is not None and made.current(recipe.name) else state,
+        "size": found and found.size,
+        "digest": found and found.digest,
+        "installation": found and found.installation,
+    }
 
 
 @images.command()
@@ -88,12 +105,6 @@ def build(names: tuple[str, ...]) -> None:
     made, recipes = entry.later("knify.host.images"), entry.later("knify.host.recipes")
     for name in names or recipes.names():
         show.line(made.build(settings, name, lambda said: show.line(said, err=True)))
-
-
-def _state(made: Any, name: str, tag: str) -> str:
-    if made.current(name):
-        return "current"
-    return "outdated" if made.exists(tag) else "missing"
 
 
 @click.command()

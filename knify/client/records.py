@@ -48,6 +48,7 @@ class Job(Record):
     completed_at: str | None = None
     sandbox_id: str | None = None
     parent_job_id: str | None = None
+    image_digest: str | None = None  # of the image below it; not in lists
     exit_code: int | None = None
     error: str | None = None
     queue_position: int | None = None  # while it waits

@@ -10,19 +10,19 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from knify import errors
 from knify import settings as settings_module
-from knify.host import bootstrap, containers_conf, podman, probe, recipes
+from knify.host import bootstrap, containers_conf, mirrors, podman, probe, recipes, wheels
 
 Say = Callable[[str], None]
 
 RECIPE_LABEL = "knify.recipe"
+INSTALLATION_LABEL = "knify.installation"  # images are shared: it only says who built one
 _BUILD_SECONDS = 1_800
 _REGISTRY_SECONDS = 5
-# Mirrors of the operator's; each goes only to a recipe that declares it.
-_BUILD_ARGS = ("APT_SOURCES", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY")
 # The Containerfile's own settings, for an image that is imported instead of built.
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _BUNDLE_NAMES = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE")
@@ -40,6 +40,25 @@ _CHANGES = (
 def exists(image: str) -> bool:
     """Whether an image is in this host's store."""
     return podman.call("image", "exists", image).ok
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One in this host's store."""
+
+    digest: str
+    size: int  # bytes
+    installation: str | None  # that built it
+
+
+def look(image: str) -> Image | None:
+    """What the store knows of an image; None when it is not there."""
+    answer = podman.call("image", "inspect", image)
+    if not answer.ok:
+        return None
+    seen = json.loads(answer.out)[0]
+    owner = (seen.get("Labels") or {}).get(INSTALLATION_LABEL)
+    return Image(seen.get("Digest", ""), seen.get("Size", 0), owner)
 
 
 def current(name: str) -> bool:
@@ -82,7 +101,7 @@ def build(settings: settings_module.Settings, name: str, say: Say) -> str:
         if _has_base(recipe, say):
             _build(settings, recipe, fresh, say)
         else:
-            _bootstrap(recipe, fresh, say)
+            _bootstrap(settings, recipe, fresh, say)
         _must(podman.call("tag", fresh, recipe.tag), "podman tag")
     finally:
         # By its name: with another tag on it, this takes away only the name.
@@ -94,31 +113,51 @@ def build(settings: settings_module.Settings, name: str, say: Say) -> str:
 
 def _build(settings: settings_module.Settings, recipe: recipes.Recipe, tag: str, say: Say) -> None:
     found = probe.facts_or_probe(settings)
+    conf = containers_conf.write(settings, found)
     say(f"building {recipe.name} on {recipe.base}")
-    given = {name: os.environ[name] for name in _BUILD_ARGS if os.environ.get(name)}
-    arguments = {k: v for k, v in given.items() if k in recipe.arguments} | {"BASE": recipe.base}
+    given = {"BASE": recipe.base, **mirrors.given(recipe.arguments)}
     with tempfile.TemporaryDirectory(prefix="knify-build-") as folder:
         context = Path(folder) / "context"
         shutil.copytree(recipe.folder, context)
         (context / "ca").mkdir()
         for path in recipes.certificates():
             shutil.copy(path, context / "ca")
+        if recipe.requirements:
+            given["PYTHON"] = _python(recipe.base, conf)
+            say(f"fetching its Python packages for Python {given['PYTHON']}")
+            wheels.into(context / "python", recipe.requirements, given["PYTHON"])
         options = (
             *("--pull=never", "--network=host", "--layers=false", "--tag", tag),
-            *(f"--label={label}" for label in _own_labels(recipe)),
-            *(f"--build-arg={key}={value}" for key, value in arguments.items()),
+            *(f"--label={label}" for label in _own_labels(settings, recipe)),
+            *(f"--build-arg={key}={value}" for key, value in given.items()),
             *(f"--ulimit={kind}={getattr(found, kind)}" for kind in ("nofile", "nproc")),
+            *(_trust() if recipe.parent else ()),
         )
-        conf = containers_conf.write(settings, found)
         built = podman.call("build", *options, str(context), conf=conf, timeout=_BUILD_SECONDS)
     _must(built, f"building {recipe.name}")
 
 
-def _bootstrap(recipe: recipes.Recipe, tag: str, say: Say) -> None:
+def _python(image: str, conf: Path) -> str:
+    """The version of an image's Python, like 3.11."""
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    answer = probe.Prober(image, conf).run(command=("python3", "-c", ask))
+    _must(answer, f"asking {image} for its Python")
+    return answer.out.strip()
+
+
+def _trust() -> tuple[str, ...]:
+    """What this host trusts, the build trusts: in place of the image's own list, while it lasts."""
+    ours = os.environ.get("SSL_CERT_FILE") or _BUNDLE
+    return (f"--volume={ours}:{_BUNDLE}:ro",) if Path(ours).is_file() else ()
+
+
+def _bootstrap(
+    settings: settings_module.Settings, recipe: recipes.Recipe, tag: str, say: Say
+) -> None:
     if not recipe.packages:
         raise errors.SandboxError(f"{recipe.base} is not here and its registry is not reachable")
     say(f"no registry is reachable: bootstrapping {recipe.name} from packages")
-    changes = [*_CHANGES, *(f"LABEL {label}" for label in _own_labels(recipe))]
+    changes = [*_CHANGES, *(f"LABEL {label}" for label in _own_labels(settings, recipe))]
     argv = ["podman", "import", "--quiet", *(f"--change={line}" for line in changes), "-", tag]
     bootstrap.into(argv, recipe.packages, recipe.folder, recipes.certificates(), say)
 
@@ -130,8 +169,11 @@ def _drop_untagged(image_id: str) -> None:
         podman.call("rmi", image_id, timeout=120)
 
 
-def _own_labels(recipe: recipes.Recipe) -> list[str]:
-    return [f"knify.image={recipe.name}", f"{RECIPE_LABEL}={recipe.digest()}"]
+def _own_labels(settings: settings_module.Settings, recipe: recipes.Recipe) -> list[str]:
+    """What it is, what it was made from, and, once that has a name, by which installation."""
+    marker = settings.home / "installation"
+    own = [f"{INSTALLATION_LABEL}={marker.read_text().strip()}"] if marker.is_file() else []
+    return [f"knify.image={recipe.name}", f"{RECIPE_LABEL}={recipe.digest()}", *own]
 
 
 def _has_base(recipe: recipes.Recipe, say: Say) -> bool:

@@ -13,6 +13,7 @@ from knify import errors
 
 PREFIX = "localhost/knify/"
 BASE_TAG = f"{PREFIX}base:latest"
+OWN = ("base", "agents", "e2e", "data")  # also where no recipe was shipped
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _BASE_ARG = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
@@ -63,6 +64,12 @@ class Recipe:
         path = self.folder / "packages"
         lines = path.read_text().splitlines() if path.is_file() else []
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+    @property
+    def requirements(self) -> Path | None:
+        """The Python packages that its build finds in python/; None when it needs none."""
+        path = self.folder / "requirements.txt"
+        return path if path.is_file() else None
 
     def digest(self) -> str:
         """A hash of all that goes in: when it differs from an image's label, that one is old."""

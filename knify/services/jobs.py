@@ -10,7 +10,7 @@ from typing import Any
 from knify import capacity, clock, errors, ids, model, spec
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
-from knify.services import sessions
+from knify.services import images, sessions
 from knify.store import executions, streams
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
@@ -46,7 +46,7 @@ def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "jo
     if first is not None:
         return first
     wanted = _spec(core, tenant, submission.request)
-    wanted = wanted.evolve(image=_image(core, wanted))
+    wanted = wanted.evolve(image=images.choose(core, wanted))
     written = [kind for kind in capacity.KINDS if submission.request.get(kind) is not None]
     wanted = wanted.evolve(resources=_fit(core, wanted.resources, written))
     sandbox = _new_sandbox(core, tenant, wanted)
@@ -178,23 +178,6 @@ def _workspace(core: Core, tenant: str, path: str) -> model.Workspace:
     if found is None:
         raise spec.bad("workspace_path", f"no workspace {path}: upload it with POST /workspaces")
     return found
-
-
-def _image(core: Core, wanted: model.ExecutionSpec) -> str | None:
-    """The named one, or the agents'; None for the base image.
-
-    Refuses one that no living node has; without any node the job simply waits.
-    """
-    agents = core.settings.agents_image if spec.is_agent(wanted.job_type) else None
-    image = wanted.image or (spec.tagged(agents) if agents else None)
-    nodes = core.store.registry.nodes() if image else {}
-    images = {name for facts in nodes.values() for name in facts.get("images", ())}
-    if image and nodes and image not in images:
-        raise errors.ImageMissing(
-            f"no node has the image {image}; load it there with podman",
-            detail={"field": "spec.image"},
-        )
-    return image
 
 
 def _fit(

@@ -88,6 +88,7 @@ def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execut
         parent_id=fields.get("parent_id"),
         sandbox_id=fields.get("sandbox_id"),
         node=fields.get("node"),
+        image_digest=fields.get("image_digest"),
         session_id=fields.get("session_id"),
         said=_said(fields.get("said")),
         usage=json.loads(fields["usage"]) if "usage" in fields else None,

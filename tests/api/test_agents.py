@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from knify import model
+from knify import errors, model
 from knify.core import Core
+from knify.services import images as images_module
 from tests.api.parts import COMMAND, CURSOR, Api, Worker
 
 
@@ -106,3 +108,36 @@ def test_what_an_agent_told_is_stored_with_its_output_at_once(
     assert found is not None
     assert (found.said, found.out_bytes) == (said, 3)
     assert found.session_id == stored.session_id == (said and said.session_id)
+
+
+@pytest.mark.parametrize(
+    ("images", "configured", "chosen"),
+    [
+        (["localhost/knify/base:latest"], None, None),
+        (["localhost/knify/agents:latest"], None, "localhost/knify/agents:latest"),
+        (
+            ["localhost/knify/agents:latest", "localhost/own:1"],
+            "localhost/own:1",
+            "localhost/own:1",
+        ),
+    ],
+)
+def test_agents_get_their_own_image_where_a_node_has_it(
+    core: Core, images: list[str], configured: str | None, chosen: str | None
+) -> None:
+    _node(core, "cursor_task", images=images)
+
+    assert _chosen(core, configured) == chosen
+
+
+def test_an_image_that_the_operator_named_for_agents_must_be_somewhere(core: Core) -> None:
+    _node(core, "cursor_task", images=["localhost/knify/agents:latest"])
+
+    with pytest.raises(errors.ImageMissing, match="localhost/own:latest; load it there"):
+        _chosen(core, "localhost/own")
+
+
+def _chosen(core: Core, configured: str | None) -> str | None:
+    own = dataclasses.replace(core.settings, agents_image=configured)
+    wanted = model.ExecutionSpec(job_type="cursor_task", prompt="x")
+    return images_module.choose(dataclasses.replace(core, settings=own), wanted)

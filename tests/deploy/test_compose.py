@@ -50,15 +50,15 @@ def test_every_variable_of_a_service_is_a_setting(name: str) -> None:
 def test_every_variable_that_compose_fills_in_stands_in_the_example_and_the_other_way_round() -> (
     None
 ):
-    used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT))
-    offered = set(re.findall(r"^#?([A-Z][A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    used = set(re.findall(r"(?<!\$)\$\{([A-Z][A-Z0-9_]+)", TEXT))
+    offered = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
 
     assert used == offered
     assert used <= _known() | OF_COMPOSE
 
 
 def test_defaults_in_the_example_are_those_of_the_file() -> None:
-    defaults = dict(re.findall(r"(?<!\$)\$\{([A-Z_]+):-([^}]+)\}", TEXT))
+    defaults = dict(re.findall(r"(?<!\$)\$\{([A-Z][A-Z0-9_]+):-([^}]+)\}", TEXT))
     alternatives = {"KNIFY_SERVER_FROM", "KNIFY_REDIS_IMAGE"}  # for places without a registry
 
     offered = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", EXAMPLE, re.MULTILINE))

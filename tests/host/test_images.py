@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,24 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[recipes.
         yield made
         podman.call("rmi", "--force", made.tag)
         podman.call("rmi", "--force", foreign)
+
+
+@pytest.fixture
+def wheel_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes for all the packages there are: one."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "knify_probe-1.0-py3-none-any.whl", "w") as wheel:
+        info = "knify_probe-1.0.dist-info"
+        wheel.writestr("knify_probe.py", "there = True\n")
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: knify-probe\nVersion: 1.0\n"
+        )
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
 
 
 def _shown(tag: str, conf: Path) -> str:
@@ -84,6 +104,34 @@ def test_a_failed_build_keeps_the_image_before_and_tells_why(
     assert f"{recipes.PREFIX}building" not in podman.call("images").out
 
 
+def test_an_image_says_which_installation_built_it(
+    host_settings: settings_module.Settings, recipe: recipes.Recipe
+) -> None:
+    host_settings.home.mkdir(parents=True, exist_ok=True)
+    (host_settings.home / "installation").write_text("inst_1\n")
+
+    images.build(host_settings, recipe.name, lambda _: None)
+
+    found = images.look(recipe.tag)
+    assert found is not None
+    assert found.installation == "inst_1"
+    assert found.digest.startswith("sha256:")
+    assert found.size > 0
+
+
+def test_python_packages_come_by_the_pip_of_this_host(
+    host_settings: settings_module.Settings, recipe: recipes.Recipe, wheel_folder: Path
+) -> None:
+    podman.call("tag", recipes.BASE_TAG, recipe.base)
+    (recipe.folder / "requirements.txt").write_text("knify-probe==1.0\n")
+    text = f"ARG BASE={recipe.base}\nFROM ${{BASE}}\nCOPY python/knify_probe.py /copy\n"
+    (recipe.folder / "Containerfile").write_text(text)
+
+    images.build(host_settings, recipe.name, lambda _: None)
+
+    assert _shown(recipe.tag, host_settings.home / "containers.conf") == "there = True\n"
+
+
 def test_a_base_that_nobody_has_is_named(
     host_settings: settings_module.Settings, recipe: recipes.Recipe
 ) -> None:
@@ -91,6 +139,56 @@ def test_a_base_that_nobody_has_is_named(
 
     with pytest.raises(errors.SandboxError, match="localhost:9/nothing:1"):
         images.build(host_settings, recipe.name, lambda _: None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_data_image_reads_and_draws(host_settings: settings_module.Settings) -> None:
+    conf = containers_conf.write(host_settings, probe.facts_or_probe(host_settings))
+    images.ensure(host_settings, "data", lambda _: None)
+
+    prober = probe.Prober(recipes.load("data").tag, conf)
+    script = (
+        "import duckdb, psycopg, sqlite3, matplotlib.pyplot as p\n"
+        "print(duckdb.execute('select 41 + 1').fetchone()[0], p.get_backend())\n"
+    )
+    tmp = ("--read-only", "--tmpfs=/tmp", "--tmpfs=/home/agent:U")
+    answer = prober.run(*tmp, command=("python3", "-c", script))
+    assert answer.out.split() == ["42", "agg"], answer
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_the_agents_image_has_their_programs(host_settings: settings_module.Settings) -> None:
+    conf = containers_conf.write(host_settings, probe.facts_or_probe(host_settings))
+    images.ensure(host_settings, "agents", lambda _: None)
+
+    prober = probe.Prober(recipes.load("agents").tag, conf)
+    lock = json.loads((recipes.load("agents").folder / "package.json").read_text())
+    script = "claude --version; gemini --version; codex --version; rg --version; git --version"
+    answer = prober.run(command=("bash", "-ec", script))
+    for version in lock["dependencies"].values():
+        assert version in answer.out, answer
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_the_browser_image_drives_its_browser(host_settings: settings_module.Settings) -> None:
+    conf = containers_conf.write(host_settings, probe.facts_or_probe(host_settings))
+    images.ensure(host_settings, "e2e", lambda _: None)
+
+    prober = probe.Prober(recipes.load("e2e").tag, conf)
+    script = (
+        "import os\n"
+        "from playwright.sync_api import sync_playwright\n"
+        "with sync_playwright() as p:\n"
+        "    b = p.chromium.launch(executable_path=os.environ['KNIFY_CHROMIUM'],\n"
+        "        args=['--no-sandbox', '--disable-dev-shm-usage'])\n"
+        "    page = b.new_page(); page.set_content('<title>hello</title>'); print(page.title())\n"
+    )
+    tmp = ("--read-only", "--tmpfs=/tmp", "--tmpfs=/home/agent:U")
+    answer = prober.run(*tmp, command=("python3", "-c", script))
+    assert answer.out == "hello\n", answer
 
 
 @pytest.mark.slow

@@ -35,6 +35,21 @@ def test_a_job_goes_through_every_state_to_its_end(rig: Rig) -> None:
     }  # fmt: skip
 
 
+def test_a_job_says_on_which_image_it_ran_and_so_does_the_next_turn(rig: Rig) -> None:
+    rig.script("hello")
+    worker = Worker(rig)
+    first = rig.submit("hello")
+    worker.advance(first)
+    rig.ended(first)
+
+    request = {"job_type": "command_task", "command": ["hello"]}
+    second = jobs.continue_(rig.core, "default", first, jobs.Submission(request)).execution.id
+    worker.advance(second)
+
+    assert rig.ended(second).image_digest == "sha256:" + "f" * 64
+    assert rig.job(first).image_digest == "sha256:" + "f" * 64
+
+
 def test_changed_files_become_artifacts_and_untouched_ones_do_not(rig: Rig) -> None:
     rig.script("first", files={"a.txt": b"a", "b.txt": b"b"})
     rig.script("second", files={"c/d.txt": b"cd"})

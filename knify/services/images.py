@@ -1,0 +1,45 @@
+"""Which image a job gets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from knify import errors, model, spec
+from knify.core import Core
+from knify.host import recipes
+
+#: Types for which the base image does nearly as well: their programs may be in any image.
+_OPTIONAL: Final = frozenset({"agents"})
+
+
+def choose(core: Core, wanted: model.ExecutionSpec) -> str | None:
+    """The named one, or the one for its type; None for the base image.
+
+    ImageMissing when no living node has it; without any node the job simply waits.
+    """
+    recipe = None if wanted.image else spec.image(wanted.job_type)
+    if not wanted.image and recipe is None:
+        return None
+    nodes = core.store.registry.nodes()
+    there = {name for facts in nodes.values() for name in facts.get("images", ())}
+    image = wanted.image if recipe is None else _of_recipe(core, recipe, there)
+    if image and nodes and image not in there:
+        raise errors.ImageMissing(
+            f"no node has the image {image}; {_cure(image)}", detail={"field": "spec.image"}
+        )
+    return image
+
+
+def _cure(image: str) -> str:
+    name = image.removeprefix(recipes.PREFIX).removesuffix(":latest")
+    is_ours = f"{recipes.PREFIX}{name}:latest" == image and name in recipes.OWN
+    return f"run `knify images build {name}` on one" if is_ours else "load it there with podman"
+
+
+def _of_recipe(core: Core, recipe: str, there: set[str]) -> str | None:
+    """The operator's own for this recipe, or ours."""
+    configured: str | None = getattr(core.settings, f"{recipe}_image")
+    if configured:
+        return spec.tagged(configured)
+    ours = f"{recipes.PREFIX}{recipe}:latest"
+    return ours if ours in there or recipe not in _OPTIONAL else None
