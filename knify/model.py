@@ -44,6 +44,8 @@ class ExecutionSpec(Record):
     session_id: str | None = None  # the conversation that the user wants to go on with
     command: tuple[str, ...] | None = None  # argv; a string given by a user became ("sh", "-c", …)
     image: str | None = None  # None: the operator's base image
+    user_id: str | None = None  # whom a user_exam is about
+    time_range: tuple[int, int] | None = None  # first and last moment of it, ms
     workspace_id: str | None = None  # resolved at submission, so later versions change nothing
     env: dict[str, str] = field(default_factory=dict)  # plain values, visible in the answer
     timeout: float = 86_400.0  # seconds of running

@@ -51,6 +51,7 @@ class Settings:
     e2e_image: str | None
     data_image: str | None
     models_file: Path | None
+    sources_file: Path | None
     images: tuple[str, ...]
     output_bytes: int
     output_tail_bytes: int
@@ -146,6 +147,7 @@ def _read(env: Env) -> Settings:
         e2e_image=env.str("E2E_IMAGE", "") or None,
         data_image=env.str("DATA_IMAGE", "") or None,
         models_file=_path(env.str("MODELS_FILE", "")),
+        sources_file=_path(env.str("SOURCES_FILE", "")),
         images=tuple(env.list("IMAGES", ["localhost/*"])),
         output_bytes=env.int("OUTPUT_BYTES", 1024**3, validate=Range(1_024, 2**40)),
         output_tail_bytes=env.int("OUTPUT_TAIL_BYTES", 4 * 1024**2, validate=Range(1_024, 2**30)),

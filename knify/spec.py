@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import catalog, errors, model, units
+from knify import catalog, errors, model, subjects, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,11 @@ JOB_TYPES: Final[dict[str, JobType]] = {
     "gemini_task": _later("prompt"),
     "codex_task": _later("prompt"),
     "fh_e2e_tools": _later("prompt", "agent"),
-    "user_exam": _later("user_id time_range", "agent", "prompt"),
+    "user_exam": JobType(
+        required=frozenset({"user_id", "time_range"}),
+        later=frozenset({"agent", "prompt", "model"}),
+        image="data",
+    ),
 }
 
 _LATER: Final = "not available in this version"
@@ -141,6 +145,8 @@ def build(
         model=_model(job_type, request.get("model"), models),
         session_id=_session(request.get("session_id")),
         command=_command(request.get("command")),
+        user_id=subjects.user_id(request.get("user_id")),
+        time_range=subjects.time_range(request.get("time_range")),
         image=_image(request.get("image"), allowed_images),
         env=_env(request.get("env") or {}, JOB_TYPES[job_type].credential),
         timeout=_parsed(request, "timeout", units.parse_duration, 86_400.0),

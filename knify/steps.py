@@ -85,7 +85,8 @@ class Steps:
 
     def _plan(self, turn: Turn, nonce: str) -> agents.Plan:
         root, spec = self._hands.root(turn), turn.x.spec
-        turn.adapter = registry.adapter(spec.job_type, nonce)
+        sources = self._core.settings.sources_file
+        turn.adapter = registry.adapter(spec.job_type, nonce, sources=sources)
         session = sessions.of(self._core, turn.x)
         return turn.adapter.prepare(spec, lambda path: _read(root, path), session)
 

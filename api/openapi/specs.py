@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from knify import catalog, spec
+from knify import catalog, spec, subjects
 from knify.services import jobs
 
 #: Sizes in text; the range as digits, since a schema cannot compare them. A fraction is allowed.
@@ -14,6 +14,7 @@ _UNIT: Final = r"(?:\.[0-9]{1,6})?\s*(?:%s)[iI]?[bB]?"
 _NO_NUL: Final = r"^[^\u0000]*$"
 _NOT_BLANK: Final = r"^[^\u0000]*\S[^\u0000]*$"
 _WORD: Final = {"type": "string", "pattern": _NO_NUL}
+_MOMENT: Final = {"type": "string", "format": "date-time", "example": "2026-01-31T10:00:00Z"}
 
 
 def _size(least: int, kilo: str, mega: str) -> dict[str, Any]:
@@ -92,6 +93,16 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "Globs relative to `/workspace`, without `..`; `**` crosses folders.",
     },
     "priority": {"type": "integer", "minimum": -10, "maximum": 10},
+    "user_id": {
+        "type": "string", "pattern": r"^[^\x00-\x1f\x7f\s]+$",
+        "description": "As the sources have it; at most"
+        f" {subjects.MAX_USER_ID} printable characters.",
+    },
+    "time_range": {
+        "type": "object", "required": ["from", "to"], "additionalProperties": False,
+        "properties": {"from": _MOMENT, "to": _MOMENT},
+        "description": "First and last moment, both included.",
+    },
     "session_id": {
         "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$",
         "description": "A conversation of the agent's, to be gone on with.",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from knify import errors, model
-from knify.agents import base, command, cursor, runbook
+from knify.agents import base, command, cursor, runbook, user_exam
 
 _ADAPTERS: dict[str, Callable[[str, model.Said], base.Adapter]] = {
     "command_task": lambda nonce, said: command.Command(nonce),
     "cursor_task": lambda nonce, said: cursor.Cursor(said),
     "runbook_task": lambda nonce, said: runbook.Runbook(nonce),
+    "user_exam": lambda nonce, said: user_exam.UserExam(nonce, said),
 }
 
 
@@ -19,11 +21,13 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(_ADAPTERS))
 
 
-def adapter(job_type: str, nonce: str, said: model.Said | None = None) -> base.Adapter:
+def adapter(
+    job_type: str, nonce: str, said: model.Said | None = None, *, sources: Path | None = None
+) -> base.Adapter:
     """A fresh adapter for one turn; BadRequest for an unknown type.
 
     `nonce` is the turn's secret (`ids.nonce`); the same one continues the same turn, and `said`
-    is what its agent had told by then.
+    is what its agent had told by then. `sources`: the operator's own (`KNIFY_SOURCES_FILE`).
     """
     make = _ADAPTERS.get(job_type)
     if make is None:
@@ -31,4 +35,7 @@ def adapter(job_type: str, nonce: str, said: model.Said | None = None) -> base.A
             f"unknown job_type {job_type!r}: use one of {', '.join(available())}",
             detail={"field": "job_type"},
         )
-    return make(nonce, said or model.Said())
+    made = make(nonce, said or model.Said())
+    if isinstance(made, user_exam.UserExam):
+        made.operators = sources
+    return made
