@@ -77,6 +77,22 @@ def test_a_broken_source_is_reported_and_the_others_are_read(
     assert "| gone | csv |  |  |  | not read: no file x in the workspace |" in report
 
 
+def test_the_report_reads_like_one(workspace: Path, examine: Examine) -> None:
+    (workspace / "a.csv").write_text("user_id,at\nu1,2025-01-01T00:00:00Z\nu1,never\n")
+
+    examine("sources: {a: {kind: csv, path: a.csv, user: user_id, time: at}}")
+
+    assert (workspace / "report.md").read_text() == (
+        "# User u1\n\n"
+        "2025-01-01T00:00:00.000Z to 2025-01-31T23:59:59.999Z: "
+        "1 rows in 1 of 1 sources, 1 out of the ordinary\n\n"
+        "| source | kind | rows | first | last | remarks |\n|---|---|--:|---|---|---|\n"
+        "| a | csv | 1 | 2025-01-01T00:00:00.000Z | 2025-01-01T00:00:00.000Z | unreadable time |\n"
+        "\n## a\n\nOut of the ordinary:\n\n"
+        "- unreadable time: 1 rows of the user have no time that can be read\n"
+    )
+
+
 def test_what_data_hold_is_text_in_the_report(workspace: Path, examine: Examine) -> None:
     evil = "<script>x</script>|[a](http://b)`\x1b[31m\n# head"
     quoted = evil.replace('"', '""')

@@ -38,11 +38,11 @@ def _row(found: dict[str, Any]) -> str:
 def _section(found: dict[str, Any]) -> list[str]:
     if found["status"] != "ok":
         return []
-    lines = ["", f"## {_plain(found['name'])}", ""]
+    lines = ["", f"## {_plain(found['name'])}"]
     if not found["rows"]:
-        lines.append("No rows of this user in this time.")
+        lines += ["", "No rows of this user in this time."]
     if found["outside_range"]:
-        lines.append(f"{found['outside_range']:,} rows of this user are of other times.")
+        lines += ["", f"{found['outside_range']:,} rows of this user are of other times."]
     if found["anomalies"]:
         lines += ["", "Out of the ordinary:", ""]
         lines += [f"- {_anomaly(anomaly)}" for anomaly in found["anomalies"]]

@@ -1,0 +1,92 @@
+"""An examination on real parts: the data image, a workspace with exports, a report with a plot."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from knify import settings as settings_module
+from knify.client import Client
+from knify.host import images
+from tests.parts import stack as stack_part
+from tests.stack import parts
+
+pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(900)]
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "user-exam"
+JANUARY = {"from": "2025-01-01T00:00:00Z", "to": "2025-01-31T23:59:59Z"}
+ROWS = 250_000  # of each of the four kinds
+SOURCES = """
+sources:
+  a: {kind: csv, path: a.csv, user: user_id, time: at, label: kind}
+  b: {kind: parquet, path: a.parquet, user: user_id, time: at}
+  c: {kind: ndjson, path: a.ndjson, user: user_id, time: at}
+  d: {kind: sqlite, path: a.db, table: events, user: user_id, time: at}
+  e: {kind: http, url: 'https://crm.example/', user: user_id, time: at}
+"""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[stack_part.Stack]:
+    """An installation on a host that has the data image."""
+    images.ensure(settings_module.load(), "data", lambda _: None)
+    with stack_part.running() as running:
+        yield running
+
+
+def _examine(client: Client, folder: Path, user_id: str) -> str:
+    workspace = client.upload_workspace(folder, folder.name)
+    spec = {"job_type": "user_exam", "user_id": user_id, "time_range": JANUARY}
+    job = client.create_job(spec | {"workspace_path": workspace["path"]})
+    return client.wait(job.job_id, timeout=300).id
+
+
+def test_the_example_is_examined_and_its_report_has_a_plot(client: Client, tmp_path: Path) -> None:
+    job = client.job(_examine(client, EXAMPLE, "user_12345"))
+
+    assert (job.status, job.error) == ("completed", None)
+    assert (job.image_digest or "").startswith("sha256:")
+    assert {"report.md", "result.json", "timeline.png"} <= set(job.files)
+    result = parts.content(client, job.id, "result.json")
+    assert {one["name"]: one["status"] for one in result["sources"]} == {
+        "orders": "ok", "clicks": "ok", "logins": "ok", "crm": "error",
+    }  # fmt: skip
+    odd = {one["name"]: {a["kind"] for a in one.get("anomalies", [])} for one in result["sources"]}
+    assert odd["logins"] == {"unreadable_time", "gap"}
+    assert "burst" in odd["clicks"]
+    picture = client.download(job.id, "timeline.png", tmp_path).file.read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    events = client.output(job.id)
+    assert [e["type"] for e in events][:2] == ["tool_use", "tool_result"]
+    assert events[-1]["result"] == result["summary"]
+
+
+def test_a_million_rows_are_read_whole(client: Client, tmp_path: Path) -> None:
+    _fill(tmp_path / "big")
+
+    job = client.job(_examine(client, tmp_path / "big", "user_1"))
+
+    assert (job.status, job.error) == ("completed", None)
+    result = parts.content(client, job.id, "result.json")
+    assert [one.get("rows") for one in result["sources"]] == [ROWS // 4] * 4 + [None]
+
+
+def _fill(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "sources.yaml").write_text(SOURCES)
+    moment = "strftime(TIMESTAMP '2025-01-01' + INTERVAL (i * 10) SECOND, '%Y-%m-%dT%H:%M:%SZ')"
+    columns = f"'user_' || (i % 4) AS user_id, {moment} AS at, 'k' || (i % 7) AS kind, i AS n"
+    with duckdb.connect() as connection:
+        rows = f"SELECT {columns} FROM range({ROWS}) t(i)"
+        for ending, form in (("csv", "HEADER"), ("parquet", "FORMAT parquet"),
+                             ("ndjson", "FORMAT json")):  # fmt: skip
+            connection.execute(f"COPY ({rows}) TO '{folder}/a.{ending}' ({form})")
+        found = connection.execute(rows).fetchall()
+    with sqlite3.connect(folder / "a.db") as database:
+        database.execute("CREATE TABLE events (user_id, at, kind, n)")
+        database.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", found)
+    database.close()
