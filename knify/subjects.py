@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from knify import clock, errors
 
 MAX_USER_ID: Final = 256  # characters
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MOMENT: Final = "2026-01-31T10:00:00Z"
 
 
 def user_id(written: str | None) -> str | None:
     """A user's id, as the sources have it. BadRequest."""
-    if written is not None and (len(written) > MAX_USER_ID or not written.isprintable()):
+    if written is not None and (len(written) > MAX_USER_ID or _CONTROL.search(written)):
         message = f"user_id has 1 to {MAX_USER_ID} characters, none of them of control"
         raise _bad("user_id", message)
     return written

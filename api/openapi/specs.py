@@ -94,9 +94,9 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "priority": {"type": "integer", "minimum": -10, "maximum": 10},
     "user_id": {
-        "type": "string", "pattern": r"^[^\x00-\x1f\x7f\s]+$",
-        "description": "As the sources have it; at most"
-        f" {subjects.MAX_USER_ID} printable characters.",
+        "type": "string", "maxLength": subjects.MAX_USER_ID,
+        "pattern": r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*$",
+        "description": "As the sources have it.",
     },
     "time_range": {
         "type": "object", "required": ["from", "to"], "additionalProperties": False,

@@ -17,7 +17,7 @@ _WIDTHS = (
 )
 _STEPS = 62
 _GAPS = 3  # at most, the longest ones
-_GAP = 10  # times the usual pause, and at least an hour
+_GAP = 5  # times the usual pause, and at least an hour
 _BURST = 4  # standard deviations above the mean, and at least _FEW rows
 _FEW = 10
 _LABELS = 10
