@@ -41,6 +41,7 @@ class ExecutionSpec(Record):
         None  # for an agent; for a runbook: Markdown, or "@file.md" in the workspace
     )
     model: str | None = None  # as the agent's own program calls it; None: its choice
+    agent: str | None = None  # who follows the prompt, where that can be chosen
     session_id: str | None = None  # the conversation that the user wants to go on with
     command: tuple[str, ...] | None = None  # argv; a string given by a user became ("sh", "-c", …)
     image: str | None = None  # None: the operator's base image

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import catalog, errors, model, subjects, units
+from knify import catalog, fields, model, subjects, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class JobType:
     later: frozenset[str] = frozenset()  # belong to it, but this version cannot do them
     is_agent: bool = False  # it has conversations
     image: str | None = None  # the recipe of the image that it gets unless it names one
+    workspace: str | None = None  # that it starts from unless it names one
     credential: str | None = None  # the operator's variable that its agent signs in with
     provider: str | None = None  # whose models it asks through the gateway (`agents/models.py`)
     is_available: bool = True
@@ -81,7 +82,13 @@ JOB_TYPES: Final[dict[str, JobType]] = {
     "claude_task": _later("prompt"),
     "gemini_task": _later("prompt"),
     "codex_task": _later("prompt"),
-    "fh_e2e_tools": _later("prompt", "agent"),
+    "fh_e2e_tools": JobType(
+        required=frozenset({"prompt"}),
+        optional=frozenset({"agent"}),
+        later=frozenset({"model"}) | _AGENTS_LATER,
+        image="e2e",
+        workspace="e2e-tests",
+    ),
     "user_exam": JobType(
         required=frozenset({"user_id", "time_range"}),
         later=frozenset({"agent", "prompt", "model"}),
@@ -89,15 +96,15 @@ JOB_TYPES: Final[dict[str, JobType]] = {
     ),
 }
 
+bad = fields.bad
 _LATER: Final = "not available in this version"
+#: Who may follow a prompt of `fh_e2e_tools`.
+AGENTS: Final = ("runbook",)
 MAX_PROMPT = 512 * 1024  # characters
 MAX_ENV = 256  # variables
-MAX_PATTERNS = 100
-MAX_PATTERN = 256  # characters
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/@-]{0,254}")
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-_MIN_MEMORY = 16 * 1024**2
 #: What `metadata.priority` may say instead of a number.
 _PRIORITIES: Final = {"low": -5, "normal": 0, "high": 5}
 
@@ -115,6 +122,11 @@ def is_agent(job_type: str) -> bool:
 def image(job_type: str) -> str | None:
     """The recipe of the image that it gets unless it names one; None: the base image."""
     return JOB_TYPES[job_type].image if job_type in JOB_TYPES else None
+
+
+def workspace(job_type: str) -> str | None:
+    """The workspace that it starts from unless it names one; None: an empty folder."""
+    return JOB_TYPES[job_type].workspace if job_type in JOB_TYPES else None
 
 
 def credential(job_type: str) -> str | None:
@@ -143,24 +155,20 @@ def build(
         job_type=job_type,
         prompt=_prompt(request.get("prompt")),
         model=_model(job_type, request.get("model"), models),
+        agent=_agent(request.get("agent")),
         session_id=_session(request.get("session_id")),
         command=_command(request.get("command")),
         user_id=subjects.user_id(request.get("user_id")),
         time_range=subjects.time_range(request.get("time_range")),
         image=_image(request.get("image"), allowed_images),
         env=_env(request.get("env") or {}, JOB_TYPES[job_type].credential),
-        timeout=_parsed(request, "timeout", units.parse_duration, 86_400.0),
-        hang_timeout=_parsed(request, "hang_timeout", units.parse_duration, None),
-        resources=_resources(request),
-        artifact_patterns=_patterns(request.get("artifact_patterns") or ()),
+        timeout=fields.parsed(request, "timeout", units.parse_duration, 86_400.0),
+        hang_timeout=fields.parsed(request, "hang_timeout", units.parse_duration, None),
+        resources=fields.resources(request),
+        artifact_patterns=fields.patterns(request.get("artifact_patterns") or ()),
         network_mode=_network(request.get("network_mode", "isolated")),
         priority=_priority(request),
     )
-
-
-def bad(field: str, message: str) -> errors.BadRequest:
-    """A complaint about one field of `spec`."""
-    return errors.BadRequest(message, detail={"field": f"spec.{field}"})
 
 
 def _check_fields(job_type: str, request: Mapping[str, Any]) -> None:
@@ -185,18 +193,6 @@ def _check_fields(job_type: str, request: Mapping[str, Any]) -> None:
             raise bad(field, f"{job_type} needs {field}")
 
 
-def _parsed(
-    request: Mapping[str, Any], field: str, parse: Callable[[Any], Any], default: Any
-) -> Any:
-    value = request.get(field)
-    if value is None:
-        return default
-    try:
-        return parse(value)
-    except ValueError as failed:
-        raise bad(field, f"{field}: {failed}") from failed
-
-
 def _prompt(prompt: str | None) -> str | None:
     if prompt is not None and len(prompt) > MAX_PROMPT:
         raise bad("prompt", f"prompt is longer than {MAX_PROMPT} characters: put it into a file")
@@ -210,6 +206,12 @@ def _model(job_type: str, name: str | None, models: catalog.Catalog) -> str | No
     if name is None or name in served:
         return served.get(name or "auto")
     raise bad("model", f"{job_type} has no model {name!r}; it serves {', '.join(sorted(served))}")
+
+
+def _agent(name: str | None) -> str | None:
+    if name in (None, *AGENTS):
+        return name
+    raise bad("agent", f"agent {str(name)[:40]!r}: this version has {', '.join(AGENTS)}")
 
 
 def _session(session_id: str | None) -> str | None:
@@ -255,31 +257,6 @@ def _env(env: Mapping[str, str], credential: str | None) -> dict[str, str]:
         if "\0" in value:
             raise bad(f"env.{name}", "a variable's value must not hold NUL characters")
     return dict(env)
-
-
-def _resources(request: Mapping[str, Any]) -> model.Resources:
-    default = model.Resources()
-    cpus = _parsed(request, "cpus", units.parse_number, default.cpus)
-    memory = _parsed(request, "memory", units.parse_size, default.memory)
-    disk = _parsed(request, "disk", units.parse_size, default.disk)
-    if not 0.01 <= cpus <= 1024:
-        raise bad("cpus", "cpus must be between 0.01 and 1024")
-    if not _MIN_MEMORY <= memory <= 2**50:
-        raise bad("memory", "memory must be between 16M and 1024T")
-    if not 1024**2 <= disk <= 2**50:
-        raise bad("disk", "disk must be between 1M and 1024T")
-    return model.Resources(cpus=cpus, memory=memory, disk=disk)
-
-
-def _patterns(patterns: list[str] | tuple[()]) -> tuple[str, ...]:
-    if len(patterns) > MAX_PATTERNS:
-        raise bad("artifact_patterns", f"artifact_patterns holds more than {MAX_PATTERNS} patterns")
-    for n, pattern in enumerate(patterns):
-        if len(pattern) > MAX_PATTERN:
-            raise bad(f"artifact_patterns.{n}", f"a pattern has at most {MAX_PATTERN} characters")
-        if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
-            raise bad(f"artifact_patterns.{n}", "a pattern is relative to /workspace, without ..")
-    return tuple(patterns)
 
 
 def _network(mode: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from knify import clock, errors
+from knify import clock, fields
 
 MAX_USER_ID: Final = 256  # characters
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -17,7 +17,7 @@ def user_id(written: str | None) -> str | None:
     """A user's id, as the sources have it. BadRequest."""
     if written is not None and (len(written) > MAX_USER_ID or _CONTROL.search(written)):
         message = f"user_id has 1 to {MAX_USER_ID} characters, none of them of control"
-        raise _bad("user_id", message)
+        raise fields.bad("user_id", message)
     return written
 
 
@@ -27,21 +27,17 @@ def time_range(written: Mapping[str, Any] | None) -> tuple[int, int] | None:
         return None
     for name in written:
         if name not in ("from", "to"):
-            raise _bad(f"time_range.{name[:40]}", "a time_range has from and to")
+            raise fields.bad(f"time_range.{name[:40]}", "a time_range has from and to")
     start, end = (_moment(name, written.get(name)) for name in ("from", "to"))
     if start > end:
-        raise _bad("time_range.to", "to lies before from")
+        raise fields.bad("time_range.to", "to lies before from")
     return start, end
 
 
 def _moment(name: str, written: Any) -> int:
     if not isinstance(written, str):
-        raise _bad(f"time_range.{name}", f"a time_range needs {name}, such as {_MOMENT}")
+        raise fields.bad(f"time_range.{name}", f"a time_range needs {name}, such as {_MOMENT}")
     try:
         return clock.parse_rfc3339(written)
     except ValueError as failed:
-        raise _bad(f"time_range.{name}", f"{name}: {failed}") from failed
-
-
-def _bad(field: str, message: str) -> errors.BadRequest:
-    return errors.BadRequest(message, detail={"field": f"spec.{field}"})
+        raise fields.bad(f"time_range.{name}", f"{name}: {failed}") from failed

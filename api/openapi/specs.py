@@ -93,6 +93,10 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "Globs relative to `/workspace`, without `..`; `**` crosses folders.",
     },
     "priority": {"type": "integer", "minimum": -10, "maximum": 10},
+    "agent": {
+        "type": "string", "enum": list(spec.AGENTS),
+        "description": "Who follows the prompt: `runbook` runs it, without a model.",
+    },
     "user_id": {
         "type": "string", "maxLength": subjects.MAX_USER_ID,
         "pattern": r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*$",

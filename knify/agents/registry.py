@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from knify import errors, model
-from knify.agents import base, command, cursor, runbook, user_exam
+from knify.agents import base, command, cursor, e2e_tools, runbook, user_exam
 
 _ADAPTERS: dict[str, Callable[[str, model.Said], base.Adapter]] = {
     "command_task": lambda nonce, said: command.Command(nonce),
     "cursor_task": lambda nonce, said: cursor.Cursor(said),
+    "fh_e2e_tools": lambda nonce, said: e2e_tools.E2E(nonce),
     "runbook_task": lambda nonce, said: runbook.Runbook(nonce),
     "user_exam": lambda nonce, said: user_exam.UserExam(nonce, said),
 }

@@ -120,6 +120,11 @@ def _text(prompt: str, workspace: base.WorkspaceReader) -> str:
         content = workspace(path)
     except errors.NotFound as missing:
         raise errors.BadRequest(f"the workspace holds no runbook {path}") from missing
+    return decoded(path, content)
+
+
+def decoded(path: str, content: bytes) -> str:
+    """The text of a runbook's file. TooLarge, BadRequest."""
     if len(content) > MAX_SIZE:
         raise errors.TooLarge(f"the runbook {path} is larger than 1 MiB")
     try:

@@ -10,7 +10,7 @@ from typing import Any
 from knify import capacity, clock, errors, ids, model, spec
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
-from knify.services import images, sessions
+from knify.services import images, sessions, shipped
 from knify.store import executions, streams
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
@@ -46,6 +46,9 @@ def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "jo
     if first is not None:
         return first
     wanted = _spec(core, tenant, submission.request)
+    own = spec.workspace(wanted.job_type)
+    if own and wanted.workspace_id is None:
+        wanted = wanted.evolve(workspace_id=_workspace(core, tenant, own).id)
     wanted = wanted.evolve(image=images.choose(core, wanted))
     written = [kind for kind in capacity.KINDS if submission.request.get(kind) is not None]
     wanted = wanted.evolve(resources=_fit(core, wanted.resources, written))
@@ -175,6 +178,8 @@ def _workspace(core: Core, tenant: str, path: str) -> model.Workspace:
         raise spec.bad("workspace_path", "workspace_path looks like /workspaces/NAME[@VERSION]")
     version = int(match[2]) if match[2] else None
     found = core.store.workspaces.named(tenant, match[1], version)
+    if found is None and version is None and match[1] == shipped.NAME:
+        found = shipped.make(core, tenant)
     if found is None:
         raise spec.bad("workspace_path", f"no workspace {path}: upload it with POST /workspaces")
     return found

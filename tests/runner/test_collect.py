@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from knify import collect, errors, globs, spec
+from knify import collect, errors, fields, globs
 from knify.lifecycle import State
 from knify.sandbox import tree
 from knify.services import artifacts
@@ -46,7 +46,7 @@ def test_patterns_have_bounds(rig: Rig, patterns: list[str], field: str) -> None
         rig.submit("true", artifact_patterns=patterns)
 
     assert str(refused.value.detail).find(field.removeprefix("spec.")) >= 0
-    rig.submit("true", artifact_patterns=["a" * spec.MAX_PATTERN] * spec.MAX_PATTERNS)
+    rig.submit("true", artifact_patterns=["a" * fields.MAX_PATTERN] * fields.MAX_PATTERNS)
 
 
 def test_patterns_are_compiled_once_for_all_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""The testing workspace `/workspaces/e2e-tests` as it is shipped."""

@@ -1,0 +1,6 @@
+"""Where pytest finds the scripts."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
