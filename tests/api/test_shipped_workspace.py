@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from knify.core import Core
 from knify.services import shipped
 from tests.api.parts import Api
 
+DOCS = Path(__file__).parents[2] / "examples" / "docs" / "working-with-jobs"
 SPEC = {"job_type": "fh_e2e_tools", "prompt": "@create-user.md"}
 
 
@@ -28,6 +33,13 @@ def test_it_is_made_on_first_use_and_then_used_again(api: Api, core: Core) -> No
     assert first == second
     assert (first.name, first.version, first.tenant) == ("e2e-tests", 1, "default")
     assert [w["name"] for w in api.get("/workspaces").get_json()] == ["e2e-tests"]
+
+
+@pytest.mark.parametrize("name", ["e2e-automation", "user-investigation"])
+def test_the_documented_jobs_are_accepted_as_printed(api: Api, name: str) -> None:
+    answer = api.post("/jobs", json.loads((DOCS / f"{name}.json").read_text()))
+
+    assert answer.status_code == 200, answer.text
 
 
 def test_one_of_the_tenants_own_is_left_as_it_is(api: Api, core: Core) -> None:

@@ -40,7 +40,7 @@ def test_what_this_version_cannot_do_is_refused_and_never_ignored(field: str) ->
         _build(job_type="cursor_task", prompt="x", **{field: ["y"]})
 
 
-@pytest.mark.parametrize("job_type", ["claude_task", "gemini_task", "fh_e2e_tools"])
+@pytest.mark.parametrize("job_type", ["claude_task", "gemini_task"])
 def test_a_type_that_comes_later_says_so(job_type: str) -> None:
     with pytest.raises(errors.BadRequest, match="not available in this version: use one of"):
         _build(job_type=job_type, prompt="x")
