@@ -13,6 +13,10 @@ from knify.cli import folders, words
 if TYPE_CHECKING:
     from knify.client import Client
 
+#: Types whose WHAT is no file of this machine, whatever it begins with.
+_AS_IT_IS = ("command_task", "fh_e2e_tools", "user_exam")
+#: The field that WHAT is, for types that have no prompt.
+_WHAT = {"command_task": "command", "user_exam": "user_id"}
 #: Options that are fields of the spec as they stand.
 _PLAIN = ("image", "memory", "cpus", "disk", "model", "timeout", "hang_timeout", "priority")
 
@@ -23,15 +27,28 @@ def spec(
     """A job's spec. `named`: it has a workspace, whether its folder lies here or not."""
     if not what.strip():
         raise click.UsageError("there is nothing to run: WHAT is empty")
-    is_file = what.startswith("@") and given["job_type"] != "command_task"
+    is_file = what.startswith("@") and given["job_type"] not in _AS_IT_IS
     kind = given["job_type"] or ("runbook_task" if is_file else "command_task")
     text = _runbook(what[1:], folder, named=named) if is_file else what
-    made = {"job_type": kind, "command" if kind == "command_task" else "prompt": text}
+    made: dict[str, Any] = {"job_type": kind, _WHAT.get(kind, "prompt"): text}
+    made |= _time_range(kind, given)
     made |= {name: given[name] for name in _PLAIN if given.get(name) is not None}
     for name in ("env", "metadata"):
         if given.get(name):
             made[name] = words.pairs(f"--{name}", given[name])
     return made
+
+
+def _time_range(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`--from` and `--to`, which belong to an examination and must be there."""
+    ends = {name: given.get(f"{name}_") for name in ("from", "to")}
+    if kind != "user_exam":
+        if any(ends.values()):
+            raise click.UsageError("--from and --to belong to --type user_exam")
+        return {}
+    if not all(ends.values()):
+        raise click.UsageError("user_exam needs --from and --to, such as 2026-01-31T10:00:00Z")
+    return {"time_range": ends}
 
 
 def folder_of(workspace: str | None) -> Path | None:

@@ -50,6 +50,8 @@ _SANDBOX = (
 _SUBMIT = (
     click.option("--type", "job_type", type=_TYPES, help="Default: by the first argument."),
     click.option("--model", help="For a type that is an agent's."),
+    click.option("--from", "from_", metavar="TIME", help="For user_exam: its first moment."),
+    click.option("--to", "to_", metavar="TIME", help="For user_exam: its last one."),
     click.option("--env", "-e", multiple=True, metavar="K=V", help="A variable for the job."),
     click.option("--metadata", "-m", multiple=True, metavar="K=V", help="To find the job by."),
     click.option("--timeout", help="Such as 90s, 15m or 24h."),
@@ -89,7 +91,7 @@ def run(what: str, more: tuple[str, ...], job_id: str | None, **given: Any) -> N
     """Run WHAT in a fresh sandbox and fetch the files that it leaves.
 
     WHAT is a command, or @FILE.md: a runbook of this machine, or of the workspace. With --type it
-    is a prompt for that type.
+    is a prompt for that type; for user_exam, the user's id.
 
     The exit code is 0 if the job completed, 1 if it failed, 5 if it was cancelled; 2 for wrong
     usage, 3 without a server, 4 without a valid key, 6 when the job was refused. Ctrl-C leaves the

@@ -256,3 +256,33 @@ def test_how_a_job_ended_is_told_once(server: scripted.Server, knify: Run) -> No
     server.skip("GET", "/jobs/job_1/events/stream")
 
     assert knify("run", "x", "--type", "runbook_task").output.count("no luck") == 1
+
+
+def test_an_examination_takes_a_user_and_a_range(server: scripted.Server, knify: Run) -> None:
+    script(server)
+    span = ("--from", "2025-01-01T00:00:00Z", "--to", "2025-01-31T00:00:00Z")
+
+    knify("run", "@user_1", "--type", "user_exam", *span)
+
+    assert spec_of(server) == {
+        "job_type": "user_exam",
+        "user_id": "@user_1",
+        "time_range": {"from": span[1], "to": span[3]},
+    }
+
+
+def test_a_range_belongs_to_examinations_and_they_need_one(
+    server: scripted.Server, knify: Run
+) -> None:
+    assert "needs --from and --to" in knify("run", "u", "--type", "user_exam").output
+    assert "belong to --type user_exam" in knify("run", "ls", "--from", "x").output
+
+
+def test_a_browser_test_names_a_runbook_of_its_workspace(
+    server: scripted.Server, knify: Run
+) -> None:
+    script(server)
+
+    knify("run", "@create-user.md", "--type", "fh_e2e_tools")
+
+    assert spec_of(server) == {"job_type": "fh_e2e_tools", "prompt": "@create-user.md"}
