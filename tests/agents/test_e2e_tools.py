@@ -117,7 +117,7 @@ def test_a_report_shows_pictures_traces_and_errors(tmp_path: Path) -> None:
 
     result = report.write(tmp_path, 0, 0)
 
-    assert result["summary"] == "1 browser sessions, 1 screenshots, 1 errors in the console"
+    assert result["summary"] == "1 browser session, 1 screenshot, 1 error in the console"
     text = (tmp_path / "report.md").read_text()
     assert "![The page](e2e-results/login/01-page.png)" in text
     assert "Recorded: [trace.zip](e2e-results/login/trace.zip)" in text

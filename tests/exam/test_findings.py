@@ -63,7 +63,7 @@ def test_a_broken_source_is_reported_and_the_others_are_read(
         f"sources: {{good: {ok}, gone: {{kind: csv, path: x, user: u, time: t}}, wrong: 1}}"
     )
 
-    assert result["summary"] == "1 rows in 1 of 3 sources (not read: gone, wrong)"
+    assert result["summary"] == "1 row in 1 of 3 sources (not read: gone, wrong)"
     kinds = [(event["type"], event.get("status")) for event in result["said"]]
     assert kinds == [
         ("tool_use", None), ("tool_result", "success"),
@@ -85,7 +85,7 @@ def test_the_report_reads_like_one(workspace: Path, examine: Examine) -> None:
     assert (workspace / "report.md").read_text() == (
         "# User u1\n\n"
         "2025-01-01T00:00:00.000Z to 2025-01-31T23:59:59.999Z: "
-        "1 rows in 1 of 1 sources, 1 out of the ordinary\n\n"
+        "1 row in 1 of 1 sources, 1 out of the ordinary\n\n"
         "| source | kind | rows | first | last | remarks |\n|---|---|--:|---|---|---|\n"
         "| a | csv | 1 | 2025-01-01T00:00:00.000Z | 2025-01-01T00:00:00.000Z | unreadable time |\n"
         "\n## a\n\nOut of the ordinary:\n\n"

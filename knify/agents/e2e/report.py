@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = "e2e-results"
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOUD = ("error", "pageerror", "requestfailed", "knify")
 _SESSIONS, _SHOTS, _LINES = 100, 100, 20
@@ -90,13 +90,17 @@ def _there(folder: Path, name: Any) -> str | None:
 def _summary(sessions: list[dict[str, Any]], code: int) -> str:
     failed = [one["name"] for one in sessions if one["status"] == "failed"]
     shots = sum(len(one["shots"]) for one in sessions)
-    words = f"{len(sessions)} browser sessions, {shots} screenshots"
+    words = f"{_count(len(sessions), 'browser session')}, {_count(shots, 'screenshot')}"
     loud = sum(one["console_errors"] for one in sessions)
     if loud:
-        words += f", {loud} errors in the console"
+        words += f", {_count(loud, 'error')} in the console"
     if failed:
         words += f"; failed: {', '.join(failed)[:300]}"
     return words if failed or not code else f"{words}; the run ended with exit code {code}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def _text(result: dict[str, Any]) -> str:

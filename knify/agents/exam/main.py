@@ -104,7 +104,7 @@ def _summary(found: list[dict[str, Any]]) -> str:
     read = [one for one in found if one["status"] == "ok"]
     rows = sum(one["rows"] for one in read)
     odd = sum(len(one["anomalies"]) for one in read)
-    words = f"{rows:,} rows in {len(read)} of {len(found)} sources"
+    words = f"{rows:,} {'row' if rows == 1 else 'rows'} in {len(read)} of {len(found)} sources"
     if len(read) < len(found):
         broken = ", ".join(one["name"] for one in found if one["status"] != "ok")
         words += f" (not read: {broken})"

@@ -25,6 +25,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer("New user", FORM)
         elif self.path in ("/", "/users"):
             self._answer("Users", self._list() + '<p><a href="/users/new">New user</a></p>')
+        elif self.path == "/favicon.ico":  # browsers ask for it by themselves
+            self._answer("", "", status=204)
         else:
             self._answer("Not found", "", status=404)
 
@@ -47,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "<ul>" + "".join(f"<li>{row}</li>" for row in rows) + "</ul>"
 
     def _answer(self, title: str, body: str, status: int = 200) -> None:
-        data = PAGE.format(title=title, body=body).encode()
+        data = PAGE.format(title=title, body=body).encode() if status != 204 else b""
         self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
