@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ Position = tuple[int, int]
 
 KEPT = 256  # pages
 KEPT_CHARACTERS = 64 * 1024  # a longer page is read by each client on its own
-READERS = 16  # connections that may read streams at one time
+READERS = 8  # clients of one tenant that may read streams at one time
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,16 @@ class Pages:
 
     def __init__(self) -> None:
         self._known: dict[Hashable, Page] = {}
-        self.reading = threading.BoundedSemaphore(READERS)
+        self._readers: weakref.WeakValueDictionary[str, threading.BoundedSemaphore] = (
+            weakref.WeakValueDictionary()
+        )
+
+    def reading(self, tenant: str) -> threading.BoundedSemaphore:
+        """One of its tenant's places, for as long as somebody reads."""
+        found = self._readers.get(tenant)
+        if found is None:
+            found = self._readers[tenant] = threading.BoundedSemaphore(READERS)
+        return found
 
     def get(self, key: Hashable) -> Page | None:
         """The page, or None."""

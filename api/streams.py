@@ -23,13 +23,13 @@ from api.turns import Waiter
 from knify import errors, model
 
 HEARTBEAT_SECONDS = 15.0
-FEW = 100  # frames: fewer than any full page has
 _POSITION = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?")
 
 log = logging.getLogger(__name__)
 
 ALL_OF_IT = 10**9  # behind every event of an entry
 START: Position = (0, ALL_OF_IT)
+_NOBODY = unread.Reader(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,11 @@ class Source(Protocol):
     kind: str  # which of the execution's streams
     dotted: bool  # ids are `entry.event` instead of `entry`
 
-    def page(self, after: Position) -> Sequence[Frame]:
-        """Some frames behind `after`, in order; empty when there are none now."""
+    def page(self, after: Position) -> tuple[Sequence[Frame], bool]:
+        """Some frames behind `after`, in order, and whether there are probably more.
+
+        Empty only when there are none now. The last one's position is behind its whole entry.
+        """
 
     def over(self) -> bool:
         """Whether nothing will be added any more."""
@@ -71,13 +74,12 @@ def respond(source: Source) -> flask.Response:
     if after != START and source.x.completed_at is not None and not _left(source, after):
         return flask.Response(status=204)
     core, key = context.core(), context.key()
-    reader = unread.Reader(flask.request.environ.get("gunicorn.socket"))
     body = follow(
         context.hub(),
         source,
         after,
         allowed=lambda: auth.still_valid(core, key),
-        reads=lambda: reader.idle() < HEARTBEAT_SECONDS / 2,
+        client=unread.Reader(flask.request.environ.get("gunicorn.socket")),
         line=lines.of(flask.request.environ),
     )
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -107,7 +109,7 @@ class _Placed:
 
 def _left(source: Source, after: Position) -> bool:
     """Whether a stream that is over holds anything behind this position."""
-    while frames := source.page(after):
+    while frames := source.page(after)[0]:
         if any(frame.data is not None for frame in frames):
             return True
         after = frames[-1].position
@@ -140,23 +142,29 @@ def follow(
     after: Position,
     *,
     allowed: Callable[[], bool] = lambda: True,
-    reads: Callable[[], bool] = lambda: True,
+    client: unread.Reader = _NOBODY,
     line: lines.Line | None = None,
 ) -> Iterator[str]:
     """Everything behind `after` as text, until the stream's end, or while Redis answers.
 
-    `allowed` and `reads` are asked at each heartbeat: whether the client may, and whether it takes
-    what it is sent. One that has taken nothing since the last one is told to come again; the
-    worker drops it where even that finds no room. What is new for all who follow goes over `line`,
-    past this iterator, where there is one.
+    `allowed` is asked at each heartbeat: whether the client may. One that has taken nothing
+    since the last one is told to come again; the worker drops it where even that finds no room.
+    What is new for all who follow goes over `line`, past this iterator, where there is one.
     """
     yield ": stream\n\n"  # sent at once, so that the client knows that it is connected
     try:
         with hub.waiter(source.x.id) as waiter:
-            yield from _follow(_Reader(hub, waiter, source, after, line), allowed, reads)
+            yield from _follow(_Reader(hub, waiter, source, after, client, line), allowed)
     except (redis.RedisError, errors.KnifyError) as failed:
         log.warning("the stream of %s ends early: %s", source.x.id, failed)
         yield ": ended early, connect again\n\n"
+
+
+def _page(frames: Sequence[Frame], turn: int, *, few: bool) -> Page | None:
+    if not frames:
+        return None
+    text = "".join(frame.text() for frame in frames)
+    return Page(text, frames[-1].position, frames[-1].last, turn, few)
 
 
 class _Reader:
@@ -168,33 +176,47 @@ class _Reader:
         waiter: Waiter,
         source: Source,
         after: Position,
+        client: unread.Reader,
         line: lines.Line | None,
     ) -> None:
         self.kind, self.after = source.kind, after
         self.source = source
         self.waiter = waiter
+        self.client = client
         self.line = line
-        self.ended = False  # the last page was sent
+        self._ended = False  # the last page was sent, or nobody is there to take it
         self._pages = hub.pages
 
-    def read(self) -> Page | None:
+    def has_ended(self) -> bool:
+        """Whether there is nothing more to do for this client."""
+        return self._ended
+
+    def next(self) -> Page | None:
+        """The same for this client alone, unless it is gone: it had to wait for its turn."""
+        return self.read(alone=True)
+
+    def read(self, *, alone: bool = False) -> Page | None:
         """What is behind its place."""
         key = (self.source.x.id, self.kind, self.after)
         known = self._pages.get(key)
         if known is not None:
             return known
-        with self._pages.reading:  # a thousand clients woken at once shall not ask as often
+        # A thousand clients woken at once shall not ask as often, nor one tenant's keep others.
+        with self._pages.reading(self.source.x.tenant):
+            if alone and self.client.is_gone():
+                self._ended = True
+                return None
             known, turn = self._pages.get(key), self.waiter.turn()
-            if known is None and (frames := self.source.page(self.after)):
-                text = "".join(frame.text() for frame in frames)
-                end, last = frames[-1].position, frames[-1].last
-                known = Page(text, end, last, turn, few=len(frames) < FEW)
-                self._pages.keep(key, known)
+            if known is None:
+                frames, more = self.source.page(self.after)
+                known = _page(frames, turn, few=not more)
+                if known is not None:
+                    self._pages.keep(key, known)
         return known
 
     def take(self, page: Page) -> bool:
         """See `turns.Live`."""
-        self.after, self.ended = page.end, page.last
+        self.after, self._ended = page.end, page.last
         whole = self.line is not None and self.line.send(page.text)
         return whole and not page.last
 
@@ -205,15 +227,13 @@ class _Reader:
             self.line.finish()
 
 
-def _follow(
-    reader: _Reader, allowed: Callable[[], bool], reads: Callable[[], bool]
-) -> Iterator[str]:
+def _follow(reader: _Reader, allowed: Callable[[], bool]) -> Iterator[str]:
     over = reader.source.x.completed_at is not None
     beat = time.monotonic() + HEARTBEAT_SECONDS
     up_to_date = False
     while True:
         turn = reader.waiter.turn()
-        while page := reader.read():
+        while page := reader.next():
             reader.after = page.end
             if time.monotonic() >= beat:  # a stream that never rests
                 if not allowed():
@@ -226,15 +246,15 @@ def _follow(
             if up_to_date and page.complete(turn) and not over:
                 break  # what came since then has a turn of its own, with all others
         up_to_date = True
-        if over:
+        if over or reader.has_ended():
             return
         reader.wait(beat - time.monotonic())
-        if reader.ended:
+        if reader.has_ended():
             return
         if time.monotonic() >= beat:
             if not allowed():
                 return
-            if not reads():
+            if reader.client.idle() >= HEARTBEAT_SECONDS / 2:
                 yield ": too slow, connect again\n\n"
                 return
             yield ": still here\n\n"

@@ -12,7 +12,7 @@ _DURATION = re.compile(
 )
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_SHORTEST = 0.001  # seconds: what is stored counts milliseconds
+SHORTEST = 0.001  # seconds: what is stored counts milliseconds
 LONGEST = 10 * 365 * 86_400.0  # seconds
 _LARGEST = 2**60  # bytes
 
@@ -34,7 +34,7 @@ def parse_size(value: str | float) -> int:
 def parse_duration(value: str | float) -> float:
     """Seconds. A number is seconds; text is like `90s`, `15m`, `24h`, `1d12h`, `1h30m`."""
     seconds = _seconds(value) if isinstance(value, str) else parse_number(value)
-    if not _SHORTEST <= seconds <= LONGEST:
+    if not SHORTEST <= seconds <= LONGEST:
         raise ValueError("write a duration like 90s, 15m or 24h, at most ten years")
     return seconds
 

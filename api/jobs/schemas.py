@@ -173,7 +173,9 @@ class Filters(ma.Schema):
     page = fields.Integer(validate=validate.Range(1, paging.MAX_PAGE))
     limit = fields.Integer(validate=validate.Range(1, paging.MAX_LIMIT))
     status = fields.String(metadata={"description": "one or several, with commas"})
-    job_type = fields.String()
+    job_type = fields.String(
+        validate=validate.OneOf(sorted(spec.JOB_TYPES), error="one of {choices}"),
+    )
     created_after = fields.String(metadata={"format": "date-time"})
     created_before = fields.String(metadata={"format": "date-time"})
     before = fields.String(

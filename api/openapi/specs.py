@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from knify import catalog, spec, subjects
+from knify import catalog, spec, subjects, units
 from knify.services import jobs
 
 #: Sizes in text; the range as digits, since a schema cannot compare them. A fraction is allowed.
@@ -27,7 +27,7 @@ def _size(least: int, kilo: str, mega: str) -> dict[str, Any]:
 def duration(longest: float = 315_360_000, *, least: float | None = None) -> dict[str, Any]:
     """Seconds, or text such as `1h30m`; so many digits that no text is longer than `longest`."""
     number: dict[str, Any] = {"type": "number", "maximum": longest}
-    number |= {"exclusiveMinimum": 0} if least is None else {"minimum": least}
+    number["minimum"] = units.SHORTEST if least is None else least
     parts = [("d", 86_400, ""), ("h", 3_600, ""), ("m", 60, ""), ("s", 1, _FRACTION)]
     texts = [
         f"(?:[0-9]{{1,{digits}}}{fraction}{unit})?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,7 +17,9 @@ from knify.lifecycle import TERMINAL
 from knify.services import history
 from knify.store.streams import Entry
 
-PAGE = 200  # entries read at a time
+PAGE = 200  # events, or short entries, read at a time
+SIZE = 64 * 1024  # characters that one reading should give: many clients have theirs in memory
+_FIRST = 20  # entries, until it is known how long they are
 
 
 class Events:
@@ -28,14 +31,15 @@ class Events:
         self.x, self.newest = x, x.events
         self._core = core
 
-    def page(self, after: Position) -> Sequence[Frame]:
+    def page(self, after: Position) -> tuple[Sequence[Frame], bool]:
         """See `Source`."""
         read = aside.reader(self.x.tenant)
         found = history.events(self._core, self.x.id, after=after[0], most=PAGE, aside=read)
-        return [
+        frames = [
             Frame((e.n, ALL_OF_IT), str(e.n), view.event(e), last=e.state in TERMINAL)
             for e in found
         ]
+        return frames, len(frames) == PAGE
 
     def over(self) -> bool:
         """See `Source`."""
@@ -50,18 +54,28 @@ class Output:
         self.kind = "raw" if raw else "output"
         self._core = core
         self._frames = _raw_frames if raw else _neutral_frames
+        self._most = _FIRST  # entries of the next reading
 
-    def page(self, after: Position) -> Sequence[Frame]:
+    def page(self, after: Position) -> tuple[Sequence[Frame], bool]:
         """See `Source`. An entry without anything to show still moves the position."""
         seq, event = after
-        if event != ALL_OF_IT and (rest := self._behind(seq - 1, 1, after)):
-            return rest  # of the very entry at which the client is
-        return self._behind(seq, PAGE, after)
+        if event != ALL_OF_IT and seq > 0:
+            rest, _ = self._behind(seq - 1, 1, after)
+            if rest:  # of the very entry at which the client is
+                return rest, True
+        return self._behind(seq, self._most, after)
 
-    def _behind(self, seq: int, most: int, after: Position) -> list[Frame]:
+    def _behind(self, seq: int, most: int, after: Position) -> tuple[list[Frame], bool]:
         read = aside.reader(self.x.tenant)
-        entries = history.output(self._core, self.x.id, after=seq, most=most, aside=read)
-        return [f for e in entries for f in self._frames(e) if f.position > after]
+        entries, more = history.page(self._core, self.x.id, after=seq, most=most, aside=read)
+        frames = [f for e in entries for f in self._frames(e) if f.position > after]
+        if entries:
+            mean = sum(map(_size, entries)) // len(entries) + 100
+            self._most = max(1, min(PAGE, SIZE // mean))
+        if frames:  # the next reading begins behind the whole entry
+            end = (frames[-1].position[0], ALL_OF_IT)
+            frames[-1] = dataclasses.replace(frames[-1], position=end)
+        return frames, more
 
     def over(self) -> bool:
         """See `Source`."""
@@ -71,6 +85,13 @@ class Output:
 def _over(core: Core, x: model.Execution) -> bool:
     now = core.store.executions.find(x.id)
     return now is None or now.completed_at is not None
+
+
+def _size(entry: Entry) -> int:
+    """About how long it is when it is shown."""
+    return len(entry.line or "") + sum(
+        len(event.get("message", "")) + 100 for event in entry.events
+    )
 
 
 def _neutral_frames(entry: Entry) -> list[Frame]:

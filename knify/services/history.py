@@ -67,14 +67,35 @@ def output(
 ) -> Iterator[streams.Entry]:
     """The output entries behind number `after`; all, or at most `most` from one reading.
 
-    Empty only when there are none now. Since entries are numbered, the last k of an execution
-    are those behind `x.entries - k`: earlier segments are not read. ObjectStoreError.
+    Empty only when there are none now, however few one reading gives: it never crosses the end of
+    an object. Since entries are numbered, the last k of an execution are those behind
+    `x.entries - k`: earlier segments are not read. ObjectStoreError.
     """
-    while page := _page(core, execution_id, after, most or _PAGE, aside):
-        yield from page
-        after = page[-1].seq
+    while found := page(core, execution_id, after=after, most=most or _PAGE, aside=aside)[0]:
+        yield from found
+        after = found[-1].seq
         if most is not None:
             return
+
+
+def page(
+    core: Core, execution_id: str, *, after: int, most: int, aside: Aside = here
+) -> tuple[list[streams.Entry], bool]:
+    """The same as a list, and whether there are probably more behind it."""
+    seen = core.store.streams.look(execution_id, after=after, most=most)
+    if seen.entries and seen.entries[0].seq == after + 1:
+        return seen.entries, len(seen.entries) == most
+    segment = seen.segment
+    if segment is None and seen.packed:
+        known = record(core, execution_id, aside=aside).segments
+        segment = next((one for one in known if one.last > after), None)
+    if segment is None:
+        return seen.entries, len(seen.entries) == most
+    key = segment_key(execution_id, segment)
+    lines = _cached(key, lambda: _read(core, key).splitlines(), aside)
+    start = max(0, after + 1 - segment.first)
+    chosen = enumerate(lines[start : start + most], segment.first + start)
+    return [streams.entry(seq, line) for seq, line in chosen], True
 
 
 def events(
@@ -107,27 +128,6 @@ def record(core: Core, execution_id: str, *, aside: Aside = here) -> Record:
     """A packed execution's object. ObjectStoreError."""
     key = record_key(execution_id)
     return cast(Record, _cached(key, lambda: _parsed(_read(core, key)), aside))
-
-
-def _page(
-    core: Core, execution_id: str, after: int, most: int, aside: Aside
-) -> list[streams.Entry]:
-    seen = core.store.streams.look(execution_id, after=after, most=most)
-    if seen.entries and seen.entries[0].seq == after + 1:
-        return seen.entries
-    segment = seen.segment
-    if segment is None and seen.packed:
-        known = record(core, execution_id, aside=aside).segments
-        segment = next((one for one in known if one.last > after), None)
-    if segment is None:
-        return seen.entries
-    key = segment_key(execution_id, segment)
-    lines = _cached(key, lambda: _read(core, key).splitlines(), aside)
-    start = max(0, after + 1 - segment.first)
-    return [
-        streams.entry(segment.first + start + i, line)
-        for i, line in enumerate(lines[start : start + most])
-    ]
 
 
 def _read(core: Core, key: str) -> bytes:

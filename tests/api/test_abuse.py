@@ -142,10 +142,13 @@ def test_of_too_many_that_do_not_read_the_longest_have_to_go() -> None:
         def idle(self) -> float:
             return self._idle
 
+        def crawls(self) -> bool:
+            return self._idle > 30
+
     readers = [Known(idle) for idle in (0, 3, 5, 31, 1, 4)]
 
     assert [one.idle() for one in unread.lost(readers, 10)] == [31]
-    assert [one.idle() for one in unread.lost(readers, 2)] == [31, 5]
+    assert [one.idle() for one in unread.lost(readers, 2)] == [5, 31]
 
 
 def test_a_body_that_stops_is_given_up(hasty: Running) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from api.output import view
 from knify import clock, errors, model
 from knify.core import Core
 from knify.lifecycle import State
 from knify.services import history, jobs, packing, retention
 from knify.store import keys
-from tests.api.parts import Api, Worker
+from tests.api.parts import Api, Worker, frames
 from tests.parts import fill
 from tests.retention.dying import dying
 from tests.store import invariants
@@ -60,6 +61,30 @@ def answers(api: Api, job_id: str) -> dict[str, str]:
     paths += [f"{job}/output/stream?after={n}" for n in ("1.0", "1.1", "17.0", "40", "41.0")]
     paths += [f"{job}/events/stream?after={n}" for n in (1, 3, 8)]
     return {path: f"{(a := api.get(path)).status_code} {a.text}" for path in paths}
+
+
+@pytest.mark.parametrize("spill", [0, 700, 5000])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("size", [1, 300, 64 * 1024])
+def test_streams_tell_all_that_the_whole_output_does_wherever_a_client_begins(
+    api: Api, worker: Worker, core: Core, monkeypatch: pytest.MonkeyPatch,
+    spill: int, packed: bool, size: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(view, "SIZE", size)  # characters of one reading
+    monkeypatch.setattr(view, "_FIRST", 3)
+    job_id = make(api, worker, spill=spill)
+    if packed:
+        pack_all(core)
+    for how in ("", "?raw=1"):
+        whole = api.get(f"/jobs/{job_id}/output{how}").get_json()["events"]
+        path = f"/jobs/{job_id}/output/stream{how}"
+        seen = frames(api.get(path).text)
+        assert [data for _, data in seen if "type" in data or "n" in data] == whole
+        for n in (0, 1, 2, 9, 10, 19, len(seen) - 2):
+            rest = api.get(path, headers={"Last-Event-ID": seen[n][0]})
+            assert frames(rest.text) == seen[n + 1 :]
+        assert api.get(path, headers={"Last-Event-ID": seen[-1][0]}).status_code == 204
+    assert frames(api.get(f"/jobs/{job_id}/output/stream?after=0.7").text)[0][0] == "1.0"
 
 
 @pytest.mark.parametrize("spill", [0, 700, 5000])
