@@ -41,7 +41,7 @@ def check(answer: TestResponse, status: int, code: str, field: str | None = None
         (
             {"spec": {"job_type": "claude_task", "prompt": "x", "model": "auto"}},
             "spec.job_type",
-            "command_task, cursor_task, runbook_task",
+            "command_task, cursor_task, fh_e2e_tools, runbook_task",
         ),
         ({"spec": COMMAND | {"model": "auto"}}, "spec.model", "does not belong to command_task"),
         ({"spec": CURSOR | {"command": "x"}}, "spec.command", "does not belong to cursor_task"),
