@@ -34,8 +34,27 @@ class Catalog:
         return self.names.get(job_type, {})
 
 
-#: Cursor's own program knows these names as they are.
-DOCUMENTED: Final = Catalog({"cursor_task": {name: name for name in _DOCUMENTED}})
+#: Cursor's own program knows all names as they are. The other agents serve their vendor's; an empty
+#: name leaves the choice to them.
+DOCUMENTED: Final = Catalog(
+    {
+        "cursor_task": {name: name for name in _DOCUMENTED},
+        "claude_task": {
+            "auto": "",
+            "sonnet-4.5": "claude-sonnet-4-5",
+            "opus-4.1": "claude-opus-4-1",
+            "opus": "opus",
+            "sonnet": "sonnet",
+            "haiku": "haiku",
+        },
+        "gemini_task": {
+            "auto": "",
+            "gemini-2.5-pro": "gemini-2.5-pro",
+            "gemini-2.5-flash": "gemini-2.5-flash",
+        },
+        "codex_task": {"auto": "", "gpt-5": "gpt-5"},
+    }
+)
 
 
 def load(path: Path | None) -> Catalog:

@@ -53,6 +53,10 @@ class ExecutionSpec(Record):
     hang_timeout: float | None = None  # seconds without any output; None: no limit
     resources: Resources = field(default_factory=Resources)
     artifact_patterns: tuple[str, ...] = ()  # globs from /workspace; empty: all changed files
+    allowed_tools: tuple[str, ...] = ()  # an agent's, by our names or its own; empty: all
+    mcp_config: dict[str, Any] | None = None  # {"mcpServers": {name: {…}}}
+    max_turns: int | None = None  # answers of its model that an agent may ask for
+    system_prompt: str | None = None  # put behind the agent's own
     network_mode: str = "isolated"
     stage_timeout: float = 900.0  # seconds that staging may take, attempts included
     provision_timeout: float = 600.0  # the same for provisioning
@@ -86,6 +90,7 @@ class Said(Record):
 
     session_id: str | None = None  # its own conversation id
     text: str | None = None  # its last message: the result, when it ends well
+    begun: str | None = None  # of a message that comes in parts: what has come of it
     files: tuple[str, ...] = ()  # that it reported as created, below /workspace
     verdict: str | None = None  # its own word on its end: ok | error; None before that
     error: str | None = None  # with the verdict `error`: why

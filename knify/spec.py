@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import catalog, fields, model, subjects, units
+from knify import catalog, fields, model, options, subjects, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class JobType:
     workspace: str | None = None  # that it starts from unless it names one
     credential: str | None = None  # the operator's variable that its agent signs in with
     provider: str | None = None  # whose models it asks through the gateway (`agents/models.py`)
+    has_uuids: bool = False  # its agent's conversations have no other ids
     is_available: bool = True
 
     @property
@@ -37,12 +38,17 @@ class JobType:
         return self.known | self.later | COMMON_LATER
 
 
-def _later(required: str, *more: str) -> JobType:
-    """A type that a later version has."""
-    needed = frozenset(required.split())
-    optional = frozenset({"model", "session_id", *more})
+def _vendor(provider: str, *more: str) -> JobType:
+    """An agent whose models are behind the gateway."""
     return JobType(
-        needed, optional, _AGENTS_LATER, is_agent=True, image="agents", is_available=False
+        required=frozenset({"prompt"}),
+        optional=frozenset({"model", "session_id", "mcp_config", "system_prompt", *more}),
+        later=frozenset({"max_tokens", "max_cost_usd"}),
+        is_agent=True,
+        image="agents",
+        provider=provider,
+        has_uuids=True,
+        is_available=False,
     )
 
 
@@ -79,9 +85,9 @@ JOB_TYPES: Final[dict[str, JobType]] = {
         image="agents",
         credential="CURSOR_API_KEY",
     ),
-    "claude_task": _later("prompt"),
-    "gemini_task": _later("prompt"),
-    "codex_task": _later("prompt"),
+    "claude_task": _vendor("anthropic", "allowed_tools", "max_turns"),
+    "gemini_task": _vendor("google", "allowed_tools", "max_turns"),
+    "codex_task": _vendor("openai"),
     "fh_e2e_tools": JobType(
         required=frozenset({"prompt"}),
         optional=frozenset({"agent"}),
@@ -104,7 +110,6 @@ MAX_PROMPT = 512 * 1024  # characters
 MAX_ENV = 256  # variables
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/@-]{0,254}")
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 #: What `metadata.priority` may say instead of a number.
 _PRIORITIES: Final = {"low": -5, "normal": 0, "high": 5}
 
@@ -150,29 +155,30 @@ def build(
     `request` has the right JSON types already. Raises BadRequest whose detail names the field.
     """
     job_type = request["job_type"]
-    _check_fields(job_type, request)
+    known = _known(job_type, request)
     return model.ExecutionSpec(
         job_type=job_type,
         prompt=_prompt(request.get("prompt")),
         model=_model(job_type, request.get("model"), models),
         agent=_agent(request.get("agent")),
-        session_id=_session(request.get("session_id")),
+        session_id=options.session(request.get("session_id"), is_uuid=known.has_uuids),
         command=_command(request.get("command")),
         user_id=subjects.user_id(request.get("user_id")),
         time_range=subjects.time_range(request.get("time_range")),
         image=_image(request.get("image"), allowed_images),
-        env=_env(request.get("env") or {}, JOB_TYPES[job_type].credential),
+        env=_env(request.get("env") or {}, known.credential),
         timeout=fields.parsed(request, "timeout", units.parse_duration, 86_400.0),
         hang_timeout=fields.parsed(request, "hang_timeout", units.parse_duration, None),
         resources=fields.resources(request),
         artifact_patterns=fields.patterns(request.get("artifact_patterns") or ()),
         network_mode=_network(request.get("network_mode", "isolated")),
         priority=_priority(request),
+        **options.of(request),
     )
 
 
-def _check_fields(job_type: str, request: Mapping[str, Any]) -> None:
-    """All fields belong to the type, this version can do them, and none is missing."""
+def _known(job_type: str, request: Mapping[str, Any]) -> JobType:
+    """The type: all fields belong to it, this version can do them, and none is missing."""
     known = JOB_TYPES.get(job_type)
     if known is None or not known.is_available:
         what = f"unknown job type {job_type!r}" if known is None else f"{job_type}: {_LATER}"
@@ -191,6 +197,7 @@ def _check_fields(job_type: str, request: Mapping[str, Any]) -> None:
         value = request.get(field)
         if not value or (isinstance(value, str) and not value.strip()):
             raise bad(field, f"{job_type} needs {field}")
+    return known
 
 
 def _prompt(prompt: str | None) -> str | None:
@@ -204,7 +211,7 @@ def _prompt(prompt: str | None) -> str | None:
 def _model(job_type: str, name: str | None, models: catalog.Catalog) -> str | None:
     served = models.of(job_type)
     if name is None or name in served:
-        return served.get(name or "auto")
+        return served.get(name or "auto") or None
     raise bad("model", f"{job_type} has no model {name!r}; it serves {', '.join(sorted(served))}")
 
 
@@ -212,12 +219,6 @@ def _agent(name: str | None) -> str | None:
     if name in (None, *AGENTS):
         return name
     raise bad("agent", f"agent {str(name)[:40]!r}: this version has {', '.join(AGENTS)}")
-
-
-def _session(session_id: str | None) -> str | None:
-    if session_id is not None and not _SESSION.fullmatch(session_id):
-        raise bad("session_id", "a session_id has 1 to 128 letters, digits and ._:- only")
-    return session_id
 
 
 def _command(command: str | list[str] | None) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from knify import catalog, spec, subjects, units
+from knify import catalog, options, spec, subjects, units
 from knify.services import jobs
 
 #: Sizes in text; the range as digits, since a schema cannot compare them. A fraction is allowed.
@@ -40,6 +40,17 @@ def duration(longest: float = 315_360_000, *, least: float | None = None) -> dic
 
 
 #: What the server takes for each field of `spec`; `image` depends on its settings.
+_WORDS: Final = {"type": "object", "additionalProperties": _WORD}
+_SERVER: Final = {
+    "type": "object", "required": ["command"], "additionalProperties": False,
+    "properties": {
+        "type": _WORD, "command": _WORD, "args": {"type": "array", "items": _WORD}, "env": _WORDS
+    },
+}  # fmt: skip
+_REMOTE: Final = {
+    "type": "object", "required": ["url"], "additionalProperties": False,
+    "properties": {"type": _WORD, "url": _WORD, "headers": _WORDS},
+}  # fmt: skip
 FIELDS: Final[dict[str, dict[str, Any]]] = {
     "prompt": {
         "type": "string", "pattern": _NOT_BLANK,  # no maxLength: nothing can make such texts
@@ -110,6 +121,31 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
     "session_id": {
         "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$",
         "description": "A conversation of the agent's, to be gone on with.",
+    },
+    "allowed_tools": {
+        "type": "array", "minItems": 1, "maxItems": options.MAX_TOOLS,
+        "items": {"type": "string", "pattern": f"^{options.TOOL}$"},
+        "description": "All that the agent may use: `write_file`, `edit_file`, `read_file`, "
+        "`run_command`, `search`, `list_files`, or names of its own.",
+    },
+    "mcp_config": {
+        "type": "object", "required": ["mcpServers"], "additionalProperties": False,
+        "properties": {
+            "mcpServers": {
+                "type": "object", "maxProperties": options.MAX_SERVERS,
+                "propertyNames": {"pattern": f"^{options.SERVER}$"},
+                "additionalProperties": {"oneOf": [_SERVER, _REMOTE]},
+            },
+        },
+        "description": "Servers of tools that run in the sandbox, or that it can reach.",
+    },
+    "max_turns": {
+        "type": "integer", "minimum": 1, "maximum": options.MAX_TURNS,
+        "description": "How many answers of its model the agent may ask for.",
+    },
+    "system_prompt": {
+        "type": "string", "pattern": _NO_NUL, "maxLength": options.MAX_SYSTEM,
+        "description": "Put behind the agent's own.",
     },
 }  # fmt: skip
 _IMAGE: Final = "[a-zA-Z0-9._:/@-]"

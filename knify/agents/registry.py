@@ -6,12 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from knify import errors, model
-from knify.agents import base, command, cursor, e2e_tools, runbook, user_exam
+from knify.agents import (
+    base,
+    claude,
+    codex,
+    command,
+    cursor,
+    e2e_tools,
+    gemini,
+    runbook,
+    user_exam,
+)
 
 _ADAPTERS: dict[str, Callable[[str, model.Said], base.Adapter]] = {
+    "claude_task": lambda nonce, said: claude.Claude(said),
+    "codex_task": lambda nonce, said: codex.Codex(said),
     "command_task": lambda nonce, said: command.Command(nonce),
     "cursor_task": lambda nonce, said: cursor.Cursor(said),
     "fh_e2e_tools": lambda nonce, said: e2e_tools.E2E(nonce),
+    "gemini_task": lambda nonce, said: gemini.Gemini(said),
     "runbook_task": lambda nonce, said: runbook.Runbook(nonce),
     "user_exam": lambda nonce, said: user_exam.UserExam(nonce, said),
 }

@@ -26,9 +26,14 @@ _KINDS = (
     ("AGENT_RATE_LIMITED", r"rate.?limit|too many requests|usage limit|quota|\b429\b"),
     (
         "AGENT_SESSION_NOT_FOUND",
-        r"(chat|session|conversation)[^.]{0,80}not (be )?found|no such chat",
+        r"(chat|session|conversation)[^.]{0,80}not (be )?found|no such chat"
+        r"|no (conversation|rollout) found|invalid session",
     ),
-    ("AGENT_UPSTREAM", r"overloaded|bad gateway|unavailable|connect|network|\b5\d\d\b"),
+    (
+        "AGENT_UPSTREAM",
+        r"overloaded|high demand|bad gateway|unavailable|connect|network|\b5\d\d\b"
+        r"|\bterminated\b|incomplete json|malformed response",
+    ),
 )
 
 TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -96,6 +101,23 @@ def usage(value: Any) -> dict[str, int] | None:
         if type(number) is int and 0 <= number < 2**53 and name.isascii()
     }
     return counts or None
+
+
+def tokens(into: Any, out: Any, cached: Any) -> dict[str, int] | None:
+    """What a turn took, under the names that all agents' jobs show."""
+    counts = {"input_tokens": into, "output_tokens": out, "cached_input_tokens": cached}
+    known = {n: v for n, v in counts.items() if type(v) is int and 0 <= v < 2**53}
+    return known or None
+
+
+def status(code: Any) -> str:
+    """What an HTTP status says about why a model could not be asked; None: no answer at all."""
+    if code in (401, 403):
+        return "AGENT_AUTH"
+    if code == 429:
+        return "AGENT_RATE_LIMITED"
+    is_theirs = code is None or (type(code) is int and (code >= 500 or code == 408))
+    return "AGENT_UPSTREAM" if is_theirs else "AGENT_FAILED"
 
 
 def below_workspace(path: str) -> str | None:

@@ -60,6 +60,7 @@ class Asked:
     stream: bool
     tools: tuple[str, ...]  # by name
     conversation: tuple[Said, ...]
+    schema: dict[str, Any] | None = None  # of the JSON that is wanted instead of words
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Answer:
 
 def answer(asked: Asked) -> Answer:
     """What the model says now."""
+    if asked.schema is not None:
+        return Answer(text=json.dumps(_example(asked.schema)))
     at = _last_prompt(asked.conversation)
     prompt = asked.conversation[at].text if at is not None else ""
     found = _DIRECTIVE.findall(prompt)
@@ -100,6 +103,16 @@ def answer(asked: Asked) -> Answer:
         else:
             words.append(_words(name, rest, earlier, results))
     return Answer(text="\n".join(words), calls=call, fault=fault)
+
+
+def _example(schema: dict[str, Any]) -> Any:
+    """A value that fits: agents ask so which model to take, or for a title."""
+    kind = str(schema.get("type", "object")).lower()
+    if schema.get("enum"):
+        return schema["enum"][0]
+    if kind == "object":
+        return {name: _example(one) for name, one in schema.get("properties", {}).items()}
+    return {"integer": 1, "number": 1, "boolean": True, "array": []}.get(kind, "a stub's words")
 
 
 def _is_prompt(said: Said) -> bool:

@@ -137,7 +137,9 @@ class Google:
             for one in tool.get("functionDeclarations", [])
         ]
         said = tuple(self._said(content) for content in body.get("contents", []))
-        return Asked(name, verb.startswith("stream"), tuple(tools), said)
+        wanted = body.get("generationConfig", {})
+        schema = wanted.get("responseJsonSchema") or wanted.get("responseSchema")
+        return Asked(name, verb.startswith("stream"), tuple(tools), said, schema)
 
     def _said(self, content: dict[str, Any]) -> Said:
         parts = content.get("parts", [])
