@@ -57,7 +57,5 @@ def test_the_registry_knows_its_job_types() -> None:
     assert {"command_task", "cursor_task", "runbook_task"} <= set(registry.available())
     for job_type in ("command_task", "runbook_task"):
         assert registry.adapter(job_type, "n").feed("stdout", "x")[0]["message"] == "x"
-    with pytest.raises(
-        errors.BadRequest, match="use one of command_task, cursor_task, fh_e2e_tools"
-    ):
+    with pytest.raises(errors.BadRequest, match="use one of claude_task, codex_task, command_task"):
         registry.adapter("magic_task", "n")

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
 
 from knify import errors, model
@@ -258,39 +256,6 @@ def test_what_it_prints_on_stderr_is_progress() -> None:
     assert _new().feed("stderr", "careful") == [
         {"type": "progress", "message": "careful", "stream": "stderr"}
     ]
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-names = st.sampled_from(["assistant", "tool_call", "system", "result", "user", "x"])
-lines = st.fixed_dictionaries(
-    {"type": names},
-    optional={
-        "subtype": st.sampled_from(["init", "started", "completed", "success"]) | json_values,
-        "message": st.fixed_dictionaries({"content": json_values}) | json_values,
-        "tool_call": st.dictionaries(
-            st.sampled_from(["writeToolCall", "shellToolCall", "function"]), json_values
-        ),
-        "session_id": json_values,
-        "is_error": json_values,
-        "result": json_values,
-        "usage": st.dictionaries(st.text(), json_values) | json_values,
-    },
-)
-
-
-@hypothesis.given(st.lists(lines, max_size=6), st.text())
-def test_nothing_that_it_prints_can_break_the_reading(said: list[Any], odd: str) -> None:
-    adapter = _new()
-
-    told = adapter.feed("stdout", odd) + _fed(adapter, *said)
-    outcome = adapter.judge(ENDED)
-
-    stored = json.dumps(told + adapter.end(outcome), allow_nan=False, ensure_ascii=False)
-    stored.encode()  # no lone surrogates
 
 
 def test_deep_and_long_values_are_cut() -> None:
