@@ -90,13 +90,13 @@ class Said(Record):
 
     session_id: str | None = None  # its own conversation id
     text: str | None = None  # its last message: the result, when it ends well
-    begun: str | None = None  # of a message that comes in parts: what has come of it
     files: tuple[str, ...] = ()  # that it reported as created, below /workspace
     verdict: str | None = None  # its own word on its end: ok | error; None before that
     error: str | None = None  # with the verdict `error`: why
     code: str | None = None  # the same for programs, AGENT_…
     usage: dict[str, int] | None = None
     cost_usd: float | None = None
+    begun: str | None = None  # of a message that comes in parts: what has come of it
 
 
 @dataclass(frozen=True, slots=True)
