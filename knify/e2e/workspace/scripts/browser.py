@@ -109,7 +109,7 @@ def _open(playwright: Playwright, folder: Path) -> tuple[Browser, BrowserContext
         browser = playwright.chromium.connect_over_cdp(remote)
     else:
         program = os.environ.get("KNIFY_CHROMIUM", "/usr/bin/chromium")
-        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS, proxy=_proxy())
     size = settings["viewport"]
     context = browser.new_context(
         viewport=size, record_video_dir=str(folder / ".video"), record_video_size=size
@@ -117,6 +117,12 @@ def _open(playwright: Playwright, folder: Path) -> tuple[Browser, BrowserContext
     context.set_default_timeout(settings["timeout_ms"])
     context.tracing.start(screenshots=True, snapshots=True)
     return browser, context
+
+
+def _proxy() -> Any:
+    """The sandbox's way out, where it has one; what is on this machine is reached without."""
+    server = os.environ.get("HTTPS_PROXY") or os.environ.get("HTTP_PROXY")
+    return {"server": server, "bypass": "127.0.0.1,localhost"} if server else None
 
 
 def _close(opened: Session, browser: Browser, context: BrowserContext, folder: Path) -> None:
