@@ -7,6 +7,7 @@ what an agent prints of its own key is replaced before it is stored.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Final
 
 from knify import errors, spec
@@ -27,9 +28,13 @@ def secrets(job_type: str) -> tuple[bytes, ...]:
     return tuple(value for value in found if len(value) >= _SHORTEST)
 
 
-def configured() -> list[str]:
-    """The job types whose agents can sign in from here."""
-    return [name for name in spec.available() if spec.credential(name) and of(name)]
+def configured(providers: Collection[str] = ()) -> list[str]:
+    """The job types whose agents can sign in from here; `providers`: those that the gateway can."""
+    return [
+        name
+        for name in spec.available()
+        if (spec.credential(name) and of(name)) or spec.provider(name) in providers
+    ]
 
 
 def names() -> set[str]:

@@ -97,6 +97,14 @@ def parse(url: str) -> Target:
     return Target(parts.scheme, host, port, _request_url(parts.scheme, host, port, parts))
 
 
+def name(raw: str) -> str:
+    """A host's name as everybody reads it; EgressRefused for an address or what is no name."""
+    host = _host(raw)
+    if _literal(host) is not None:
+        raise errors.EgressRefused("is an address: give a name")
+    return host
+
+
 def allow(target: Target, *, private: bool = False) -> None:
     """EgressRefused when the host alone, without asking anybody, says that it is not public."""
     if target.literal is not None:

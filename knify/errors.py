@@ -271,6 +271,12 @@ class NodeFull(SandboxError):
     code = "NODE_FULL"
 
 
+class GatewayAway(SandboxError):
+    """The node's gateway does not answer."""
+
+    code = "GATEWAY_AWAY"
+
+
 class NodeBusy(SandboxError):
     """Another job prepares here what this one needs as well."""
 

@@ -57,7 +57,10 @@ class ExecutionSpec(Record):
     mcp_config: dict[str, Any] | None = None  # {"mcpServers": {name: {…}}}
     max_turns: int | None = None  # answers of its model that an agent may ask for
     system_prompt: str | None = None  # put behind the agent's own
-    network_mode: str = "isolated"
+    network_mode: str = "isolated"  # isolated | outbound | full, see `hosts.read`
+    allowed_hosts: tuple[str, ...] = ()  # NAME or *.NAME, perhaps with :PORT
+    max_tokens: int | None = None  # of all its model calls through the gateway
+    max_cost_usd: float | None = None
     stage_timeout: float = 900.0  # seconds that staging may take, attempts included
     provision_timeout: float = 600.0  # the same for provisioning
     failure_action: str = "keep"  # what becomes of a failed one's sandbox: keep, preserve, destroy

@@ -6,12 +6,13 @@ import os
 import re
 import socket
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from environs import Env, EnvError
 from marshmallow.validate import OneOf, Range
 
-from knify import errors, units
+from knify import egress, errors, units
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
@@ -64,6 +65,13 @@ class Settings:
     max_body_bytes: int
     workspace_bytes: int
     webhook_allow_private: bool
+    anthropic_base_url: str
+    gemini_base_url: str
+    openai_base_url: str
+    prices_file: Path | None
+    allowed_models: tuple[str, ...]
+    egress_hosts: dict[str, tuple[str, int]]
+    egress_ca: Path | None
     workspace_cache_bytes: int
     transfers: int
     tenant_transfers: int
@@ -81,6 +89,11 @@ class Settings:
     def redis(self) -> str:
         """The Redis to talk to: the operator's, or the private one on a Unix socket."""
         return self.redis_url or f"unix://{self.run_dir / 'redis.sock'}"
+
+    @property
+    def gateway(self) -> Path:
+        """The socket on which this node's gateway takes orders."""
+        return self.run_dir / "gateway.sock"
 
     @property
     def podman(self) -> str:
@@ -162,6 +175,20 @@ def _read(env: Env) -> Settings:
         webhook_allow_private=bool(
             env.int("WEBHOOK_ALLOW_PRIVATE", 0, validate=OneOf([0, 1])),
         ),
+        anthropic_base_url=_url(
+            env.str("ANTHROPIC_BASE_URL", "https://api.anthropic.com"), "ANTHROPIC_BASE_URL"
+        ),
+        gemini_base_url=_url(
+            env.str("GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
+            "GEMINI_BASE_URL",
+        ),
+        openai_base_url=_url(
+            env.str("OPENAI_BASE_URL", "https://api.openai.com/v1"), "OPENAI_BASE_URL"
+        ),
+        prices_file=_path(env.str("PRICES_FILE", "")),
+        allowed_models=tuple(env.list("ALLOWED_MODELS", ["*"])),
+        egress_hosts=_hosts(env.str("EGRESS_HOSTS", "")),
+        egress_ca=_path(env.str("EGRESS_CA", "")),
         workspace_cache_bytes=_size(
             env.str("WORKSPACE_CACHE_BYTES", "10G"), "WORKSPACE_CACHE_BYTES"
         )
@@ -191,6 +218,34 @@ def _bytes(text: str, name: str) -> int:
     if not 1_024 <= size <= 2**50:
         raise errors.ConfigError(f"KNIFY_{name}: must be between 1K and 1024T")
     return size
+
+
+def _hosts(text: str) -> dict[str, tuple[str, int]]:
+    """`name=address:port` each, with commas between."""
+    found = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, _, where = entry.partition("=")
+        address, _, port = where.rpartition(":")
+        try:
+            found[egress.name(name)] = (str(ip_address(address.strip("[]"))), _port(port))
+        except (errors.EgressRefused, ValueError) as wrong:
+            why = f"{entry!r} is not NAME=ADDRESS:PORT such as git.example.com=10.0.0.5:443"
+            raise errors.ConfigError(f"KNIFY_EGRESS_HOSTS: {why}") from wrong
+    return found
+
+
+def _url(text: str, name: str) -> str:
+    """Where an API is; any address, since the operator says it."""
+    try:
+        return egress.parse(text).url.rstrip("/")
+    except errors.EgressRefused as wrong:
+        raise errors.ConfigError(f"KNIFY_{name}: {wrong.message}") from wrong
+
+
+def _port(text: str) -> int:
+    if not 0 < int(text) < 65_536:
+        raise ValueError(f"no port: {text}")
+    return int(text)
 
 
 def _path(text: str) -> Path | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import catalog, fields, model, options, subjects, units
+from knify import catalog, fields, hosts, model, options, subjects, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ COMMON: Final = frozenset(
         "timeout",
         "hang_timeout",
         "network_mode",
+        "allowed_hosts",
         "cpus",
         "memory",
         "disk",
@@ -70,7 +71,7 @@ COMMON: Final = frozenset(
         "priority",
     }
 )
-COMMON_LATER: Final = frozenset({"secrets", "allowed_hosts"})
+COMMON_LATER: Final = frozenset({"secrets"})
 _AGENTS_LATER: Final = frozenset(
     {"allowed_tools", "mcp_config", "max_turns", "system_prompt", "max_tokens", "max_cost_usd"}
 )
@@ -171,7 +172,7 @@ def build(
         hang_timeout=fields.parsed(request, "hang_timeout", units.parse_duration, None),
         resources=fields.resources(request),
         artifact_patterns=fields.patterns(request.get("artifact_patterns") or ()),
-        network_mode=_network(request.get("network_mode", "isolated")),
+        **hosts.read(request, "spec"),
         priority=_priority(request),
         **options.of(request),
     )
@@ -258,12 +259,6 @@ def _env(env: Mapping[str, str], credential: str | None) -> dict[str, str]:
         if "\0" in value:
             raise bad(f"env.{name}", "a variable's value must not hold NUL characters")
     return dict(env)
-
-
-def _network(mode: str) -> str:
-    if mode != "isolated":
-        raise bad("network_mode", f"network_mode {mode!r} is not available: use isolated")
-    return mode
 
 
 def _priority(request: Mapping[str, Any]) -> int:

@@ -15,6 +15,7 @@ from knify import clock, collect, credentials, errors, model
 from knify.agents import base as agents
 from knify.agents import registry
 from knify.core import Core
+from knify.exits import Exits
 from knify.lifecycle import SandboxState, State
 from knify.provisioning import Provisioning
 from knify.recovery import Recovery
@@ -42,6 +43,7 @@ class Steps:
         self._driver = hands.driver
         self._follow = follow
         self._recovery = Recovery(core, hands)
+        self._exits = Exits(core, hands)
         provisioning = Provisioning(core, hands, self._recovery)
         self.table: dict[State, Step] = {
             State.PENDING: self.stage,
@@ -98,11 +100,12 @@ class Steps:
             self._hands.call(turn.channel.put_file(f"{TURN_FOLDER}/{path}", data))
         for path, data in plan.home.items():
             self._hands.call(turn.channel.put_file(f"{sandbox_base.HOME}/{path}", data))
+        way = self._exits.open(turn)  # before anything of the job runs
         command = sandbox_base.Turn(
             execution=turn.x.id,
             nonce=turn.x.start_nonce,
             argv=plan.argv,
-            env=plan.env | credentials.of(turn.x.spec.job_type),  # no record ever holds these
+            env=way | plan.env | credentials.of(turn.x.spec.job_type),  # no record ever holds these
             stdin=plan.stdin and f"{TURN_FOLDER}/{plan.stdin}",
         )
         if not self._hands.guarded(turn, turn.channel.run(command)):
@@ -160,6 +163,7 @@ class Steps:
         if status.running and self._recovery.is_overtaken(turn):
             self._hands.guarded(turn, self._driver.stop(turn.container))
             turn.forgotten = True
+        self._exits.rejoin(turn)
         told = x.said or model.Said(session_id=x.session_id)
         turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce, told)
         turn.channel = self._hands.guarded(
@@ -184,6 +188,7 @@ class Steps:
         self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]
     ) -> None:
         """The command has ended."""
+        outcome = self._exits.settle(turn, outcome)
         turn.x = self._store.move(
             turn.x,
             State.COMPLETING,

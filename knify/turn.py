@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +32,7 @@ class Turn:
     followed: bool = False  # the watcher has it now
     started: bool = False  # its command is known to have been started
     launched: bool = False  # by this very process, so nothing of it can have been stored before
+    told: set[int] = field(default_factory=set)  # events of its gateway that are published
     forgotten: bool = False  # Redis, put back to an older state, did not know of its start or end
 
 

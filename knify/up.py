@@ -16,6 +16,7 @@ from pathlib import Path
 
 from knify import catalog, credentials, errors, install, processes
 from knify import settings as settings_module
+from knify.agents import models
 from knify.host import images, podman, redis_server, setup
 from knify.processes import Part
 from knify.store import ready
@@ -37,7 +38,7 @@ def main(settings: settings_module.Settings, *, no_auth: bool = False) -> int:
 
 
 def exec_part(name: str) -> None:
-    """Become one part alone, as compose and systemd run it: api, worker or beat."""
+    """Become one part alone, as compose and systemd run it: api, gateway, worker or beat."""
     argv = _PARTS[name]
     os.execv(argv[0], argv)
 
@@ -50,6 +51,7 @@ def say(line: str) -> None:
 
 _PARTS = {
     "api": [sys.executable, "-m", "api.server"],
+    "gateway": [sys.executable, "-m", "knify.gateway.main"],
     "worker": [sys.executable, "-m", "workers.main", "worker"],
     "beat": [sys.executable, "-m", "workers.main", "beat"],
 }
@@ -190,8 +192,17 @@ def _podman(settings: settings_module.Settings) -> list[Part]:
 
 def _own_parts(settings: settings_module.Settings, no_auth: bool) -> list[Part]:
     env = dict(os.environ) | {"KNIFY_NO_AUTH": "1" if no_auth else ""}
-    keyless = {name: value for name, value in env.items() if name not in credentials.names()}
-    envs = {name: env if name == "worker" else keyless for name in _PARTS}
+    models_keys = {provider.key for provider in models.PROVIDERS.values()}
+    agents_keys = credentials.names()
+    own = {"worker": agents_keys, "gateway": models_keys}  # which each may know
+    envs = {
+        part: {
+            name: value
+            for name, value in env.items()
+            if name not in (models_keys | agents_keys) - own.get(part, set())
+        }
+        for part in _PARTS
+    }
     return [_part(settings, name, argv, envs[name]) for name, argv in _PARTS.items()]
 
 

@@ -17,5 +17,7 @@ class Verdict:
     grace: float = GRACE
 
 
+#: As a verdict, an outcome, and the gateway's event: it took more of models than it may.
+BUDGET: Final = "budget_exceeded"
 CANCELLED: Final = Verdict("cancelled", "cancelled by request")
 LINGERED: Final = Verdict("lingered", "it had told its result and did not exit", grace=5.0)

@@ -17,6 +17,7 @@ import redis
 from knify import errors, leases, model
 from knify.core import Core
 from knify.follow import Follow
+from knify.gateway import told
 from knify.sandbox import base as sandbox_base
 from knify.turn import Turn
 from knify.verdict import CANCELLED
@@ -59,6 +60,11 @@ class Watcher:
     def abandon(self, execution_id: str) -> None:
         """Its lease is lost: stop following, touch nothing."""
         self._loop.call_soon_threadsafe(self._abandon, execution_id)
+
+    async def hear(self, execution_id: str, event: told.Event) -> bool:
+        """The gateway has something to tell; whether it is published."""
+        follow = self._following.get(execution_id)
+        return follow is not None and await follow.publish(event)
 
     def _begin(self, turn: Turn) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from knify import __version__, capacity, clock, credentials, errors, leases
 from knify.core import Core
+from knify.gateway import client as gateway
 from knify.host import size
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import inventory
@@ -30,6 +31,8 @@ class Heartbeat:
         self._driver = driver
         self._node, self._machine = owner.node, owner.boot_id
         self._storage: tuple[Path, ...] = ()
+        self._gateway = gateway.Client(core.settings.gateway)
+        self._providers: list[str] = []
 
     def find_storage(self) -> None:
         """Ask Podman for its folders, as soon as it answers."""
@@ -59,7 +62,7 @@ class Heartbeat:
             "time": clock.now_ms(),
             "podman": "ok",
             "images": [],
-            "agents": credentials.configured(),
+            "agents": credentials.configured(await thread(self._ask_providers)),
         }
         try:
             await self._driver.ping()
@@ -73,6 +76,14 @@ class Heartbeat:
         if problem:
             log.error(problem)
             os._exit(1)
+
+    def _ask_providers(self) -> list[str]:
+        """Whose models the gateway can ask; while it is away, what it last said."""
+        try:
+            self._providers = list(self._gateway.status()["providers"])
+        except errors.GatewayAway as away:
+            log.debug("whose models can be asked is not known: %s", away)
+        return self._providers
 
     def _say(self, facts: dict[str, Any]) -> dict[str, Any] | None:
         """The facts of another machine that has this name."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import redis
@@ -22,6 +22,7 @@ from knify import (
     repair,
     settings,
 )
+from knify.gateway import client as gateway
 from knify.host import busybox, probe
 from knify.runner import Runner
 from knify.sandbox import base as sandbox_base
@@ -75,6 +76,7 @@ class Node:
         self._installation = self.core.store.registry.installation(install.marked(config))
         self.core.store.registry.upgrade()
         self._loop = Loop()
+        self._tasks: list[Future[None]] = []
         self.driver = failpoints.around(make_driver(config, self._installation))
         self._epoch = epoch.Epoch(self.core.store.registry, config)
         self._mend = repair.Repair(self.core, config.node, config.orphan_hours)
@@ -110,6 +112,7 @@ class Node:
             ("disk limits", _MEASURE_SECONDS, self.watcher.measure),
         ):
             self._soon(self._forever(name, seconds, function))
+        self._soon(gateway.Client(self._config.gateway).hear(self.watcher.hear, self._beat))
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         duty.begin("hot sandboxes", self.keeper.cooling, self.keeper.cool_due)
         duty.begin("archives", self.keeper.archiving, self.keeper.archive_due)
@@ -250,4 +253,5 @@ class Node:
                 threading.Event().wait(1)
 
     def _soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop.loop)
+        # A loop holds its tasks weakly: one that waits for a socket would be collected.
+        self._tasks.append(asyncio.run_coroutine_threadsafe(coroutine, self._loop.loop))

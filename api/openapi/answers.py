@@ -29,12 +29,13 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
     "download_artifact": (410,),
     "download_all_artifacts": (410,),
     "archive_sandbox": (409,),
+    "change_network": (409,),
     "get_ready": (503,),
 }
 #: Errors of processes other than the API; none reaches a client.
 _INNER: Final = (
     "LEASE_LOST", "ILLEGAL_TRANSITION", "CONFIG_ERROR", "STORE_NEWER", "NODE_FULL", "NODE_BUSY",
-    "SANDBOX_RUNS",
+    "SANDBOX_RUNS", "GATEWAY_AWAY",
 )  # fmt: skip
 _NAMES: Final = {
     400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound",

@@ -20,6 +20,7 @@ REQUESTS: Final[dict[str, Any]] = {
     "create_stream_token": {"job_id": _JOB, "stream": "output"},
     "create_webhook": {"url": "https://example.com/hook", "events": ["job.completed"]},
     "change_webhook": {"active": False},
+    "change_network": {"network_mode": "outbound", "allowed_hosts": ["api.github.com"]},
     "create_key": {"name": "ci", "scopes": ["read", "write"]},
 }
 

@@ -35,6 +35,8 @@ PROPERTIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("NewWebhook", "url"): _URL,
     ("NewWebhook", "events"): _EVENTS,
     ("NewWebhook", "secret"): _SECRET,
+    ("Network", "network_mode"): specs.FIELDS["network_mode"],
+    ("Network", "allowed_hosts"): specs.FIELDS["allowed_hosts"],
     ("Changes", "url"): _URL,
     ("Changes", "events"): _EVENTS,
     ("Changes", "secret"): _SECRET,
@@ -54,6 +56,7 @@ _LINE: Final = {
 }
 #: Rules about several properties at once.
 RULES: Final[dict[str, dict[str, Any]]] = {
+    "Network": specs.HOSTS_NEED_A_MODE,
     "NewKey": {
         "not": {"required": ["expires_at", "expires_in"]},
         # The other tiers have a limit of their own.

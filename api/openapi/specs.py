@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from knify import catalog, options, spec, subjects, units
+from knify import catalog, hosts, options, spec, subjects, units
 from knify.services import jobs
 
 #: Sizes in text; the range as digits, since a schema cannot compare them. A fraction is allowed.
@@ -15,6 +15,12 @@ _NO_NUL: Final = r"^[^\u0000]*$"
 _NOT_BLANK: Final = r"^[^\u0000]*\S[^\u0000]*$"
 _WORD: Final = {"type": "string", "pattern": _NO_NUL}
 _MOMENT: Final = {"type": "string", "format": "date-time", "example": "2026-01-31T10:00:00Z"}
+
+
+#: Names only; the server takes international ones, too.
+HOST: Final = (
+    r"^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\.){1,4}[a-z]{2,20}(?::[1-9][0-9]{0,3})?$"
+)
 
 
 def _size(least: int, kilo: str, mega: str) -> dict[str, Any]:
@@ -83,7 +89,16 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "Of running: seconds, or text such as `90s`, `15m`, `24h`, `1d12h`.",
     },
     "hang_timeout": duration() | {"description": "The same, without any output."},
-    "network_mode": {"type": "string", "enum": ["isolated"]},
+    "network_mode": {
+        "type": "string", "enum": list(hosts.MODES),
+        "description": "What it may reach: `isolated` nothing, `outbound` what `allowed_hosts` "
+        "names, `full` any public host. An agent reaches its models anyway.",
+    },
+    "allowed_hosts": {
+        "type": "array", "maxItems": hosts.MOST,
+        "items": {"type": "string", "pattern": HOST},
+        "description": "`NAME`, `*.NAME`, either with `:PORT` or for ports 80 and 443.",
+    },
     "cpus": {
         "type": "number", "minimum": 0.01, "maximum": 1024,
         "description": "Cores; a share, it may exceed what the node has.",
@@ -148,6 +163,16 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "Put behind the agent's own.",
     },
 }  # fmt: skip
+#: `allowed_hosts` means nothing without a mode that lets anything out.
+HOSTS_NEED_A_MODE: Final = {
+    "anyOf": [
+        {"not": {"required": ["allowed_hosts"]}},
+        {
+            "required": ["network_mode"],
+            "properties": {"network_mode": {"enum": list(hosts.MODES[1:])}},
+        },
+    ]
+}
 _IMAGE: Final = "[a-zA-Z0-9._:/@-]"
 _SPECIAL = re.compile(r"[.+^$(){}|\[\]\\]")
 
@@ -210,7 +235,7 @@ def _object(kind: str, fields: dict[str, Any], hidden: tuple[str, ...]) -> dict[
         "required": ["job_type", *sorted(job_type.required)],
         "properties": {name: fields[name] for name in sorted(job_type.known - set(hidden))},
         "additionalProperties": False,
-    }
+    } | HOSTS_NEED_A_MODE
 
 
 def _camel(kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import flask
@@ -10,7 +11,7 @@ from api import context, paging
 from api.sandboxes import schemas, view
 from api.smorest import Blueprint
 from knify import errors
-from knify.services import powers
+from knify.services import networks, powers
 
 blp = Blueprint("sandboxes", __name__, description="Containers and files that outlive their jobs")
 
@@ -49,3 +50,13 @@ def get_sandbox(sandbox_id: str) -> flask.Response:
     store = context.core().store.sandboxes
     found = store.get(sandbox_id, tenant=context.tenant())
     return flask.jsonify(view.sandbox(found, store.turns(found.id)))
+
+
+@blp.route("/sandboxes/<sandbox_id>/network", methods=["PATCH"])
+@blp.needs("write")
+@blp.arguments(schemas.Network)
+@blp.response(200, schemas.ChangedNetwork)
+def change_network(wanted: dict[str, Any], sandbox_id: str) -> flask.Response:
+    """Change what the sandbox's running job may reach, until its end."""
+    changed = networks.change(context.core(), context.tenant(), sandbox_id, wanted)
+    return flask.jsonify(asdict(changed))

@@ -6,6 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from api import paging
+from api.jobs.schemas import Exact, Strict
 from knify.lifecycle import SandboxState
 
 
@@ -15,6 +16,22 @@ class Filters(ma.Schema):
     page = fields.Integer(validate=validate.Range(1, paging.MAX_PAGE))
     limit = fields.Integer(validate=validate.Range(1, paging.MAX_LIMIT))
     orphans = fields.Boolean(load_default=False)
+
+
+class Network(Strict):
+    """The body of `PATCH /sandboxes/{id}/network`."""
+
+    network_mode = Exact(str, required=True)
+    allowed_hosts = Exact(list, of=str)
+
+
+class ChangedNetwork(ma.Schema):
+    """What a sandbox's running job may reach from now on."""
+
+    sandbox_id = fields.String(required=True)
+    job_id = fields.String(required=True)
+    network_mode = fields.String(required=True)
+    allowed_hosts = fields.List(fields.String(), required=True)
 
 
 class Sandbox(ma.Schema):

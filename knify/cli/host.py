@@ -34,6 +34,12 @@ def worker() -> None:
 
 
 @click.command()
+def gateway() -> None:
+    """Run this node's gateway alone: what lets sandboxes out."""
+    entry.leave(entry.later("knify.up").exec_part("gateway"))
+
+
+@click.command()
 def beat() -> None:
     """Run the periodic repairs alone."""
     entry.leave(entry.later("knify.up").exec_part("beat"))

@@ -46,6 +46,7 @@ for command in (
     host.api,
     host.worker,
     host.beat,
+    host.gateway,
     host.doctor,
     host.setup,
     host.images,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knify import capacity, clock, errors, ids, model, spec
+from knify.agents import models
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.services import images, sessions, shipped
@@ -143,6 +144,8 @@ def final_entry(status: str, ts: int, **fields: Any) -> dict[str, Any]:
 
 def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.ExecutionSpec:
     wanted = spec.build(request, allowed_images=core.settings.images, models=core.models)
+    if wanted.max_cost_usd is not None and core.settings.prices_file is None:
+        raise spec.bad("max_cost_usd", "no model has a price here (KNIFY_PRICES_FILE)")
     path = request.get("workspace_path")
     if path is not None:
         wanted = wanted.evolve(workspace_id=_workspace(core, tenant, path).id)
@@ -152,7 +155,9 @@ def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.Executio
 
 def _check_agent(core: Core, job_type: str) -> None:
     """Refuse an agent that can sign in on no living node; without any the job simply waits."""
-    setting = spec.credential(job_type)
+    setting, provider = spec.credential(job_type), spec.provider(job_type)
+    if provider is not None:
+        setting = models.PROVIDERS[provider].key
     if setting is None:
         return
     for ask in (core.store.registry.recent_nodes, core.store.registry.nodes):
@@ -160,7 +165,7 @@ def _check_agent(core: Core, job_type: str) -> None:
         if not nodes or any(job_type in facts.get("agents", ()) for facts in nodes.values()):
             return
     raise errors.AgentNotConfigured(
-        f"{job_type} needs {setting}, which no node has: set it where the worker is started",
+        f"{job_type} needs {setting}, which no node has: set it where knify is started",
         detail={"field": "spec.job_type", "setting": setting},
     )
 

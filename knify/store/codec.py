@@ -141,7 +141,8 @@ def _loaded(value: Any) -> Any:
 
 def _spec(fields: dict[str, Any]) -> model.ExecutionSpec:
     fields["resources"] = _made(model.Resources, fields.get("resources"))
-    for name in ("command", "artifact_patterns", "time_range", "allowed_tools"):
+    names = ("command", "artifact_patterns", "allowed_tools", "allowed_hosts", "time_range")
+    for name in names:
         if fields.get(name) is not None:
             fields[name] = tuple(fields[name])
     return _made(model.ExecutionSpec, fields)

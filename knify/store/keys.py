@@ -15,6 +15,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:segments` | zset | older entries that objects hold: `first-last`; score: last | until it is packed |
+| `knify:usage:{id}` | hash | what it took of models so far, and how far each gateway counted; see `store/usage.py` | until its end |
 | `knify:ended` | zset | terminal executions that are not packed; score: when they ended | member leaves when packed |
 | `knify:packed:files` | zset | packed ones whose artifacts may still be there; score: when they ended | member leaves after `KNIFY_ARTIFACT_DAYS` |
 | `knify:packed` | zset | packed ones without artifacts; score: when they ended, or later while the sandbox lives | member leaves with the execution |
@@ -46,6 +47,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:node:{node}:paused` | zset | idle paused sandboxes there; score: since when, 0: to be archived now | member leaves with a new turn, by archiving or deletion |
 | `knify:node:{node}:hot` | zset | those among them that are frozen, not stopped; score: until when | as above, or when stopped |
 | `knify:node:{node}:hold:{sandbox}` | hash | which process stops or removes its container just now, and until when | ended by that process, or by one that proved it dead; a day at most |
+| `knify:node:{node}:doors` | hash | execution → JSON: what its gateway listens for, in which process's network namespace | field goes with the turn, or when the next gateway finds its process dead |
 | `knify:draining` | hash | nodes that take no new sandbox (JSON: since, paused) | until undrained |
 | `knify:objects:removals` | zset | objects to be deleted; score: when | member leaves when gone, or when a record names it |
 | `knify:nodes` | zset | names of nodes; score: last heartbeat | member leaves after a day |
@@ -74,7 +76,8 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:webhooks:ill` | zset | the same of those whose attempts fail | as above |
 
 Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}`
-carries "cancel {execution}" and "tidy" (look at the idle sandboxes) to the node's workers; `knify:webhooks`
+carries "cancel {execution}" and "tidy" (look at the idle sandboxes) to the node's workers, "network
+{execution}" to its gateway; `knify:webhooks`
 says that a delivery is due earlier than was known. All are hints: losing one costs time only.
 """
 
@@ -115,6 +118,11 @@ def events(execution_id: str) -> str:
 def output(execution_id: str) -> str:
     """The stream of its output."""
     return f"{PREFIX}x:{execution_id}:output"
+
+
+def usage(execution_id: str) -> str:
+    """What it took of models."""
+    return f"{PREFIX}usage:{execution_id}"
 
 
 def segments(execution_id: str) -> str:
@@ -195,6 +203,11 @@ def sandboxes(tenant: str) -> str:
 def used(name: str) -> str:
     """What the active executions of the node take together."""
     return f"{PREFIX}node:{name}:used"
+
+
+def doors(name: str) -> str:
+    """What the node's gateway has open."""
+    return f"{PREFIX}node:{name}:doors"
 
 
 def hold(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from knify import settings as settings_module
 from knify.store.access import Access
 from knify.store.admission import Admission
+from knify.store.doors import Doors
 from knify.store.executions import Executions
 from knify.store.listing import Listing
 from knify.store.redis import Client, Scripts, connect
@@ -15,6 +16,7 @@ from knify.store.replays import Replays
 from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
 from knify.store.streams import Streams
+from knify.store.usage import Usages
 from knify.store.webhooks import Webhooks
 from knify.store.workspaces import Workspaces
 
@@ -35,6 +37,8 @@ class Store:
     access: Access
     webhooks: Webhooks
     workspaces: Workspaces
+    doors: Doors
+    usages: Usages
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -53,6 +57,8 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         access=Access(client, scripts),
         webhooks=Webhooks(client, scripts),
         workspaces=Workspaces(client, scripts),
+        doors=Doors(client, scripts),
+        usages=Usages(client, scripts),
     )
 
 

@@ -50,3 +50,46 @@ def test_orphans_are_for_administrators(api: Api, core: Core) -> None:
     ]  # fmt: skip
     assert reader.get("/sandboxes?orphans=true").status_code == 403
     assert reader.get("/sandboxes").status_code == 200
+
+
+def test_the_network_of_a_running_job_is_changed_and_told(
+    api: Api, stranger: Api, worker: Worker, core: Core
+) -> None:
+    job = api.submit(network_mode="outbound", allowed_hosts=["a.com"])
+    sandbox = api.get(f"/jobs/{job}").get_json()["sandbox_id"]
+    path = f"/sandboxes/{sandbox}/network"
+    wanted = {"network_mode": "outbound", "allowed_hosts": ["B.com", "*.c.org:8443"]}
+
+    assert api.request("PATCH", path, json=wanted).status_code == 409  # nothing runs yet
+    x = worker.run(job)
+    closed = api.request("PATCH", path, json=wanted)
+    assert closed.status_code == 409 and "way out" in closed.get_json()["error"]
+    core.store.doors.keep("n1", job, {})
+    answer = api.request("PATCH", path, json=wanted)
+
+    assert answer.get_json() == {
+        "sandbox_id": sandbox,
+        "job_id": job,
+        "network_mode": "outbound",
+        "allowed_hosts": ["b.com", "*.c.org:8443"],
+    }
+    assert core.store.doors.network(job)["allowed_hosts"] == ("b.com", "*.c.org:8443")
+    told = [e["detail"] for e in api.get(f"/jobs/{job}/events").get_json()["events"]]
+    assert "Network is outbound now: b.com, *.c.org:8443" in told
+    assert stranger.request("PATCH", path, json=wanted).status_code == 404
+    worker.finish(x)
+    assert api.request("PATCH", path, json=wanted).status_code == 409
+
+
+def test_a_network_that_is_none_is_refused_with_its_field(api: Api) -> None:
+    api.submit()
+    (row,) = api.get("/sandboxes").get_json()
+    for body, field in (
+        ({"network_mode": "host"}, "network_mode"),
+        ({"network_mode": "isolated", "allowed_hosts": []}, "allowed_hosts"),
+        ({"network_mode": "full", "allowed_hosts": ["10.0.0.1"]}, "allowed_hosts.0"),
+        ({"allowed_hosts": ["a.com"]}, "network_mode"),
+        ({"network_mode": "full", "more": 1}, "more"),
+    ):
+        answer = api.request("PATCH", f"/sandboxes/{row['id']}/network", json=body)
+        assert (answer.status_code, answer.get_json()["detail"]["field"]) == (400, field)

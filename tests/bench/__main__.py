@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import follow, fresh, idle, post_jobs, recovery, workspaces
+from tests.bench import follow, fresh, gateway, idle, post_jobs, recovery, workspaces
 from tests.parts import stack
 
 
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         _, hot = fresh.continued(client)
         rows.append(Row("continue → process started, hot", _ms(hot), " ms", most=100))
     rows += _workspaces()
-    rows += [*_following(), *_recovering(), *_requests()]
+    rows += [*_following(), *_recovering(), *_requests(), *_passing()]
     print(f"\n{'':34} {'measured':10} {'target':9}")
     print("\n".join(map(str, rows)))
     return 1 if "--strict" in arguments and not all(row.holds for row in rows) else 0
@@ -124,6 +124,16 @@ def _requests() -> list[Row]:
         found = post_jobs.measure(Path(folder))
     note = f"{found['ours']:.0f}/s, bare {found['bare']:.0f}/s"
     return [Row("POST /jobs ÷ bare Flask", found["ratio"], least=0.5, note=note)]
+
+
+def _passing() -> list[Row]:
+    found = gateway.measure()
+    note = f"direct {_ms(found.direct):.1f} ms, through {_ms(found.through):.1f} ms"
+    return [
+        Row("gateway adds to a streamed call", found.added_ms, " ms", most=5, note=note),
+        Row(f"gateway with {gateway.TUNNELS:,} tunnels (PSS)", found.megabytes, " MB", most=200,
+            note=f"without {found.idle_megabytes:.0f} MB"),
+    ]  # fmt: skip
 
 
 def _ms(seconds: Iterable[float]) -> float:

@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from knify import credentials, errors, settings
+from knify.agents import models
 from workers import flower
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -27,19 +28,23 @@ OF_COMPOSE = {
 }
 
 
+#: Of models: never in a sandbox.
+KEYS = {provider.key for provider in models.PROVIDERS.values()}
+
+
 def _known() -> set[str]:
     """The names that settings.py reads."""
     source = Path(settings.__file__).read_text()
     names = {f"KNIFY_{name}" for name in re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', source)}
-    return names | credentials.names()
+    return names | credentials.names() | KEYS
 
 
 def _mounts(name: str) -> list[str]:
     return [str(mount) for mount in SERVICES[name].get("volumes", [])]
 
 
-def test_it_has_the_five_services() -> None:
-    assert NAMES == ["api", "beat", "flower", "redis", "worker"]
+def test_it_has_the_six_services() -> None:
+    assert NAMES == ["api", "beat", "flower", "gateway", "redis", "worker"]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "redis"])
@@ -79,19 +84,29 @@ def test_no_secret_has_a_value_in_a_file_under_version_control() -> None:
     assert (PROJECT / ".dockerignore").read_text().splitlines()[1] == "*"
 
 
-def test_the_worker_alone_has_the_keys_of_agents() -> None:
+def test_the_worker_has_the_keys_of_agents_and_the_gateway_those_of_models() -> None:
     for name in NAMES:
-        keys = credentials.names() & set(SERVICES[name].get("environment", {}))
-        assert keys == (credentials.names() if name == "worker" else set())
+        keys = (credentials.names() | KEYS) & set(SERVICES[name].get("environment", {}))
+        assert keys == {"worker": credentials.names(), "gateway": KEYS}.get(name, set())
 
 
-def test_the_worker_alone_reaches_podman_and_the_host() -> None:
+def test_the_worker_alone_reaches_podman_and_the_host_and_the_gateway_its_processes() -> None:
     for name in NAMES:
         reaches = [mount for mount in _mounts(name) if not re.match(r"[a-z]+:/", mount)]
         has_more = SERVICES[name].keys() & {"pid", "cap_add", "privileged", "ipc", "devices"}
         podman = "podman" in str(SERVICES[name]).lower()
 
-        assert bool(reaches) == bool(has_more) == podman == (name == "worker")
+        assert bool(reaches) == podman == (name == "worker")
+        assert bool(has_more) == (name in ("gateway", "worker"))
+
+
+def test_the_gateway_has_what_it_takes_to_listen_in_a_sandbox() -> None:
+    gateway = SERVICES["gateway"]
+
+    assert gateway["cap_add"] == ["SYS_ADMIN", "SYS_PTRACE"]
+    assert gateway["pid"] == "host"
+    sockets = [name for name in NAMES if "run:/srv/knify/run" in _mounts(name)]
+    assert sockets == ["gateway", "worker"]
 
 
 def test_nobody_is_privileged_and_all_drop_what_they_do_not_need() -> None:

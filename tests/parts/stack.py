@@ -79,7 +79,7 @@ class Stack:
         """kill -9 of `knify up` and all its parts, as a power cut would."""
         assert self._process is not None
         self._process.kill()
-        for part in ("api", "worker", "beat", "redis", "podman"):
+        for part in ("api", "gateway", "worker", "beat", "redis", "podman"):
             try:
                 self.kill(part)
             except (ProcessLookupError, FileNotFoundError):  # a Podman of its own is not a part

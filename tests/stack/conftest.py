@@ -7,14 +7,30 @@ from collections.abc import Iterator
 import pytest
 
 from knify.client import Client
+from tests.gateway import web
 from tests.parts import stack as stack_part
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[stack_part.Stack]:
-    """A running installation."""
-    with stack_part.running(KNIFY_WEBHOOK_ALLOW_PRIVATE="1") as running:
-        yield running
+def outside() -> Iterator[web.Web]:
+    """A server that jobs reach as web.test and other.test, if they may."""
+    with web.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(outside: web.Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack_part.Stack]:
+    """A running installation; https://secure.test has a certificate of the operator's own."""
+    secret, certificate = web.certified(tmp_path_factory.mktemp("tls"), "secure.test")
+    with web.running("hello in private", secret=secret) as secure:
+        ports = {"web.test": outside.port, "other.test": outside.port, "secure.test": secure.port}
+        settings = {
+            "KNIFY_WEBHOOK_ALLOW_PRIVATE": "1",
+            "KNIFY_EGRESS_HOSTS": ",".join(f"{n}=127.0.0.1:{p}" for n, p in ports.items()),
+            "KNIFY_EGRESS_CA": str(certificate),
+        }
+        with stack_part.running(**settings) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")

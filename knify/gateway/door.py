@@ -1,0 +1,160 @@
+"""One sandbox's way out: a listener in its network namespace, and the connections through it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
+
+from knify import errors
+from knify.agents import models
+from knify.gateway import line as lines
+from knify.gateway import netns
+from knify.gateway.account import Account
+from knify.gateway.policy import Policy
+from knify.gateway.told import Told
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS: Final = 512  # of one sandbox
+_SETTLE_SECONDS: Final = 2.0
+_BIND_SECONDS: Final = 3.0  # for which a port that is in use is tried again
+Serve = Callable[["Door", lines.Line], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which execution in which process's namespace."""
+
+    execution: str
+    sandbox: str
+    tenant: str
+    pid: int  # of the container's init
+    pid_start: int  # clock ticks since boot: tells a reused pid apart
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Self:
+        """From JSON; TypeError, KeyError or ValueError for what is none."""
+        return cls(
+            execution=str(fields["execution"]),
+            sandbox=str(fields["sandbox"]),
+            tenant=str(fields["tenant"]),
+            pid=int(fields["pid"]),
+            pid_start=int(fields["pid_start"]),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+
+class Door:
+    """An open door; it closes by itself when the container's init ends."""
+
+    def __init__(
+        self, place: Place, policy: Policy, told: Told, account: Account, serve: Serve
+    ) -> None:
+        """`serve` answers all that comes on one connection."""
+        self.place = place
+        self.policy = policy
+        self.told = told
+        self.account = account
+        self.is_open = False
+        self._serve = serve
+        self._server: asyncio.Server | None = None
+        self._handle = -1
+        self._lines: dict[lines.Line, asyncio.Task[None]] = {}
+
+    async def open(self) -> None:
+        """Listen. SandboxGone when the process is not there; SandboxError when it cannot be."""
+        try:
+            self._handle = os.pidfd_open(self.place.pid)
+        except OSError as gone:
+            raise errors.SandboxGone("the sandbox's process is gone") from gone
+        try:
+            listener = await self._listen()
+            self._server = await asyncio.start_server(
+                self._met, sock=listener, limit=lines.READ_BYTES
+            )
+        except OSError as failed:
+            self.close()
+            raise errors.SandboxError(f"cannot listen in the sandbox: {failed}") from failed
+        except BaseException:
+            self.close()
+            raise
+        self.is_open = True
+        asyncio.get_running_loop().add_reader(self._handle, self.close)
+
+    async def _listen(self) -> Any:
+        end = time.monotonic() + _BIND_SECONDS
+        place = self.place
+        while True:
+            try:
+                return await asyncio.to_thread(
+                    netns.listen, self._handle, place.pid, place.pid_start, models.PORT
+                )
+            except OSError:  # of a gateway that died a moment ago, or the job took it
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(0.1)
+
+    def close(self) -> None:
+        """Let nothing through any more; what was told stays."""
+        self.is_open = False
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for line, task in list(self._lines.items()):
+            line.abort()
+            task.cancel()
+
+    async def settle(self) -> None:
+        """Behind its closing: all that was under way is counted."""
+        tasks = list(self._lines.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=_SETTLE_SECONDS)
+        await self.account.save()
+
+    def abort_overdue(self, now: float) -> None:
+        """End the connections whose time is over."""
+        for line in [line for line in self._lines if line.deadline < now]:
+            line.abort()
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._lines)
+
+    def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = lines.Line(reader, writer)
+        if not self.is_open or len(self._lines) >= CONNECTIONS:
+            line.abort()
+            many = f"more than {CONNECTIONS} connections at one time: further ones are closed"
+            self.told.once("egress_refused", many)
+            return
+        task = asyncio.get_running_loop().create_task(self._talk(line))
+        self._lines[line] = task
+        task.add_done_callback(lambda _: self._lines.pop(line, None))
+
+    async def _talk(self, line: lines.Line) -> None:
+        try:
+            await self._serve(self, line)
+        except (lines.Gone, OSError):
+            pass
+        except asyncio.CancelledError:
+            if self.is_open:
+                raise
+        except Exception:
+            log.exception("a connection of %s", self.place.execution)
+        finally:
+            with contextlib.suppress(OSError):
+                line.writer.close()

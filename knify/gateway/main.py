@@ -1,0 +1,159 @@
+"""`knify gateway`: the process that lets sandboxes out, one for each node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import ssl
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from knify import egress, errors, ids, logs
+from knify import settings as settings_module
+from knify.gateway import calls, dial, prices, vendors
+from knify.gateway import line as lines
+from knify.gateway.account import Account
+from knify.gateway.control import Control
+from knify.gateway.door import Door
+from knify.gateway.doors import Doors
+from knify.gateway.proxy import Proxy
+from knify.store import keys, ready
+from knify.store import open as store_open
+from knify.store.redis import connect
+
+log = logging.getLogger(__name__)
+
+_FILES = 65_536  # open files that it asks for: two for each connection
+
+
+class Gateway:
+    """All of it; `run` ends with SIGTERM."""
+
+    def __init__(
+        self, config: settings_module.Settings, lookup: egress.Resolver | None = None
+    ) -> None:
+        """`lookup` replaces the system's resolver in tests."""
+        self._config = config
+        self._proxy = Proxy(dial.Dialer(config.egress_hosts, lookup))
+        self._vendors = vendors.Vendors(config, os.environ)
+        self._prices = prices.load(config.prices_file)
+        self._calls: calls.Calls | None = None  # within the loop only
+        store, life = store_open.from_settings(config), ids.nonce()
+
+        def account(execution: str) -> Account:
+            return Account(store.usages, execution, life)
+
+        self.doors = Doors(store.doors, config.node, _boot(), self._serve, account)
+        self._control = Control(self.doors, self._status)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        threading.Thread(target=self._hear, args=(loop,), name="control", daemon=True).start()
+        async with self.serving():
+            log.info("serving %s", self._config.gateway)
+            await ended.wait()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """All doors that were open before, and the control socket."""
+        self._calls = calls.Calls(self._vendors, self._prices, _tls(self._config))
+        await self.doors.reopen()
+        server = await self._control.listen(self._config.gateway)
+        ticking = asyncio.create_task(self.doors.tick())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            server.close()
+            self._config.gateway.unlink(missing_ok=True)
+            await self.doors.close_all()
+            await self._calls.close()
+
+    async def _serve(self, door: Door, line: lines.Line) -> None:
+        while True:
+            request = await line.request()
+            if request.method == b"CONNECT":
+                await self._proxy.connect(door, line, request)
+                return
+            if not request.target.startswith(b"/"):
+                await self._proxy.forward(door, line, request)
+            else:
+                assert self._calls is not None
+                await self._calls.serve(door, line, request)
+            if not line.go_on():
+                return
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "connections": self.doors.connections,
+            "providers": self._vendors.configured(),
+        }
+
+    def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Changes by users, at once; what is missed here is found in time (`Doors.tick`)."""
+        client = connect(self._config.redis, timeout=30)
+        while True:
+            try:
+                pubsub = client.pubsub(ignore_subscribe_messages=True)
+                pubsub.subscribe(keys.node(self._config.node))
+                while True:
+                    message = pubsub.get_message(timeout=20)
+                    verb, _, execution = (message["data"] if message else "").partition(" ")
+                    if verb == "network":
+                        asyncio.run_coroutine_threadsafe(self.doors.refresh(execution), loop)
+            except redis.RedisError as away:
+                log.warning("control channel: %s", away)
+                threading.Event().wait(1)
+
+
+def main() -> int:
+    """The exit code; errors are one line each."""
+    try:
+        config = settings_module.load()
+        logs.configure(config.log_level, os.environ.get("KNIFY_PART", "gateway"))
+        config.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _take_files()
+        ready.wait(config, log.warning)
+        asyncio.run(Gateway(config).run())
+    except errors.ConfigError as wrong:
+        log.error("%s", wrong.message)
+        return 2
+    return 0
+
+
+def _tls(config: settings_module.Settings) -> ssl.SSLContext:
+    """With the operator's own authorities beside the public ones."""
+    context = ssl.create_default_context()
+    if config.egress_ca is not None:
+        try:
+            context.load_verify_locations(config.egress_ca)
+        except OSError as failed:
+            raise errors.ConfigError(f"KNIFY_EGRESS_CA cannot be read: {failed}") from failed
+    return context
+
+
+def _take_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,182 @@
+"""Tokens of model calls, read out of vendors' answers as they pass, whole or streamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from knify import model
+
+_LONGEST: Final = 1024 * 1024  # bytes of an event or answer that is read for its usage
+_A_TOKEN: Final = 4  # bytes of text, roughly
+_AN_EVENT: Final = 32  # the same of a stream, whose frame is larger than its text
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens(model.Record):
+    """What one call or many took."""
+
+    input: int = 0  # all that went in, the next two included
+    cached: int = 0  # of it: read from the vendor's cache
+    written: int = 0  # of it: written there
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        """What counts in `max_tokens`."""
+        return self.input + self.output
+
+    def __add__(self, other: Self) -> Self:
+        """Of both."""
+        sums = (a + b for a, b in zip(self.values, other.values, strict=True))
+        return type(self)(*sums)
+
+    def __sub__(self, other: Self) -> Self:
+        """What has come since `other`; never less than nothing."""
+        left = (max(a - b, 0) for a, b in zip(self.values, other.values, strict=True))
+        return type(self)(*left)
+
+    @property
+    def values(self) -> tuple[int, int, int, int]:
+        """In the order of the fields."""
+        return self.input, self.cached, self.written, self.output
+
+
+@dataclass(slots=True)
+class Seen:
+    """What an answer has told so far."""
+
+    tokens: Tokens = Tokens()
+    model: str | None = None  # which one answered
+    is_told: bool = False  # there was a usage
+    is_final: bool = False  # with what came last the answer is over, as far as tokens go
+
+
+class Meter:
+    """Reads one answer; what cannot be read, or breaks off, is estimated."""
+
+    def __init__(self, provider: str, *, asked: int) -> None:
+        """`asked`: bytes of the request."""
+        self.seen = Seen()
+        self.is_stream = False  # to be set when the answer begins
+        self._read = _READERS[provider]
+        self._asked = asked
+        self._rest = bytearray()
+        self._bytes = 0
+        self._is_lost = False  # an event was too long to be read
+
+    def feed(self, data: bytes) -> None:
+        """Some bytes of the answer."""
+        self._bytes += len(data)
+        self._rest += data
+        if self.is_stream:
+            while (end := self._rest.find(b"\n")) >= 0:
+                line = bytes(self._rest[:end])
+                del self._rest[: end + 1]
+                if line.startswith(b"data:") and not self._is_lost:
+                    self._event(line[5:].strip())
+                self._is_lost = False
+        if len(self._rest) > _LONGEST:
+            self._rest.clear()
+            self._is_lost = True
+
+    def end(self) -> None:
+        """The answer is whole."""
+        if not self.is_stream and not self._is_lost:
+            self._event(bytes(self._rest))
+        self.seen.is_final = True
+
+    def count(self, *, is_whole: bool) -> Tokens:
+        """What the call took; of one that told nothing, or broke off, at least an estimate."""
+        found = self.seen.tokens
+        if self.seen.is_final and self.seen.is_told:
+            return found
+        per = _AN_EVENT if self.is_stream else _A_TOKEN
+        least = self._bytes // per
+        if is_whole and self.seen.is_told:
+            return found
+        return found.evolve(
+            input=max(found.input, 0 if self.seen.is_told else self._asked // _A_TOKEN),
+            output=max(found.output, least),
+        )
+
+    def _event(self, data: bytes) -> None:
+        if b"sage" not in data and b"model" not in data and b"finish" not in data:
+            return  # usage, usageMetadata, finishReason: most events hold none
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError):
+            return
+        for event in found if isinstance(found, list) else [found]:
+            if isinstance(event, dict):
+                self._read(event, self.seen)
+
+
+def _anthropic(event: dict[str, Any], seen: Seen) -> None:
+    """`message_start`, then `message_delta` with the output so far; or a whole message."""
+    message = event.get("message") if event.get("type") == "message_start" else event
+    if not isinstance(message, dict):
+        return
+    seen.model = _name(message.get("model")) or seen.model
+    usage = message.get("usage")
+    if not isinstance(usage, dict):
+        return
+    seen.is_told = True
+    seen.is_final = event.get("type") != "message_start"
+    kept = seen.tokens
+    if "input_tokens" in usage:
+        cached = _number(usage, "cache_read_input_tokens")
+        written = _number(usage, "cache_creation_input_tokens")
+        into = _number(usage, "input_tokens") + cached + written
+        kept = Tokens(max(into, kept.input), max(cached, kept.cached), max(written, kept.written))
+    seen.tokens = kept.evolve(output=_number(usage, "output_tokens"))
+
+
+def _openai(event: dict[str, Any], seen: Seen) -> None:
+    """A response, an event that holds one, a chat completion or its last chunk."""
+    found = event.get("response")
+    answer = found if isinstance(found, dict) else event
+    seen.model = _name(answer.get("model")) or seen.model
+    usage = answer.get("usage")
+    if not isinstance(usage, dict):
+        return
+    seen.is_told = seen.is_final = True
+    into, out = ("input", "output") if "input_tokens" in usage else ("prompt", "completion")
+    details = usage.get(f"{into}_tokens_details")
+    cached = _number(details, "cached_tokens") if isinstance(details, dict) else 0
+    tokens = _number(usage, f"{into}_tokens"), _number(usage, f"{out}_tokens")
+    seen.tokens = Tokens(tokens[0], min(cached, tokens[0]), 0, tokens[1])
+
+
+def _google(event: dict[str, Any], seen: Seen) -> None:
+    """Each piece may hold the usage so far; the last one holds a reason why it is the last."""
+    seen.model = _name(event.get("modelVersion")) or seen.model
+    candidates = event.get("candidates")
+    usage = event.get("usageMetadata")
+    if isinstance(usage, dict):
+        seen.is_told = True
+        into = _number(usage, "promptTokenCount") + _number(usage, "toolUsePromptTokenCount")
+        out = _number(usage, "candidatesTokenCount") + _number(usage, "thoughtsTokenCount")
+        cached = min(_number(usage, "cachedContentTokenCount"), into)
+        seen.tokens = Tokens(into, cached, 0, out)
+    first = candidates[0] if isinstance(candidates, list) and candidates else None
+    if isinstance(first, dict) and first.get("finishReason"):
+        seen.is_final = True
+
+
+def _number(usage: dict[str, Any], name: str) -> int:
+    found = usage.get(name)
+    return found if type(found) is int and 0 <= found < 2**40 else 0
+
+
+def _name(value: Any) -> str | None:
+    return value[:200] if isinstance(value, str) and value else None
+
+
+_READERS: Final[dict[str, Callable[[dict[str, Any], Seen], None]]] = {
+    "anthropic": _anthropic,
+    "google": _google,
+    "openai": _openai,
+}

@@ -1,0 +1,178 @@
+"""The models' vendors: where they are, how they take a key, and which requests are passed on.
+
+Only what asks a model, and a few questions about models, is passed on: with the same key one could
+read files, start batches, or manage the account.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from knify import errors
+from knify import settings as settings_module
+from knify.agents import models
+from knify.gateway import line as lines
+
+#: Never of a sandbox: keys, and whose account is meant; and what the connection decides itself.
+_DROPPED: Final = frozenset(
+    b"host content-length expect authorization x-api-key x-goog-api-key api-key cookie "
+    b"accept-encoding openai-organization openai-project x-goog-user-project forwarded via "
+    b"x-forwarded-for x-forwarded-host x-forwarded-proto".split()
+)
+_HIDDEN: Final = frozenset(
+    b"set-cookie anthropic-organization-id openai-organization openai-project content-length "
+    b"alt-svc strict-transport-security".split()
+)
+_QUERY: Final = re.compile(r"[A-Za-z0-9_.=&%-]{0,500}")
+_KEYS: Final = ("key", "access_token", "oauth_token")  # by query
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """One of them, as this node reaches it."""
+
+    name: str
+    base: str  # without a slash at its end
+    key: str | None = field(repr=False)  # None: none is configured
+    is_standard: bool = True  # its base is the vendor's own
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether calls can be passed on. Whoever sets up a server of his own may need no key."""
+        return self.key is not None or not self.is_standard
+
+    def headers(self, given: lines.Headers) -> dict[str, str]:
+        """A sandbox's headers as they are sent on."""
+        kept = lines.passed_on(given, _DROPPED)
+        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
+        found["accept-encoding"] = "identity"  # what was used is read in passing
+        if self.key is not None:
+            name, form = _SIGNED[self.name]
+            found[name] = form.format(self.key)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A request that may be passed on."""
+
+    vendor: Vendor
+    url: str
+    is_call: bool  # it asks a model, which costs
+    model: str | None = None  # where the path names it
+
+
+#: Header and form of the key.
+_SIGNED: Final = {
+    "anthropic": ("x-api-key", "{}"),
+    "google": ("x-goog-api-key", "{}"),
+    "openai": ("authorization", "Bearer {}"),
+}
+_WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}"
+#: Method and path behind the gateway's own; True: it asks a model.
+_ROUTES: Final[dict[str, tuple[tuple[str, str, bool], ...]]] = {
+    "anthropic": (
+        ("POST", r"/v1/messages", True),
+        ("POST", r"/v1/messages/count_tokens", False),
+        ("GET", rf"/v1/models(?:/{_WORD})?", False),
+    ),
+    "google": (
+        ("POST", rf"/v1(?:beta|alpha)?/models/({_WORD}):(?:stream)?[gG]enerateContent", True),
+        ("POST", rf"/v1(?:beta|alpha)?/models/({_WORD}):countTokens", False),
+        ("GET", rf"/v1(?:beta|alpha)?/models(?:/{_WORD})?", False),
+    ),
+    "openai": (
+        ("POST", r"/responses", True),
+        ("POST", r"/chat/completions", True),
+        ("GET", rf"/models(?:/{_WORD})?", False),
+    ),
+}
+
+
+class Vendors:
+    """All that this node may pass calls on to."""
+
+    def __init__(self, settings: settings_module.Settings, environ: Mapping[str, str]) -> None:
+        """Keys stand in `environ` and nowhere else."""
+        standard = {
+            "anthropic": (settings.anthropic_base_url, "https://api.anthropic.com"),
+            "google": (settings.gemini_base_url, "https://generativelanguage.googleapis.com"),
+            "openai": (settings.openai_base_url, "https://api.openai.com/v1"),
+        }
+        self._by_name = {
+            name: Vendor(
+                name,
+                base,
+                environ.get(models.PROVIDERS[name].key, "").strip() or None,
+                base == usual,
+            )
+            for name, (base, usual) in standard.items()
+        }
+
+    def configured(self) -> list[str]:
+        """The names of those that can be asked."""
+        return sorted(name for name, vendor in self._by_name.items() if vendor.is_configured)
+
+    def of(self, target: str) -> Vendor | None:
+        """Whose part of the gateway a path lies in."""
+        for name, provider in models.PROVIDERS.items():
+            if target.startswith(f"{provider.path}/"):
+                return self._by_name[name]
+        return None
+
+
+def route(vendor: Vendor, method: str, target: str) -> Route | None:
+    """What a request of a sandbox means; None: nothing that is passed on."""
+    path, _, query = target.removeprefix(models.PROVIDERS[vendor.name].path).partition("?")
+    if not _QUERY.fullmatch(query):
+        return None
+    for wanted, pattern, is_call in _ROUTES[vendor.name]:
+        found = re.fullmatch(pattern, path)
+        if found is not None and wanted == method:
+            kept = "&".join(p for p in query.split("&") if p.partition("=")[0] not in _KEYS)
+            url = f"{vendor.base}{path}" + (f"?{kept}" if kept else "")
+            return Route(vendor, url, is_call, found[1] if found.groups() else None)
+    return None
+
+
+def asked(route: Route, content: bytes) -> str | None:
+    """The model that a call asks. BadRequest for what could be read in two ways, or not counted."""
+    try:
+        body = json.loads(content, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as failed:
+        raise errors.BadRequest("the request is no JSON that all would read alike") from failed
+    if not isinstance(body, dict):
+        raise errors.BadRequest("the request is no object")
+    if body.get("background"):
+        raise errors.BadRequest("background calls are not passed on: they cannot be counted")
+    named = route.model or body.get("model")
+    if not isinstance(named, str) or not named:
+        raise errors.BadRequest("the request names no model")
+    return named
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def shown(headers: Any) -> list[tuple[bytes, bytes]]:
+    """A vendor's headers as a sandbox may see them; `headers`: pairs of bytes."""
+    return lines.passed_on(headers, _HIDDEN)
+
+
+def complaint(vendor: str, kind: str, message: str) -> str:
+    """An error of ours in the vendor's own form."""
+    if vendor == "google":
+        found: dict[str, Any] = {"error": {"code": 403, "message": message, "status": kind}}
+    elif vendor == "openai":
+        found = {"error": {"message": message, "type": kind, "param": None, "code": kind}}
+    else:
+        found = {"type": "error", "error": {"type": kind, "message": message}}
+    return json.dumps(found)

@@ -1,0 +1,91 @@
+"""A gateway in a thread, whose doors open on this machine's loopback instead of in sandboxes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knify import core as core_module
+from knify import egress, hints, settings
+from knify.gateway import door, main, netns
+from knify.gateway.policy import Policy
+from knify.services import jobs
+
+
+class Rig:
+    """The gateway and what tests ask of it."""
+
+    def __init__(self, gateway: main.Gateway, core: core_module.Core) -> None:
+        self.gateway = gateway
+        self.core = core
+        self.loop = asyncio.new_event_loop()
+        self.ports: list[int] = []
+
+    def call(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+    def submit(self) -> str:
+        """An execution that has not ended."""
+        request = {"job_type": "command_task", "command": "x"}
+        return jobs.submit(self.core, "default", jobs.Submission(request)).execution.id  # type: ignore[union-attr]
+
+    def open(self, **policy: Any) -> tuple[str, str]:
+        """A door for a new execution: its id, and the URL behind which it lies."""
+        name = self.submit()
+        pid = os.getpid()
+        place = door.Place(name, f"s-{name}", "default", pid, netns.started(pid) or 0)
+        self.call(self.gateway.doors.open(place, Policy(**policy)))
+        return name, f"http://127.0.0.1:{self.ports[-1]}"
+
+    def told(self, name: str) -> list[tuple[str, str]]:
+        return [(e.stage, e.detail) for e in self.gateway.doors.told(name).waiting.values()]
+
+
+@contextmanager
+def running(
+    redis_url: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lookup: egress.Resolver | None = None,
+    **environ: str,
+) -> Iterator[Rig]:
+    """`environ`: settings, and the vendors' keys."""
+    for name in [name for name in environ if not name.startswith("KNIFY_")]:
+        monkeypatch.setenv(name, environ[name])
+    config = settings.load(
+        {"KNIFY_HOME": str(home), "KNIFY_REDIS_URL": redis_url, "KNIFY_NODE": "n"} | environ
+    )
+    config.run_dir.mkdir(parents=True)
+    rig = Rig(main.Gateway(config, lookup), core_module.connect(config, hints.RecordedHints()))
+
+    def listen(*_: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        rig.ports.append(listener.getsockname()[1])
+        return listener
+
+    monkeypatch.setattr(netns, "listen", listen)
+    ready, ended = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with rig.gateway.serving():
+            ready.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=lambda: rig.loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield rig
+    finally:
+        rig.loop.call_soon_threadsafe(ended.set)
+        thread.join(30)
+        rig.core.store.client.close()

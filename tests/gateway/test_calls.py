@@ -1,0 +1,286 @@
+"""Calls of models through the gateway, against a stub of the vendors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.gateway import rig as rigs
+from tests.gateway import web
+from tests.parts import model_server, model_wire
+from tests.parts.stack import eventually
+
+KEY = "sk-the-operators-own-key"
+HELLO = [{"role": "user", "content": "hello"}]
+ANTHROPIC = ("/anthropic/v1/messages", {"model": "claude-x", "max_tokens": 9, "messages": HELLO})
+CHAT = ("/openai/v1/chat/completions", {"model": "gpt-x", "messages": HELLO})
+RESPONSES = ("/openai/v1/responses", {"model": "gpt-x", "input": "hello"})
+CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+GOOGLE = ("/google/v1beta/models/gemini-x:generateContent", CONTENTS)
+GOOGLE_STREAM = ("/google/v1beta/models/gemini-x:streamGenerateContent?alt=sse", CONTENTS)
+ALL = {"providers": ("anthropic", "google", "openai")}
+COST = model_wire.Tokens(into=100, out=20, cached=40)
+
+
+@pytest.fixture
+def models() -> Iterator[model_server.Models]:
+    with model_server.running(keys={KEY}, tokens=COST) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: model_server.Models
+) -> Iterator[rigs.Rig]:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("claude-*: {input: 10, cached: 1, output: 100}\n")
+    environ = {
+        "KNIFY_ANTHROPIC_BASE_URL": models.url,
+        "KNIFY_GEMINI_BASE_URL": models.url,
+        "KNIFY_OPENAI_BASE_URL": f"{models.url}/v1",
+        "KNIFY_PRICES_FILE": str(prices),
+        **dict.fromkeys(("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"), KEY),
+    }
+    with rigs.running(redis_url, tmp_path / "home", monkeypatch, **environ) as running:
+        yield running
+
+
+def post(url: str, call: tuple[str, dict[str, Any]], **more: Any) -> httpx.Response:
+    path, body = call
+    headers = {"x-api-key": "knify-gateway", "authorization": "Bearer knify-gateway"}
+    return httpx.post(url + path, json=body | more, headers=headers, timeout=30)
+
+
+@pytest.mark.parametrize("call", [ANTHROPIC, CHAT, RESPONSES, GOOGLE])
+def test_a_call_gets_the_key_and_its_tokens_are_counted(
+    rig: rigs.Rig, models: model_server.Models, call: tuple[str, dict[str, Any]]
+) -> None:
+    name, url = rig.open(**ALL)
+
+    answer = post(url, call)
+
+    assert answer.status_code == 200, answer.text
+    assert models.asked[0].key == KEY and "knify-gateway" not in str(models.asked[0].headers)
+    used = rig.core.store.usages.of(name)
+    assert (used.calls, used.input, used.cached, used.output) == (1, 100, 40, 20)
+
+
+@pytest.mark.parametrize(
+    ("call", "more"),
+    [
+        (ANTHROPIC, {"stream": True}),
+        (CHAT, {"stream": True, "stream_options": {"include_usage": True}}),
+        (RESPONSES, {"stream": True}),
+        (GOOGLE_STREAM, {}),
+    ],
+)
+def test_of_a_stream_all_is_counted_before_its_end_is_seen(
+    rig: rigs.Rig, call: tuple[str, dict[str, Any]], more: dict[str, Any]
+) -> None:
+    name, url = rig.open(**ALL)
+
+    with httpx.stream("POST", url + call[0], json=call[1] | more, timeout=30) as answer:
+        events = [line for line in answer.iter_lines() if line.startswith("data:")]
+
+    assert answer.headers["content-type"].startswith("text/event-stream") and len(events) > 1
+    used = rig.core.store.usages.of(name)
+    assert (used.calls, used.input, used.cached, used.output) == (1, 100, 40, 20)
+
+
+def test_pieces_of_a_stream_come_when_the_vendor_sends_them(
+    rig: rigs.Rig, models: model_server.Models
+) -> None:
+    models.pace = 0.1
+    _, url = rig.open(**ALL)
+    path, body = ANTHROPIC
+
+    with httpx.stream("POST", url + path, json=body | {"stream": True}, timeout=30) as answer:
+        pieces = answer.iter_raw()
+        next(pieces)
+
+        assert models.asked[0].tokens is None  # it has not sent all yet
+        assert b"message_stop" in b"".join(pieces)
+
+
+def test_what_it_costs_is_told_by_the_operators_prices(rig: rigs.Rig) -> None:
+    name, url = rig.open(**ALL)
+
+    post(url, ANTHROPIC)
+    post(url, CHAT)
+
+    used = rig.core.store.usages.of(name)
+    assert used.cost_usd == pytest.approx((60 * 10 + 40 * 1 + 20 * 100) / 1e6)
+    assert (used.calls, used.unpriced, used.tokens) == (2, 1, 240)
+
+
+def test_a_budget_of_tokens_ends_further_calls_and_is_told(
+    rig: rigs.Rig, models: model_server.Models
+) -> None:
+    name, url = rig.open(max_tokens=200, **ALL)
+
+    answers = [post(url, ANTHROPIC).status_code for _ in range(4)]
+
+    assert answers == [200, 200, 403, 403]
+    assert len(models.asked) == 2
+    assert rig.told(name) == [("budget_exceeded", "240 tokens of 200 used")]
+
+
+def test_a_budget_of_dollars_needs_a_price(rig: rigs.Rig) -> None:
+    name, url = rig.open(max_cost_usd=0.002, **ALL)
+
+    assert post(url, CHAT).status_code == 403
+    assert [post(url, ANTHROPIC).status_code for _ in range(2)] == [200, 403]
+    assert [stage for stage, _ in rig.told(name)] == ["model_refused", "budget_exceeded"]
+
+
+def test_only_allowed_models_are_asked(rig: rigs.Rig, models: model_server.Models) -> None:
+    name, url = rig.open(models=("claude-y", "gemini-*"), **ALL)
+
+    assert post(url, ANTHROPIC).status_code == 403
+    assert post(url, GOOGLE).status_code == 200
+    assert rig.told(name) == [("model_refused", "claude-x is no model that is allowed here")]
+    doubled = '{"model": "claude-y", "model": "claude-x", "messages": []}'
+    assert httpx.post(url + ANTHROPIC[0], content=doubled).status_code == 400
+    assert len(models.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/anthropic/v1/files"),
+        ("POST", "/anthropic/v1/messages/batches"),
+        ("POST", "/anthropic/v1/messages/../files"),
+        ("POST", "/anthropic/v1/%6dessages"),
+        ("POST", "/openai/v1/files"),
+        ("GET", "/openai/v1/responses/resp_1"),
+        ("POST", "/google/v1beta/models/m:batchGenerateContent"),
+        ("POST", "/google/v1beta/cachedContents"),
+        ("POST", "/openai/responses"),
+        ("DELETE", "/anthropic/v1/messages"),
+        ("GET", "/"),
+    ],
+)
+def test_nothing_but_calls_of_models_is_passed_on(
+    rig: rigs.Rig, models: model_server.Models, method: str, path: str
+) -> None:
+    _, url = rig.open(**ALL)
+
+    with httpx.Client() as client:
+        request = client.build_request(method, url, json={"model": "claude-x", "input": "x"})
+        request.extensions["target"] = path.encode()
+        assert client.send(request).status_code == 404
+
+    assert models.requests == []
+
+
+def test_another_vendor_than_the_jobs_is_out_of_reach(rig: rigs.Rig) -> None:
+    _, url = rig.open(providers=("google",))
+
+    assert post(url, ANTHROPIC).status_code == 404
+    assert post(url, GOOGLE).status_code == 200
+
+
+@pytest.mark.parametrize("status", ["401", "429", "500", "529"])
+def test_a_vendors_errors_reach_the_agent_and_the_history(
+    rig: rigs.Rig, models: model_server.Models, status: str
+) -> None:
+    name, url = rig.open(**ALL)
+    models.faults.append(status)
+    models.retry_after = "7"
+
+    answer = post(url, ANTHROPIC)
+
+    after = ", again after 7" if status == "429" else ""
+    assert answer.status_code == int(status) and answer.json()["type"] == "error"
+    assert rig.told(name) == [("model_error", f"anthropic answered {status}{after}")]
+    assert rig.core.store.usages.of(name).calls == 0
+
+
+def test_half_a_stream_breaks_off_for_the_agent_too_and_is_estimated(
+    rig: rigs.Rig, models: model_server.Models
+) -> None:
+    name, url = rig.open(**ALL)
+    models.faults.append(model_server.HALF)
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        post(url, ANTHROPIC, stream=True)
+
+    used = eventually(lambda: u if (u := rig.core.store.usages.of(name)).calls else None)
+    assert used.input == 100 and used.output > 0
+    assert ("model_error", "the vendor's answer broke off") in rig.told(name)
+
+
+def test_an_agent_that_hangs_up_pays_what_it_asked(
+    rig: rigs.Rig, models: model_server.Models
+) -> None:
+    name, url = rig.open(**ALL)
+    models.faults.append(model_server.HANG)
+
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(url + ANTHROPIC[0], json=ANTHROPIC[1] | {"x": "y" * 4_000}, timeout=0.5)
+
+    eventually(lambda: models.asked and models.asked[0].is_abandoned)
+    used = eventually(lambda: u if (u := rig.core.store.usages.of(name)).calls else None)
+    assert used.input > 1_000
+
+
+def test_the_key_is_hidden_where_a_vendor_quotes_it(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web.running(f"the key {KEY} is not valid", status=401) as vendor:
+        environ = {"KNIFY_OPENAI_BASE_URL": f"http://127.0.0.1:{vendor.port}/v1"}
+        environ["OPENAI_API_KEY"] = KEY
+        with rigs.running(redis_url, tmp_path / "home", monkeypatch, **environ) as rig:
+            answer = post(rig.open(**ALL)[1], CHAT)
+
+    assert answer.status_code == 401
+    assert "the key [hidden] is not valid" in answer.text
+
+
+def test_usage_of_an_ended_job_is_gone(rig: rigs.Rig) -> None:
+    name, url = rig.open(**ALL)
+    post(url, ANTHROPIC)
+
+    entry = {"t": 0, "e": []}
+    rig.core.store.executions.cancel(name, "enough", entry)
+    post(url, ANTHROPIC)
+
+    assert rig.core.store.usages.of(name).calls == 0
+
+
+def test_a_prompt_of_megabytes_goes_through(rig: rigs.Rig, models: model_server.Models) -> None:
+    _, url = rig.open(**ALL)
+    long = [{"role": "user", "content": "x" * 3_000_000}]
+
+    assert post(url, ANTHROPIC, messages=long).status_code == 200
+    assert len(json.dumps(models.asked[0].body)) > 3_000_000
+
+
+@contextmanager
+def without_redis(rig: rigs.Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    import redis
+
+    def away(*_: Any, **__: Any) -> None:
+        raise redis.ConnectionError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(rig.core.store.usages), "add", away)
+        yield
+
+
+def test_what_redis_could_not_take_is_counted_with_the_next_call(
+    rig: rigs.Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, url = rig.open(**ALL)
+    with without_redis(rig, monkeypatch):
+        assert post(url, ANTHROPIC).status_code == 200
+
+    post(url, ANTHROPIC)
+
+    assert rig.core.store.usages.of(name).calls == 2
