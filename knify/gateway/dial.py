@@ -27,11 +27,19 @@ class Dialer:
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dial")
 
-    async def open(self, target: egress.Target, policy: Policy) -> Connection:
-        """A connection to the target. EgressRefused, NameUnknown, OSError."""
+    async def open(
+        self, target: egress.Target, policy: Policy, names: asyncio.Semaphore
+    ) -> Connection:
+        """A connection to the target. EgressRefused, NameUnknown, OSError.
+
+        `names`: how many one sandbox may have resolved at one time, so that it does not take all
+        threads for names whose servers never answer.
+        """
         policy.check(target)
         last: OSError = ConnectionRefusedError("no address answers")
-        for address, port in await self._addresses(target, policy):
+        async with names:
+            addresses = await self._addresses(target, policy)
+        for address, port in addresses:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     return await asyncio.open_connection(address, port)

@@ -22,6 +22,7 @@ from knify.gateway.told import Told
 log = logging.getLogger(__name__)
 
 CONNECTIONS: Final = 512  # of one sandbox
+NAMES: Final = 8  # that one sandbox may have resolved at one time
 _SETTLE_SECONDS: Final = 2.0
 _BIND_SECONDS: Final = 3.0  # for which a port that is in use is tried again
 Serve = Callable[["Door", lines.Line], Awaitable[None]]
@@ -64,6 +65,7 @@ class Door:
         self.policy = policy
         self.told = told
         self.account = account
+        self.names = asyncio.Semaphore(NAMES)
         self.is_open = False
         self._serve = serve
         self._server: asyncio.Server | None = None

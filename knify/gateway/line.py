@@ -19,6 +19,9 @@ HEAD_SECONDS: Final = 30.0  # from the connection, or the last answer, to the en
 BODY_SECONDS: Final = 60.0  # without a byte of a body
 WRITE_SECONDS: Final = 120.0  # in which a sandbox takes nothing of an answer
 
+_LINGER_SECONDS: Final = 5.0
+_LINGER_BYTES: Final = 4 * 1024**2
+
 Headers = list[tuple[bytes, bytes]]
 #: Of one connection, not of the message (RFC 9110, 7.6.1), and those of proxies.
 HOP: Final = frozenset(
@@ -36,13 +39,15 @@ class Line:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.deadline = 0.0  # by the monotonic clock
+        self._patience = 0.0  # seconds from the last sign of life to it
         self.reader, self.writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._others: list[asyncio.StreamWriter] = []
         self.until(HEAD_SECONDS)
 
     def until(self, seconds: float) -> None:
-        """From now on, so long may pass until it says so again."""
+        """From now on, so long may pass until this is said again, or something was sent."""
+        self._patience = seconds
         self.deadline = time.monotonic() + seconds
 
     def abort(self) -> None:
@@ -94,8 +99,9 @@ class Line:
             data = self._http.send(event)
             if data:
                 self.writer.write(data)
-            self.until(WRITE_SECONDS)
+            self.deadline = time.monotonic() + WRITE_SECONDS
             await self.writer.drain()
+            self.deadline = time.monotonic() + self._patience
         except (OSError, h11.LocalProtocolError) as failed:
             raise Gone from failed
 
@@ -110,6 +116,18 @@ class Line:
         await self.send(h11.Response(status_code=status, headers=fields))
         await self.send(h11.Data(data=content))
         await self.send(h11.EndOfMessage())
+        await self._linger()
+
+    async def _linger(self) -> None:
+        """Closed with something unread, the answer would be lost on its way."""
+        self.until(_LINGER_SECONDS)
+        left = _LINGER_BYTES
+        try:
+            self.writer.write_eof()
+            while left > 0 and (data := await self.reader.read(READ_BYTES)):
+                left -= len(data)
+        except OSError as failed:
+            raise Gone from failed
 
     async def switch(self) -> bytes:
         """Agree to a CONNECT: from now on bytes only; those that came early."""

@@ -30,6 +30,10 @@ class Caller(Protocol):
     def told(self) -> Told:
         """Its events."""
 
+    @property
+    def names(self) -> asyncio.Semaphore:
+        """How many it may have resolved at one time."""
+
 
 class Proxy:
     """One for all sandboxes."""
@@ -77,7 +81,7 @@ class Proxy:
             if method != "CONNECT" and target.scheme != "http":
                 raise errors.EgressRefused("https needs CONNECT")
             shown = f"{target.host}:{target.port}"
-            return await self._dialer.open(target, caller.policy), target
+            return await self._dialer.open(target, caller.policy, caller.names), target
         except errors.EgressRefused as refused:
             shown = shown[:200]
             detail = f"{method} {shown} was refused: {refused.message}"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from knify import clock
+
 MOST: Final = 100  # of one stage and execution
 _DETAIL: Final = 300  # characters
 
@@ -15,7 +17,7 @@ _DETAIL: Final = 300  # characters
 class Event:
     """One event for an execution's history."""
 
-    n: int  # 1…N within its execution and this gateway's life
+    n: int  # grows; unique within its execution
     stage: str  # egress_refused, model_refused, model_error, budget_exceeded, …
     level: str
     detail: str
@@ -34,7 +36,7 @@ class Told:
         self._notify = notify
         self._seen: set[tuple[str, str]] = set()
         self._counts: Counter[str] = Counter()  # by stage
-        self._n = 0
+        self._n = clock.now_ms()  # so that no two lives of the gateway give one number
 
     def once(self, stage: str, detail: str, *, mark: str | None = None) -> None:
         """Tell it, unless the same (`mark`, else the detail) was told before."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from knify.gateway import line as lines
 from tests.gateway import rig as rigs
 from tests.gateway import web
 from tests.parts import model_server, model_wire
@@ -106,6 +109,28 @@ def test_pieces_of_a_stream_come_when_the_vendor_sends_them(
 
         assert models.asked[0].tokens is None  # it has not sent all yet
         assert b"message_stop" in b"".join(pieces)
+
+
+def test_a_vendor_that_is_silent_in_a_stream_is_waited_for(
+    rig: rigs.Rig, models: model_server.Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "WRITE_SECONDS", 0.01)  # for writing, not for waiting
+    ticking = asyncio.run_coroutine_threadsafe(_tick(rig), rig.loop)
+    models.pace = 0.3
+    _, url = rig.open(**ALL)
+
+    answer = post(url, ANTHROPIC, stream=True)
+
+    assert "message_stop" in answer.text
+    ticking.cancel()
+
+
+async def _tick(rig: rigs.Rig) -> None:
+    """As the gateway does, more often."""
+    while True:
+        for door in rig.gateway.doors._open.values():
+            door.abort_overdue(time.monotonic())
+        await asyncio.sleep(0.01)
 
 
 def test_what_it_costs_is_told_by_the_operators_prices(rig: rigs.Rig) -> None:

@@ -66,12 +66,12 @@ def test_a_door_lets_out_what_its_policy_names_until_it_is_closed(
 
     left = control.close(name)
 
-    assert [(e.stage, e.n) for e in left] == [("egress_refused", 1)]
+    assert [e.stage for e in left] == ["egress_refused"]
     with pytest.raises(httpx.TransportError):
         through(rig, "http://web.test/")
     assert rig.core.store.doors.kept("n") == {}
     assert control.close(name) == left  # until they are taken
-    control.ack(name, 1)
+    control.ack(name, left[0].n)
     assert control.close(name) == []
 
 
