@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -39,19 +40,23 @@ async def _clean(url: str, name: str) -> None:
     driver = podman.PodmanDriver(url, name, engine.FACTS)
     for sandbox in await _sandboxes(driver):
         await driver.remove(sandbox)
-    for row in await driver._api.call("GET", "/volumes/json"):
+    for row in await _listed(lambda: driver._api.call("GET", "/volumes/json")):
         if (row.get("Labels") or {}).get("knify.installation") == name:
             with contextlib.suppress(Exception):
                 await driver._api.call("DELETE", f"/volumes/{row['Name']}")
 
 
 async def _sandboxes(driver: podman.PodmanDriver) -> set[str]:
-    """Podman's list fails when a volume, whosever it is, goes in the midst of it."""
-    for _ in range(20):
+    return {row.sandbox_id for row in await _listed(driver.owned)}
+
+
+async def _listed(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Podman's lists fail when a volume, whosever it is, goes in the midst of it."""
+    for _ in range(50):
         with contextlib.suppress(errors.SandboxError):
-            return {row.sandbox_id for row in await driver.owned()}
+            return await ask()
         await asyncio.sleep(0.1)
-    return {row.sandbox_id for row in await driver.owned()}
+    return await ask()
 
 
 async def collect(frames: AsyncIterator[tuple[int, bytes]]) -> tuple[bytes, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import json
@@ -424,12 +425,16 @@ def test_a_killed_conmon_is_noticed(podman_url: str, installation: str) -> None:
 
 
 def left_over(name: str, wanted: str, *argv: str) -> None:
-    """Kill Podman over it at ever later moments, until its list says what is `wanted`."""
-    for n in range(80):
+    """Kill Podman over it at ever other moments, until its list says what is `wanted`."""
+    took = 0.3
+    for n in range(200):
         if argv[0] != "create":
             subprocess.run([*CREATE, name, engine.IMAGE, "true"], capture_output=True, check=True)
+        begun = time.monotonic()
         process = subprocess.Popen(["podman", *argv], stdout=-3, stderr=-3)
-        time.sleep(0.03 + 0.003 * n)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(took * (0.2 + 0.8 * (n * 0.618 % 1)))  # all over the time that it takes
+            took = time.monotonic() - begun
         process.kill()
         process.wait()
         if wanted in (listed(name), looked(name)):
