@@ -110,4 +110,4 @@ def test_a_database_beyond_the_sandbox_is_not_available(examine: Examine) -> Non
 
     why = failed(examine(f"sources: {{a: {{{fields}, user: u, time: t}}}}"))
 
-    assert why.startswith("not available") or "psycopg" in why
+    assert why.startswith("not available") or "psycopg" in why  # where that is not installed

@@ -14,7 +14,7 @@ from knify.agents.exam import files, source, times
 _BYTES = 64 * 1024**2  # of an answer that is read
 _ROWS = 1_000_000
 _SECONDS = 60.0
-NO_WAY = "not available: this sandbox has no way to the network"
+NO_WAY = "not available: the job has no way out (network_mode, allowed_hosts)"
 
 
 def read(found: source.Source, wanted: source.Wanted) -> source.Rows:

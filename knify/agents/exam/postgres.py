@@ -1,10 +1,13 @@
-"""PostgreSQL, by psycopg, in a transaction that cannot write."""
+"""PostgreSQL, by psycopg, in a transaction that cannot write; its password is in `PGPASSWORD`."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from knify.agents.exam import files, source, times
+from knify.agents.exam import files, http, relay, source, times
 
 _BATCH = 5_000
 
@@ -16,20 +19,45 @@ def read(found: source.Source, wanted: source.Wanted) -> source.Rows:
     except ImportError:
         raise source.SourceError("this image has no psycopg: leave `image` out") from None
     host, _, port = (found.address or "").rpartition(":")
-    if host not in ("127.0.0.1", "localhost"):
-        raise source.SourceError(f"not available: this sandbox has no way to {found.address}")
-    options = (
-        f"-c default_transaction_read_only=on -c statement_timeout={int(wanted.seconds * 1000)}"
-    )
-    try:
-        with psycopg.connect(
-            host=host, port=port, dbname=found.database, user=found.login,
-            connect_timeout=10, options=options,
-        ) as connection:  # fmt: skip
+    with _way(host, port) as near, _errors(psycopg):
+        place = {"host": host, "hostaddr": "127.0.0.1", "port": near}
+        with psycopg.connect(**place, **_session(found, wanted)) as connection:
             connection.read_only = True
             return _read(psycopg.sql, connection, found, wanted)
+
+
+@contextmanager
+def _way(host: str, port: str) -> Iterator[int]:
+    """The port of this machine behind which the server is. SourceError."""
+    if host in ("127.0.0.1", "localhost"):
+        if not port.isdecimal():
+            raise source.SourceError("address must be host:port")
+        yield int(port)
+        return
+    proxy = os.environ.get("HTTPS_PROXY")
+    if not proxy:
+        raise source.SourceError(http.NO_WAY)
+    with relay.through(proxy, f"{host}:{port}") as near:
+        yield near
+
+
+@contextmanager
+def _errors(psycopg: Any) -> Iterator[None]:
+    try:
+        yield
     except psycopg.Error as failed:
         raise source.SourceError(files.first_line(failed)) from None
+
+
+def _session(found: source.Source, wanted: source.Wanted) -> dict[str, Any]:
+    """Who asks for what, how long, and that nothing may be written."""
+    limit = int(wanted.seconds * 1000)
+    return {
+        "dbname": found.database,
+        "user": found.login,
+        "connect_timeout": 15,
+        "options": f"-c default_transaction_read_only=on -c statement_timeout={limit}",
+    }
 
 
 def _read(sql: Any, connection: Any, found: source.Source, wanted: source.Wanted) -> source.Rows:
