@@ -45,11 +45,12 @@ class Exits:
         policy = self._policy(turn)
         if not policy.is_needed:
             return {}
-        self._open(turn, policy, client.OPEN_SECONDS)
+        logins = self._open(turn, policy, client.OPEN_SECONDS)
         if not policy.lets_out:
             return {}
         way = dict.fromkeys(_PROXIES, models.GATEWAY)
-        return way | {"NO_PROXY": _DIRECT, "no_proxy": _DIRECT} | self._authorities(turn)
+        way |= {"NO_PROXY": _DIRECT, "no_proxy": _DIRECT}
+        return way | self._authorities(turn) | git_rewrites(logins)
 
     def rejoin(self, turn: Turn) -> None:
         """Its command runs; the gateway knows it, as a rule."""
@@ -99,11 +100,11 @@ class Exits:
     def _policy(self, turn: Turn) -> Policy:
         return Policy.of(turn.x.spec, self._core.settings.allowed_models)
 
-    def _open(self, turn: Turn, policy: Policy, seconds: float) -> None:
+    def _open(self, turn: Turn, policy: Policy, seconds: float) -> list[str]:
         status = self._hands.call(self._hands.driver.inspect(turn.container))
         if status is None or status.pid is None:
             raise errors.SandboxGone("the sandbox does not run")
-        self._gateway.open(
+        return self._gateway.open(
             execution=turn.x.id,
             sandbox=turn.x.sandbox_id or "",
             tenant=turn.x.tenant,
@@ -128,6 +129,17 @@ class Exits:
             self._gateway.ack(x.id, event.n)
         except errors.SandboxError as failed:
             log.debug("%s: %s", x.id, failed)
+
+
+def git_rewrites(hosts: list[str]) -> dict[str, str]:
+    """Variables by which git asks the gateway for these hosts, where their logins are put in."""
+    if not hosts:
+        return {}
+    found = {"GIT_CONFIG_COUNT": str(len(hosts))}
+    for n, host in enumerate(hosts):
+        found[f"GIT_CONFIG_KEY_{n}"] = f"url.{models.GATEWAY}{models.GIT}{host}/.insteadOf"
+        found[f"GIT_CONFIG_VALUE_{n}"] = f"https://{host}/"
+    return found
 
 
 def authorities(core: Core) -> bytes:

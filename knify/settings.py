@@ -70,6 +70,8 @@ class Settings:
     openai_base_url: str
     prices_file: Path | None
     allowed_models: tuple[str, ...]
+    git_credentials_file: Path | None
+    git_push: bool
     egress_hosts: dict[str, tuple[str, int]]
     egress_ca: Path | None
     workspace_cache_bytes: int
@@ -187,6 +189,8 @@ def _read(env: Env) -> Settings:
         ),
         prices_file=_path(env.str("PRICES_FILE", "")),
         allowed_models=tuple(env.list("ALLOWED_MODELS", ["*"])),
+        git_credentials_file=_path(env.str("GIT_CREDENTIALS_FILE", "")),
+        git_push=bool(env.int("GIT_PUSH", 0, validate=OneOf([0, 1]))),
         egress_hosts=_hosts(env.str("EGRESS_HOSTS", "")),
         egress_ca=_path(env.str("EGRESS_CA", "")),
         workspace_cache_bytes=_size(

@@ -11,6 +11,7 @@ from typing import Final
 
 PORT: Final = 8119  # in each sandbox's own namespace
 GATEWAY: Final = f"http://127.0.0.1:{PORT}"
+GIT: Final = "/git/"  # behind it: a host with a login of the operator's, and what git asks there
 #: What stands where an agent's program insists on a key. It opens nothing anywhere.
 NO_KEY: Final = "knify-gateway"
 

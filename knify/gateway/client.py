@@ -38,8 +38,10 @@ class Client:
     def open(
         self, *, execution: str, sandbox: str, tenant: str, pid: int, policy: Policy,
         seconds: float = OPEN_SECONDS,
-    ) -> None:  # fmt: skip
+    ) -> list[str]:  # fmt: skip
         """Let the sandbox out, as far as the policy goes; opened before, the policy is replaced.
+
+        The hosts for which there are logins of git's.
 
         `pid` of the container's init. SandboxGone when it has ended, GatewayAway when the gateway
         does not answer within `seconds`.
@@ -55,7 +57,7 @@ class Client:
             "pid_start": start,
             "policy": policy.as_json(),
         }
-        self._patiently("open", request, seconds)
+        return [str(host) for host in self._patiently("open", request, seconds).get("git", ())]
 
     def close(self, execution: str, seconds: float = OPEN_SECONDS) -> list[Event]:
         """Let nothing through any more; what was told and nobody has published. GatewayAway."""

@@ -34,7 +34,11 @@ Answer = dict[str, Any]
 class Control:
     """Serves the socket; root alone may open it."""
 
-    def __init__(self, doors: Doors, status: Callable[[], Answer]) -> None:
+    def __init__(
+        self, doors: Doors, status: Callable[[], Answer], git: Callable[[Policy], list[str]]
+    ) -> None:
+        """`git`: the hosts that a policy lets git log in to."""
+        self._git = git
         self._doors = doors
         self._status = status
         self._verbs: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
@@ -86,8 +90,9 @@ class Control:
             return {"error": f"not a request: {wrong!r}", "code": "BAD_REQUEST"}
 
     async def _open(self, request: Answer) -> Answer:
-        await self._doors.open(Place.parse(request), Policy.parse(request["policy"]))
-        return {"port": models.PORT}
+        policy = Policy.parse(request["policy"])
+        await self._doors.open(Place.parse(request), policy)
+        return {"port": models.PORT, "git": self._git(policy)}
 
     async def _close(self, request: Answer) -> Answer:
         told = await self._doors.close(str(request["execution"]))

@@ -48,10 +48,15 @@ class Dialer:
         raise last
 
     async def _addresses(self, target: egress.Target, policy: Policy) -> list[tuple[str, int]]:
+        if target.host in self._mapped and not policy.names(target):
+            # Perhaps a private host: `full` alone does not reach it.
+            raise errors.EgressRefused("it is of the operator's network: name it")
+        return await self.addresses(target)
+
+    async def addresses(self, target: egress.Target) -> list[tuple[str, int]]:
+        """Where the target is, whoever asks. EgressRefused, NameUnknown."""
         mapped = self._mapped.get(target.host)
         if mapped is not None:
-            if not policy.names(target):  # perhaps a private host: `full` alone does not reach it
-                raise errors.EgressRefused("it is of the operator's network: name it")
             return [mapped]
 
         def resolve() -> list[egress.Address]:

@@ -18,12 +18,14 @@ import redis
 
 from knify import egress, errors, ids, logs
 from knify import settings as settings_module
-from knify.gateway import calls, dial, prices, vendors
+from knify.agents import models
+from knify.gateway import calls, dial, git, prices, vendors
 from knify.gateway import line as lines
 from knify.gateway.account import Account
 from knify.gateway.control import Control
 from knify.gateway.door import Door
 from knify.gateway.doors import Doors
+from knify.gateway.policy import Policy
 from knify.gateway.proxy import Proxy
 from knify.store import keys, ready
 from knify.store import open as store_open
@@ -42,17 +44,20 @@ class Gateway:
     ) -> None:
         """`lookup` replaces the system's resolver in tests."""
         self._config = config
-        self._proxy = Proxy(dial.Dialer(config.egress_hosts, lookup))
+        self._dialer = dial.Dialer(config.egress_hosts, lookup)
+        self._proxy = Proxy(self._dialer)
+        self._logins = git.load(config.git_credentials_file)
         self._vendors = vendors.Vendors(config, os.environ)
         self._prices = prices.load(config.prices_file)
         self._calls: calls.Calls | None = None  # within the loop only
+        self._git: git.Git | None = None
         store, life = store_open.from_settings(config), ids.nonce()
 
         def account(execution: str) -> Account:
             return Account(store.usages, execution, life)
 
         self.doors = Doors(store.doors, config.node, _boot(), self._serve, account)
-        self._control = Control(self.doors, self._status)
+        self._control = Control(self.doors, self._status, self._git_hosts)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -67,7 +72,9 @@ class Gateway:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """All doors that were open before, and the control socket."""
-        self._calls = calls.Calls(self._vendors, self._prices, _tls(self._config))
+        tls = _tls(self._config)
+        self._calls = calls.Calls(self._vendors, self._prices, tls)
+        self._git = git.Git(self._logins, self._dialer, tls, push=self._config.git_push)
         await self.doors.reopen()
         server = await self._control.listen(self._config.gateway)
         ticking = asyncio.create_task(self.doors.tick())
@@ -79,6 +86,7 @@ class Gateway:
             self._config.gateway.unlink(missing_ok=True)
             await self.doors.close_all()
             await self._calls.close()
+            await self._git.close()
 
     async def _serve(self, door: Door, line: lines.Line) -> None:
         while True:
@@ -88,11 +96,17 @@ class Gateway:
                 return
             if not request.target.startswith(b"/"):
                 await self._proxy.forward(door, line, request)
+            elif request.target.startswith(models.GIT.encode()):
+                assert self._git is not None
+                await self._git.serve(door, line, request)
             else:
                 assert self._calls is not None
                 await self._calls.serve(door, line, request)
             if not line.go_on():
                 return
+
+    def _git_hosts(self, policy: Policy) -> list[str]:
+        return self._git.hosts(policy) if self._git is not None else []
 
     def _status(self) -> dict[str, Any]:
         return {

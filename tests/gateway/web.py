@@ -56,12 +56,13 @@ def running(
         server.server_close()
 
 
-def certified(folder: Path, name: str) -> tuple[Path, Path]:
-    """A key with its certificate for `name` in one file, and the certificate, signed by itself."""
+def certified(folder: Path, *names: str) -> tuple[Path, Path]:
+    """A key with its certificate for these in one file, and the certificate, signed by itself."""
     secret, certificate = folder / "secret.pem", folder / "certificate.pem"
+    known = "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "3650", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+         "-nodes", "-days", "3650", "-subj", f"/CN={names[0]}", "-addext", known,
          "-keyout", str(secret), "-out", str(certificate)],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from knify.client import Client
-from tests.gateway import web
+from tests.gateway import gitserver, web
 from tests.parts import stack as stack_part
 from tests.parts.stack import eventually
 from tests.stack.parts import lines, ran, stages, submit
@@ -85,6 +85,20 @@ def test_a_host_with_the_operators_own_certificate_is_trusted(client: Client) ->
     job = ran(client, fetch("https://secure.test/a"), **spec)
 
     assert lines(client, job.id) == ["https://secure.test/a hello in private"]
+
+
+def test_a_private_repository_is_cloned_with_a_login_that_the_job_never_sees(
+    client: Client,
+) -> None:
+    spec = {"network_mode": "outbound", "allowed_hosts": ["git.test"]}
+    clone = (
+        "git clone -q https://git.test/team/app.git app && cat app/hello.txt; env; cat app/.git/*"
+    )
+
+    job = ran(client, clone, **spec)
+
+    said = "\n".join(lines(client, job.id))
+    assert "hello from git" in said and gitserver.LOGIN.partition(":")[2] not in said
 
 
 def test_full_reaches_no_private_host_and_none_of_the_operators_that_is_not_named(

@@ -1,0 +1,236 @@
+"""Git servers whose logins the operator gave: put in here, so that no sandbox holds one.
+
+A sandbox's git is told to ask `http://127.0.0.1:8119/git/HOST/…` where a URL says `https://HOST/…`;
+only git's own requests are passed on. The file has the form of git's credential store: a line
+`https://USER:TOKEN@HOST[:PORT][/PATH]` each, of which for a repository the longest path counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import h11
+import yarl
+from aiohttp import abc
+
+from knify import egress, errors
+from knify.gateway import dial
+from knify.gateway import line as lines
+from knify.gateway.policy import Policy
+from knify.gateway.told import Told
+
+_MOST: Final = 1_000  # lines of the file
+_SILENT_SECONDS: Final = 900.0
+_SEGMENT: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
+_ROUTE: Final = re.compile(
+    rf"/git/([a-z0-9.-]{{1,253}})/((?:{_SEGMENT}/){{1,20}})"
+    r"(info/refs\?service=git-(?:upload|receive)-pack|git-upload-pack|git-receive-pack)"
+)
+_DROPPED: Final = frozenset(b"host content-length expect authorization cookie".split())
+_HIDDEN: Final = frozenset(b"set-cookie content-length".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One line of the file."""
+
+    host: str
+    port: int
+    path: str  # "" or "group/", what it is good for
+    user: str
+    secret: str = field(repr=False)
+
+    @property
+    def target(self) -> egress.Target:
+        """Where it is good for anything."""
+        return egress.parse(f"https://{self.host}:{self.port}/")
+
+    @property
+    def header(self) -> str:
+        """As git's server takes it."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+
+
+class Caller(Protocol):
+    """Whose request it is."""
+
+    @property
+    def policy(self) -> Policy:
+        """As it is now."""
+
+    @property
+    def told(self) -> Told:
+        """Its events."""
+
+
+def load(path: Path | None) -> tuple[Login, ...]:
+    """The operator's logins; ConfigError names the line that is wrong, never its content."""
+    if path is None:
+        return ()
+    try:
+        rows = path.read_text().splitlines()
+    except (OSError, UnicodeError) as failed:
+        raise errors.ConfigError("KNIFY_GIT_CREDENTIALS_FILE cannot be read") from failed
+    numbered = [(n, row.strip()) for n, row in enumerate(rows[:_MOST], 1)]
+    return tuple(_login(n, row) for n, row in numbered if row and not row.startswith("#"))
+
+
+def _login(n: int, row: str) -> Login:
+    try:
+        parts = urlsplit(row)
+        if parts.scheme != "https" or not parts.username or not parts.password:
+            raise ValueError
+        path = parts.path.strip("/")
+        return Login(
+            egress.name(parts.hostname or ""),
+            parts.port or 443,
+            f"{path}/" if path else "",
+            unquote(parts.username),
+            unquote(parts.password),
+        )
+    except (ValueError, errors.EgressRefused):
+        why = f"line {n} is not https://USER:TOKEN@HOST[/PATH]"
+        raise errors.ConfigError(f"KNIFY_GIT_CREDENTIALS_FILE: {why}") from None
+
+
+class Git:
+    """One for all sandboxes; made within the event loop."""
+
+    def __init__(
+        self, logins: tuple[Login, ...], dialer: dial.Dialer, tls: Any, *, push: bool
+    ) -> None:
+        """`push`: whether sandboxes may change repositories with these logins, too."""
+        self._logins = logins
+        self._push = push
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=dial.CONNECT_SECONDS, sock_read=_SILENT_SECONDS
+        )
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls, resolver=_Resolver(dialer)),
+            timeout=timeout,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """At the end of this process."""
+        await self._session.close()
+
+    def hosts(self, policy: Policy) -> list[str]:
+        """Those that a sandbox may reach and that there are logins for."""
+        return sorted({one.host for one in self._logins if _allows(policy, one)})
+
+    async def serve(self, caller: Caller, line: lines.Line, request: h11.Request) -> None:
+        """A request of git's, passed on with the login."""
+        found = _ROUTE.fullmatch(request.target.decode("ascii", "replace"))
+        method = request.method.decode("ascii", "replace")
+        if found is None or method != ("GET" if "info/" in found[3] else "POST"):
+            await line.answer(404, "knify: this is no request of git's\n")
+            return
+        host, repository, verb = found.groups()
+        login = self._login(host, repository)
+        why = self._refusal(caller.policy, login, verb)
+        if login is None or why:
+            detail = f"git {host}/{repository.rstrip('/')} was refused: {why}"
+            caller.told.once("egress_refused", detail)
+            await line.answer(403, f"knify: {detail}\n")
+            return
+        await self._pass_on(line, request, login, f"{repository}{verb}")
+
+    def _login(self, host: str, repository: str) -> Login | None:
+        fits = [x for x in self._logins if x.host == host and repository.startswith(x.path)]
+        return max(fits, key=lambda one: len(one.path), default=None)
+
+    def _refusal(self, policy: Policy, login: Login | None, verb: str) -> str:
+        if login is None:
+            return "there is no login for it"
+        if not _allows(policy, login):
+            return "allowed_hosts does not name it"
+        if "receive-pack" in verb and not self._push:
+            return "pushing with the operator's login is not allowed (KNIFY_GIT_PUSH)"
+        return ""
+
+    async def _pass_on(
+        self, line: lines.Line, request: h11.Request, login: Login, path: str
+    ) -> None:
+        kept = lines.passed_on(request.headers, _DROPPED)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
+        headers["authorization"] = login.header
+        line.until(_SILENT_SECONDS)
+        try:
+            answer = await self._session.request(
+                request.method.decode("ascii"),
+                yarl.URL(f"https://{login.host}:{login.port}/{path}", encoded=True),
+                data=_body(line) if request.method == b"POST" else None,
+                headers=headers,
+                skip_auto_headers=("user-agent", "content-type", "accept", "accept-encoding"),
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError, errors.KnifyError) as failed:
+            await line.answer(502, f"knify: {login.host} cannot be reached: {_words(failed)}\n")
+            return
+        try:
+            shown = lines.passed_on(answer.raw_headers, _HIDDEN)
+            await line.send(h11.Response(status_code=answer.status, headers=shown))
+            async for piece in answer.content.iter_any():
+                line.until(_SILENT_SECONDS)
+                await line.send(h11.Data(data=piece))
+            await line.send(h11.EndOfMessage())
+        except aiohttp.ClientError as failed:
+            raise lines.Gone from failed
+        finally:
+            answer.close()
+
+
+class _Resolver(abc.AbstractResolver):
+    """Names as the dialer knows them: the operator's own, else public addresses only."""
+
+    def __init__(self, dialer: dial.Dialer) -> None:
+        self._dialer = dialer
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[abc.ResolveResult]:
+        """See aiohttp."""
+        target = egress.parse(f"https://{host}:{port}/")
+        return [
+            abc.ResolveResult(
+                hostname=host,
+                host=address,
+                port=there,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address, there in await self._dialer.addresses(target)
+        ]
+
+    async def close(self) -> None:
+        """See aiohttp."""
+
+
+async def _body(line: lines.Line) -> AsyncIterator[bytes]:
+    async for piece in line.body():
+        yield piece
+    line.until(_SILENT_SECONDS)
+
+
+def _allows(policy: Policy, login: Login) -> bool:
+    try:
+        policy.check(login.target)
+    except errors.EgressRefused:
+        return False
+    return True
+
+
+def _words(failed: Exception) -> str:
+    return failed.message if isinstance(failed, errors.KnifyError) else type(failed).__name__

@@ -1,0 +1,150 @@
+"""Git through the gateway: the operator's login is put in, for git's own requests alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from knify import errors, exits
+from knify.gateway import git
+from knify.gateway.policy import Policy
+from tests.gateway import gitserver, web
+from tests.gateway import rig as rigs
+
+ALLOWED = {"network_mode": "outbound", "allowed_hosts": ("git.test",)}
+
+
+def run(folder: Path, *words: str, url: str = "") -> subprocess.CompletedProcess[str]:
+    """A git command as in a sandbox whose gateway is at `url`."""
+    rewrites = {
+        name: value.replace("http://127.0.0.1:8119", url)
+        for name, value in exits.git_rewrites(["git.test"]).items()
+    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    alone = {"HOME": str(folder), "GIT_TERMINAL_PROMPT": "0", "no_proxy": "127.0.0.1"}
+    options = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main")
+    return subprocess.run(
+        ["git", *options, *words],
+        cwd=folder,
+        env=clean | alone | (rewrites if url else {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def push() -> str:
+    return "0"
+
+
+@pytest.fixture
+def rig(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, push: str
+) -> Iterator[rigs.Rig]:
+    files = {"hello.txt": "hello\n" * 50_000}
+    gitserver.repository(tmp_path / "served", "team/app.git", files)
+    secret, certificate = web.certified(tmp_path, "git.test")
+    logins = tmp_path / "logins"
+    logins.write_text(f"# ours\nhttps://{gitserver.LOGIN}@git.test/team\n")
+    with gitserver.running(tmp_path / "served", secret) as port:
+        environ = {
+            "KNIFY_EGRESS_HOSTS": f"git.test=127.0.0.1:{port}",
+            "KNIFY_EGRESS_CA": str(certificate),
+            "KNIFY_GIT_CREDENTIALS_FILE": str(logins),
+            "KNIFY_GIT_PUSH": push,
+        }
+        with rigs.running(redis_url, tmp_path / "home", monkeypatch, **environ) as running:
+            yield running
+
+
+def test_a_private_repository_is_cloned_without_a_login_in_sight(
+    rig: rigs.Rig, tmp_path: Path
+) -> None:
+    _, url = rig.open(**ALLOWED)
+
+    done = run(tmp_path, "clone", "https://git.test/team/app.git", "cloned", url=url)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "cloned" / "hello.txt").read_text() == "hello\n" * 50_000
+    kept = (tmp_path / "cloned" / ".git" / "config").read_text()
+    assert "https://git.test/team/app.git" in kept and "s3cret" not in kept
+
+
+def commit_and_push(tmp_path: Path, url: str) -> subprocess.CompletedProcess[str]:
+    run(tmp_path, "clone", "https://git.test/team/app.git", "cloned", url=url)
+    (tmp_path / "cloned" / "more.bin").write_bytes(os.urandom(2_000_000))
+    run(tmp_path / "cloned", "add", ".")
+    run(tmp_path / "cloned", "commit", "--quiet", "-m", "more")
+    return run(tmp_path / "cloned", "push", "origin", "main", url=url)
+
+
+def test_nothing_is_pushed_unless_the_operator_lets_jobs_do_that(
+    rig: rigs.Rig, tmp_path: Path
+) -> None:
+    name, url = rig.open(**ALLOWED)
+
+    assert commit_and_push(tmp_path, url).returncode != 0
+
+    (told,) = rig.told(name)
+    assert told[0] == "egress_refused" and "KNIFY_GIT_PUSH" in told[1]
+
+
+@pytest.mark.parametrize("push", ["1"])
+def test_with_his_leave_it_is_pushed(rig: rigs.Rig, tmp_path: Path) -> None:
+    _, url = rig.open(**ALLOWED)
+
+    done = commit_and_push(tmp_path, url)
+
+    assert done.returncode == 0, done.stderr
+    log = run(tmp_path / "served/team/app.git", "log", "--format=%s", "main")
+    assert log.stdout.split() == ["more", "first"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/git/git.test/team/app.git/info/refs?service=git-upload-pack", 200),
+        ("/git/git.test/other/app.git/info/refs?service=git-upload-pack", 403),
+        ("/git/elsewhere.test/team/app.git/info/refs?service=git-upload-pack", 403),
+        ("/git/git.test/team/app.git/info/refs", 404),
+        ("/git/git.test/team/../other/app.git/info/refs?service=git-upload-pack", 404),
+        ("/git/git.test/team/app.git/config", 404),
+        ("/git/git.test/api/v4/projects", 404),
+    ],
+)
+def test_the_login_serves_what_it_is_for(rig: rigs.Rig, path: str, status: int) -> None:
+    _, url = rig.open(**ALLOWED)
+
+    with httpx.Client() as client:
+        request = client.build_request("GET", url)
+        request.extensions["target"] = path.encode()
+        assert client.send(request).status_code == status
+
+
+def test_a_job_that_may_not_reach_the_host_has_no_use_of_its_login(rig: rigs.Rig) -> None:
+    _, url = rig.open(network_mode="outbound", allowed_hosts=("a.com",))
+    refs = "/git/git.test/team/app.git/info/refs?service=git-upload-pack"
+
+    assert httpx.get(url + refs).status_code == 403
+    assert rig.gateway._git_hosts(Policy("outbound", ("git.test",))) == ["git.test"]
+    assert rig.gateway._git_hosts(Policy("outbound", ("a.com",))) == []
+
+
+@pytest.mark.parametrize(
+    "row", ["http://a:b@c.com", "https://c.com", "https://a@c.com", "https://a:b@10.0.0.1", "x"]
+)
+def test_a_wrong_line_is_named_and_not_shown(tmp_path: Path, row: str) -> None:
+    file = tmp_path / "logins"
+    file.write_text(f"https://u:p@ok.com\n{row}\n")
+
+    with pytest.raises(errors.ConfigError, match="line 2") as wrong:
+        git.load(file)
+
+    assert row not in str(wrong.value) or row == "x"
