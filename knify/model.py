@@ -66,6 +66,16 @@ class ExecutionSpec(Record):
     failure_action: str = "keep"  # what becomes of a failed one's sandbox: keep, preserve, destroy
     priority: int = 0  # -10 … 10, higher first
 
+    @property
+    def actor(self) -> str:
+        """The job type of who follows the prompt: mostly its own."""
+        return actor(self.job_type, self.agent)
+
+
+def actor(job_type: str, agent: str | None) -> str:
+    """The job type of the agent, where one was chosen; else the job's own."""
+    return job_type if agent in (None, "runbook") else f"{agent}_task"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Record):

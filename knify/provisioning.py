@@ -32,7 +32,7 @@ class Provisioning:
 
     def begin_provisioning(self, turn: Turn) -> None:
         """Image and credential must be here. ImageMissing, AgentNotConfigured."""
-        credentials.check(turn.x.spec.job_type)
+        credentials.check(turn.x.spec.actor)
         image = turn.x.spec.image or self._core.settings.base_image
         found = self._hands.call(self._driver.image(image))
         if found is None:

@@ -14,6 +14,7 @@ from marshmallow.validate import OneOf, Range
 
 from knify import egress, errors, units
 
+_AGENTS = ("runbook", "cursor", "claude", "gemini", "codex")
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 
@@ -51,6 +52,7 @@ class Settings:
     agents_image: str | None
     e2e_image: str | None
     data_image: str | None
+    e2e_agent: str
     models_file: Path | None
     sources_file: Path | None
     images: tuple[str, ...]
@@ -161,6 +163,7 @@ def _read(env: Env) -> Settings:
         agents_image=env.str("AGENTS_IMAGE", "") or None,
         e2e_image=env.str("E2E_IMAGE", "") or None,
         data_image=env.str("DATA_IMAGE", "") or None,
+        e2e_agent=env.str("E2E_AGENT", "runbook", validate=OneOf(_AGENTS)),
         models_file=_path(env.str("MODELS_FILE", "")),
         sources_file=_path(env.str("SOURCES_FILE", "")),
         images=tuple(env.list("IMAGES", ["localhost/*"])),

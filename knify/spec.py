@@ -105,8 +105,6 @@ JOB_TYPES: Final[dict[str, JobType]] = {
 
 bad = fields.bad
 _LATER: Final = "not available in this version"
-#: Who may follow a prompt of `fh_e2e_tools`.
-AGENTS: Final = ("runbook",)
 MAX_PROMPT = 512 * 1024  # characters
 MAX_ENV = 256  # variables
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -157,17 +155,19 @@ def build(
     """
     job_type = request["job_type"]
     known = _known(job_type, request)
+    agent = _agent(request.get("agent"))
+    actor = model.actor(job_type, agent)
     return model.ExecutionSpec(
         job_type=job_type,
         prompt=_prompt(request.get("prompt")),
-        model=_model(job_type, request.get("model"), models),
-        agent=_agent(request.get("agent")),
+        model=_model(actor, request.get("model"), models),
+        agent=agent,
         session_id=options.session(request.get("session_id"), is_uuid=known.has_uuids),
         command=_command(request.get("command")),
         user_id=subjects.user_id(request.get("user_id")),
         time_range=subjects.time_range(request.get("time_range")),
         image=_image(request.get("image"), allowed_images),
-        env=_env(request.get("env") or {}, known.credential),
+        env=_env(request.get("env") or {}, JOB_TYPES[actor].credential),
         timeout=fields.parsed(request, "timeout", units.parse_duration, 86_400.0),
         hang_timeout=fields.parsed(request, "hang_timeout", units.parse_duration, None),
         resources=fields.resources(request),
@@ -216,10 +216,15 @@ def _model(job_type: str, name: str | None, models: catalog.Catalog) -> str | No
     raise bad("model", f"{job_type} has no model {name!r}; it serves {', '.join(sorted(served))}")
 
 
+def agents() -> list[str]:
+    """Who may follow a prompt of `fh_e2e_tools`: its runbook by itself, or an agent."""
+    return ["runbook", *(n.removesuffix("_task") for n in available() if is_agent(n))]
+
+
 def _agent(name: str | None) -> str | None:
-    if name in (None, *AGENTS):
+    if name is None or name in agents():
         return name
-    raise bad("agent", f"agent {str(name)[:40]!r}: this version has {', '.join(AGENTS)}")
+    raise bad("agent", f"agent {name[:40]!r}: this version has {', '.join(agents())}")
 
 
 def _command(command: str | list[str] | None) -> tuple[str, ...] | None:

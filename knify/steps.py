@@ -88,7 +88,7 @@ class Steps:
     def _plan(self, turn: Turn, nonce: str) -> agents.Plan:
         root, spec = self._hands.root(turn), turn.x.spec
         sources = self._core.settings.sources_file
-        turn.adapter = registry.adapter(spec.job_type, nonce, sources=sources)
+        turn.adapter = registry.adapter(spec.job_type, nonce, actor=spec.actor, sources=sources)
         session = sessions.of(self._core, turn.x)
         return turn.adapter.prepare(spec, lambda path: _read(root, path), session)
 
@@ -105,7 +105,7 @@ class Steps:
             execution=turn.x.id,
             nonce=turn.x.start_nonce,
             argv=plan.argv,
-            env=way | plan.env | credentials.of(turn.x.spec.job_type),  # no record ever holds these
+            env=way | plan.env | credentials.of(turn.x.spec.actor),  # no record ever holds these
             stdin=plan.stdin and f"{TURN_FOLDER}/{plan.stdin}",
         )
         if not self._hands.guarded(turn, turn.channel.run(command)):
@@ -165,7 +165,7 @@ class Steps:
             turn.forgotten = True
         self._exits.rejoin(turn)
         told = x.said or model.Said(session_id=x.session_id)
-        turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce, told)
+        turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce, told, actor=x.spec.actor)
         turn.channel = self._hands.guarded(
             turn, self._driver.reattach(turn.container, x.start_nonce, x.out_bytes, x.err_bytes)
         )

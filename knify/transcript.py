@@ -109,7 +109,7 @@ class Transcript:
 
     def __init__(self, x: model.Execution, adapter: agents.Adapter, limit: int) -> None:
         """`limit`: how many bytes of one execution's output are kept."""
-        read, hidden = {1: x.out_bytes, 2: x.err_bytes}, credentials.secrets(x.spec.job_type)
+        read, hidden = {1: x.out_bytes, 2: x.err_bytes}, credentials.secrets(x.spec.actor)
         self._lines = {n: Lines(read[n], adapter.longest, hidden) for n in read}
         self._adapter = adapter
         self._limit = limit

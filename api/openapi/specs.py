@@ -120,7 +120,7 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "priority": {"type": "integer", "minimum": -10, "maximum": 10},
     "agent": {
-        "type": "string", "enum": list(spec.AGENTS),
+        "type": "string", "enum": spec.agents(),
         "description": "Who follows the prompt: `runbook` runs it, without a model.",
     },
     "user_id": {

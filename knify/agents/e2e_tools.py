@@ -11,6 +11,7 @@ import importlib.resources
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 
 from knify import errors, model
 from knify.agents import base, runbook
@@ -21,13 +22,17 @@ _MAX_NAMED = 20
 
 _WRAPPER = """\
 began=$("$bb" date +%s)
-"$bb" sh "$here/driver.sh"
+"$@"
 code=$?
 if command -v python3 >/dev/null 2>&1; then
   python3 -I "$here/report.py" "$workspace" "$code" "$began" "$mark" </dev/null
 fi
 exit "$code"
 """
+_HINT = (
+    "\n\n{runbooks}To drive the browser use `scripts/browser.py`, as `README.md` and the runbooks "
+    "in `{folder}` do: the pictures of its sessions are put into `report.md` when you have ended."
+)
 
 
 class E2E(runbook.Runbook):
@@ -42,22 +47,84 @@ class E2E(runbook.Runbook):
         """See Adapter; BadRequest when the prompt names no runbook and is none."""
         text = _text(spec.prompt or "", workspace)
         plan = super().prepare(spec.evolve(prompt=text), workspace, session_id)
-        report = importlib.resources.files("knify.agents.e2e").joinpath("report.py")
-        more = {"e2e.sh": self._wrapper(), "report.py": report.read_bytes()}
-        argv = (self._busybox, "sh", f"{base.TURN}/e2e.sh")
-        return base.Plan(argv, plan.env, plan.files | more, title="Browser tests executing")
+        driver = (self._busybox, "sh", f"{base.TURN}/driver.sh")
+        wrapper = _wrapper(self._busybox, self._workspace, self._mark)
+        argv = (self._busybox, "sh", f"{base.TURN}/e2e.sh", *driver)
+        files = plan.files | {"e2e.sh": wrapper, "report.py": _report()}
+        return base.Plan(argv, plan.env, files, title="Browser tests executing")
 
-    def _wrapper(self) -> bytes:
-        settings = {"bb": self._busybox, "mark": self._mark, "workspace": self._workspace}
-        lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
-        return "\n".join([*lines, "here=${0%/*}", _WRAPPER]).encode()
+
+class Led:
+    """The adapter where an agent follows the prompt: all but the way there is that agent's."""
+
+    def __init__(self, agent: base.Adapter) -> None:
+        self._agent = agent
+        self.longest = agent.longest
+
+    @property
+    def said(self) -> model.Said | None:
+        """See Adapter."""
+        return self._agent.said
+
+    def prepare(
+        self,
+        spec: model.ExecutionSpec,
+        workspace: base.WorkspaceReader,
+        session_id: str | None = None,
+    ) -> base.Plan:
+        """See Adapter; BadRequest when the prompt names a runbook that is not there."""
+        prompt = (spec.prompt or "") + _hint(spec.prompt or "", workspace)
+        plan = self._agent.prepare(spec.evolve(prompt=prompt), workspace, session_id)
+        files = {"e2e.sh": _wrapper(base.BUSYBOX, base.WORKSPACE, ""), "report.py": _report()}
+        argv = (base.BUSYBOX, "sh", f"{base.TURN}/e2e.sh", *plan.argv)
+        return replace(plan, argv=argv, files=plan.files | files)
+
+    def feed(self, stream: base.Stream, line: str) -> list[base.Event]:
+        """See Adapter."""
+        return self._agent.feed(stream, line)
+
+    def own_line(self, stream: base.Stream, line: str) -> str | None:
+        """See Adapter."""
+        return self._agent.own_line(stream, line)
+
+    def judge(self, outcome: model.Outcome) -> model.Outcome:
+        """See Adapter."""
+        return self._agent.judge(outcome)
+
+    def end(self, outcome: model.Outcome) -> list[base.Event]:
+        """See Adapter."""
+        return self._agent.end(outcome)
+
+
+def _wrapper(busybox: str, workspace: str, mark: str) -> bytes:
+    """Runs its arguments, then makes the report; without a mark that says nothing."""
+    settings = {"bb": busybox, "mark": mark, "workspace": workspace}
+    lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
+    return "\n".join([*lines, "here=${0%/*}", _WRAPPER]).encode()
+
+
+def _report() -> bytes:
+    return importlib.resources.files("knify.agents.e2e").joinpath("report.py").read_bytes()
+
+
+def _hint(prompt: str, workspace: base.WorkspaceReader) -> str:
+    """Where the runbooks are that the prompt names, and how to use the browser."""
+    found = {name: _found(name, workspace)[0] for name in _named(prompt)}
+    runbooks = "".join(
+        f"The runbook {name} is the file `{path}`.\n" for name, path in found.items()
+    )
+    return _HINT.format(runbooks=runbooks, folder=_FOLDER)
+
+
+def _named(prompt: str) -> list[str]:
+    return list(dict.fromkeys(_NAMED.findall(prompt)))[:_MAX_NAMED]
 
 
 def _text(prompt: str, workspace: base.WorkspaceReader) -> str:
     """All runbooks that the prompt names, one behind the other; else the prompt."""
-    named = list(dict.fromkeys(_NAMED.findall(prompt)))[:_MAX_NAMED]
+    named = _named(prompt)
     if named:
-        return "\n\n".join(_found(name, workspace) for name in named)
+        return "\n\n".join(_found(name, workspace)[1] for name in named)
     if "```" in prompt or "~~~" in prompt:
         return f"\n{prompt}"  # never taken for the name of a file
     raise errors.BadRequest(
@@ -66,13 +133,14 @@ def _text(prompt: str, workspace: base.WorkspaceReader) -> str:
     )
 
 
-def _found(name: str, workspace: base.WorkspaceReader) -> str:
+def _found(name: str, workspace: base.WorkspaceReader) -> tuple[str, str]:
+    """A runbook's path and text."""
     for path in _places(name):
         try:
             content = workspace(path)
         except errors.NotFound:
             continue
-        return runbook.decoded(path, content)
+        return path, runbook.decoded(path, content)
     raise errors.BadRequest(f"the workspace has no runbook {name}, nor {_FOLDER}/{name}")
 
 

@@ -36,12 +36,18 @@ def available() -> tuple[str, ...]:
 
 
 def adapter(
-    job_type: str, nonce: str, said: model.Said | None = None, *, sources: Path | None = None
+    job_type: str,
+    nonce: str,
+    said: model.Said | None = None,
+    *,
+    actor: str | None = None,
+    sources: Path | None = None,
 ) -> base.Adapter:
     """A fresh adapter for one turn; BadRequest for an unknown type.
 
     `nonce` is the turn's secret (`ids.nonce`); the same one continues the same turn, and `said`
-    is what its agent had told by then. `sources`: the operator's own (`KNIFY_SOURCES_FILE`).
+    is what its agent had told by then. `actor`: the type whose agent works, if it is another one.
+    `sources`: the operator's own (`KNIFY_SOURCES_FILE`).
     """
     make = _ADAPTERS.get(job_type)
     if make is None:
@@ -49,6 +55,8 @@ def adapter(
             f"unknown job_type {job_type!r}: use one of {', '.join(available())}",
             detail={"field": "job_type"},
         )
+    if actor not in (None, job_type):
+        return e2e_tools.Led(adapter(str(actor), nonce, said))
     made = make(nonce, said or model.Said())
     if isinstance(made, user_exam.UserExam):
         made.operators = sources

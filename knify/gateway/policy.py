@@ -36,7 +36,7 @@ class Policy(model.Record):
     @classmethod
     def of(cls, wanted: model.ExecutionSpec, models: tuple[str, ...] = ()) -> Self:
         """What a spec asks for; `models` are the operator's."""
-        provider = spec.provider(wanted.job_type)
+        provider = spec.provider(wanted.actor)
         return cls(
             network_mode=wanted.network_mode,
             allowed_hosts=wanted.allowed_hosts,

@@ -80,7 +80,7 @@ def continue_(
     wanted = wanted.evolve(image=sandbox.image, resources=sandbox.resources)
     _fit(core, sandbox.resources, capacity.KINDS, node=sandbox.node)
     x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
-    session = wanted.session_id or _session(core, parent, wanted.job_type)
+    session = wanted.session_id or _session(core, parent, wanted.actor)
     x = x.evolve(parent_id=parent.id, session_id=session)
     return _accept(core, x, None, submission, node=sandbox.node or "")
 
@@ -143,13 +143,16 @@ def final_entry(status: str, ts: int, **fields: Any) -> dict[str, Any]:
 
 
 def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.ExecutionSpec:
-    wanted = spec.build(request, allowed_images=core.settings.images, models=core.models)
+    asked = dict(request)
+    if request["job_type"] == "fh_e2e_tools" and core.settings.e2e_agent != "runbook":
+        asked = {"agent": core.settings.e2e_agent} | asked
+    wanted = spec.build(asked, allowed_images=core.settings.images, models=core.models)
     if wanted.max_cost_usd is not None and core.settings.prices_file is None:
         raise spec.bad("max_cost_usd", "no model has a price here (KNIFY_PRICES_FILE)")
     path = request.get("workspace_path")
     if path is not None:
         wanted = wanted.evolve(workspace_id=_workspace(core, tenant, path).id)
-    _check_agent(core, wanted.job_type)
+    _check_agent(core, wanted.actor)
     return wanted
 
 
@@ -172,7 +175,7 @@ def _check_agent(core: Core, job_type: str) -> None:
 
 def _session(core: Core, parent: model.Execution, job_type: str) -> str | None:
     """The conversation that a continuation goes on with, as far as it is known now."""
-    if parent.spec.job_type == job_type and parent.session_id:
+    if parent.spec.actor == job_type and parent.session_id:
         return parent.session_id if spec.is_agent(job_type) else None
     return sessions.inherited(core, parent.parent_id, job_type, far=10)
 

@@ -13,9 +13,9 @@ def of(core: Core, x: model.Execution) -> str | None:
 
     Looked up when the job starts: the one before may only then have begun its conversation.
     """
-    if not spec.is_agent(x.spec.job_type):
+    if not spec.is_agent(x.spec.actor):
         return None
-    return x.spec.session_id or inherited(core, x.parent_id, x.spec.job_type) or x.session_id
+    return x.spec.session_id or inherited(core, x.parent_id, x.spec.actor) or x.session_id
 
 
 def inherited(core: Core, parent_id: str | None, job_type: str, *, far: int = _FAR) -> str | None:
@@ -26,7 +26,7 @@ def inherited(core: Core, parent_id: str | None, job_type: str, *, far: int = _F
         before = core.store.executions.find(parent_id) if parent_id else None
         if before is None:
             return None
-        if before.spec.job_type == job_type and before.session_id:
+        if before.spec.actor == job_type and before.session_id:
             return before.session_id
         parent_id = before.parent_id
     return None

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from knify import errors, model
-from knify.agents import base, e2e_tools
+from knify import spec as spec_module
+from knify.agents import base, e2e_tools, registry
 from knify.agents.e2e import report
 
 RUNBOOK = b"```sh\necho from the runbook\n```\n"
@@ -88,7 +89,7 @@ def test_the_report_comes_also_after_a_failure_and_the_code_stays(
     for name, data in plan.files.items():
         (turn / name).write_bytes(data)
 
-    argv = [busybox, "sh", str(turn / "e2e.sh")]
+    argv = [busybox, "sh", str(turn / "e2e.sh"), busybox, "sh", str(turn / "driver.sh")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr.replace(adapter._mark, "").strip()) == (code, "")
@@ -170,3 +171,55 @@ def test_the_report_runs_by_itself(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith('M event {"type": "agent_message"')
+
+
+def test_an_agent_gets_the_prompt_with_the_way_to_the_runbook_and_its_argv_is_wrapped() -> None:
+    led = registry.adapter("fh_e2e_tools", "n", actor="cursor_task")
+    spec = model.ExecutionSpec(
+        "fh_e2e_tools", prompt="Create a user: @create-user.md", agent="cursor"
+    )
+
+    plan = led.prepare(spec, lambda path: _read({"runbooks/create-user.md": RUNBOOK}, path))
+
+    assert plan.argv[:2] == ("/.knify/busybox", "sh")
+    assert plan.argv[3] == "cursor-agent"
+    assert plan.argv[-1].startswith(
+        "Create a user: @create-user.md\n\nThe runbook create-user.md is"
+    )
+    assert "`runbooks/create-user.md`" in plan.argv[-1]
+    assert {"e2e.sh", "report.py"} <= set(plan.files)
+
+
+def test_what_an_agent_tells_is_read_by_its_own_adapter() -> None:
+    led = registry.adapter("fh_e2e_tools", "n", actor="cursor_task")
+
+    led.feed(
+        "stdout", '{"type": "result", "subtype": "success", "is_error": false, "result": "done"}'
+    )
+
+    ended = led.judge(model.Outcome("exited", 0))
+    assert (ended.succeeded, ended.result) == (True, "done")
+    assert led.said is not None and led.said.verdict == "ok"
+
+
+def test_an_agent_that_is_none_is_refused() -> None:
+    request = {"job_type": "fh_e2e_tools", "prompt": "x", "agent": "command"}
+
+    with pytest.raises(errors.BadRequest, match="this version has runbook, cursor"):
+        spec_module.build(request, allowed_images=())
+    found = spec_module.build(request | {"agent": "cursor"}, allowed_images=())
+    assert found.actor == "cursor_task"
+    assert (
+        spec_module.build(request | {"agent": "runbook"}, allowed_images=()).actor == "fh_e2e_tools"
+    )
+    with pytest.raises(errors.BadRequest, match="CURSOR_API_KEY"):
+        spec_module.build(
+            request | {"agent": "cursor", "env": {"CURSOR_API_KEY": "x"}}, allowed_images=()
+        )
+
+
+def _read(files: dict[str, bytes], path: str) -> bytes:
+    try:
+        return files[path]
+    except KeyError:
+        raise errors.NotFound(path) from None

@@ -21,8 +21,9 @@ _SESSIONS, _SHOTS, _LINES = 100, 100, 20
 def main(workspace: str, code: str, since: str, mark: str) -> int:
     """The command: a report of the sessions since then, for a run that ended with this code."""
     result = write(Path(workspace), int(code), float(since))
-    event = {"type": "agent_message", "message": result["summary"]}
-    sys.stdout.write(f"{mark} event {json.dumps(event)}\n")
+    if mark:  # an agent has its own last words
+        event = {"type": "agent_message", "message": result["summary"]}
+        sys.stdout.write(f"{mark} event {json.dumps(event)}\n")
     return 0
 
 
