@@ -260,6 +260,7 @@ class User:
             "job_type": "command_task",
             "command": command.format(key=key, n=n),
             "metadata": {"key": key},
+            "network_mode": self.rng.choice(("isolated", "isolated", "full")),
         } | spec
 
         def once() -> Any:
