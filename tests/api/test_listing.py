@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import hypothesis
@@ -263,3 +264,28 @@ def test_pending_jobs_show_their_place(api: Api) -> None:
         api.submit()
 
     assert [job["queue_position"] for job in api.get("/jobs").get_json()] == [3, 2, 1]
+
+
+def test_a_list_shows_a_brief_of_a_long_job_and_reads_nothing_long(
+    api: Api, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = api.submit(command="echo " + "x" * 50_000, metadata={"note": "y" * 5_000, "team": "a"})
+    short = api.submit(metadata={"team": "a"})
+    read = []
+    called = core.store.listing._scripts.call
+    monkeypatch.setattr(
+        core.store.listing._scripts,
+        "call",
+        lambda name, *words: read.append((name, called(name, *words))) or read[-1][1],
+    )
+
+    rows = api.get("/jobs?metadata.team=a").get_json()
+
+    assert [row["id"] for row in rows] == [short, long]
+    assert "is_brief" not in rows[0] and rows[1]["is_brief"] is True
+    assert rows[0]["spec"]["command"] == "echo hello"
+    assert rows[1]["spec"]["command"].startswith("echo xxx")
+    assert rows[1]["metadata"] == {"team": "a"}
+    assert len(json.dumps(rows)) < 4_000
+    assert sum(len(json.dumps(answer)) for name, answer in read if name == "rows") < 6_000
+    assert len(api.get(f"/jobs/{long}").get_json()["spec"]["command"]) > 50_000
