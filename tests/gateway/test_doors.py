@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import httpx
 import pytest
 
 from knify import errors
-from knify.gateway import client, netns
+from knify.gateway import client, door, netns
+from knify.gateway import line as lines
 from knify.gateway.policy import Policy
 from knify.gateway.told import MOST, Event, Told
 from tests.gateway import rig as rigs
@@ -101,13 +104,13 @@ def test_a_sandboxs_next_turn_closes_the_door_of_the_last_one(
 def test_a_door_closes_when_its_sandbox_ends(rig: rigs.Rig, control: client.Client) -> None:
     process = subprocess.Popen(["sleep", "600"])
     name = opened(rig, control, pid=process.pid)
-    door = rig.gateway.doors.get(name)
-    assert door is not None and door.is_open
+    found = rig.gateway.doors.get(name)
+    assert found is not None and found.is_open
 
     process.kill()
     process.wait()
 
-    eventually(lambda: not door.is_open)
+    eventually(lambda: not found.is_open)
 
 
 def test_what_is_told_is_said_until_it_is_taken(rig: rigs.Rig, control: client.Client) -> None:
@@ -156,8 +159,8 @@ def test_the_next_gateway_opens_what_still_runs_and_forgets_the_rest(
 
 async def _forget(rig: rigs.Rig) -> None:
     """What a killed process leaves: the table in Redis alone."""
-    for door in rig.gateway.doors._open.values():
-        door.close()
+    for one in rig.gateway.doors._open.values():
+        one.close()
     rig.gateway.doors._open.clear()
 
 
@@ -178,6 +181,32 @@ def test_another_process_under_the_same_pid_is_not_let_out(
     with pytest.raises(errors.SandboxGone):
         opened(rig, control, pid=process.pid)
     assert netns.started(process.pid) is None
+
+
+def test_silent_connections_of_one_sandbox_leave_the_others_alone(
+    rig: rigs.Rig, control: client.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "CONNECTIONS", 40)
+    name = opened(rig, control)
+    address = ("127.0.0.1", rig.ports[-1])
+    with contextlib.ExitStack() as silent:
+        for _ in range(door.CONNECTIONS + 10):
+            silent.enter_context(socket.create_connection(address, timeout=20))
+        flooded = rig.gateway.doors.get(name)
+        assert flooded is not None
+        eventually(lambda: [stage for stage, _ in rig.told(name)] == ["egress_refused"])
+        assert flooded.connections == door.CONNECTIONS
+
+        opened(rig, control)
+        assert through(rig, "http://web.test/") == 200
+        rig.call(_overdue(flooded))
+
+        eventually(lambda: flooded.connections == 0)
+
+
+async def _overdue(flooded: door.Door) -> None:
+    """As the doors' clock does, when their time is over."""
+    flooded.abort_overdue(time.monotonic() + lines.HEAD_SECONDS + 1)
 
 
 @pytest.mark.parametrize("line", [b"{}", b"[]", b"nonsense", b'{"verb":"open","pid":"x"}'])
