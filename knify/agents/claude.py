@@ -129,6 +129,7 @@ def _options(spec: model.ExecutionSpec) -> tuple[tuple[str, ...], dict[str, byte
     if spec.system_prompt:
         files[_SYSTEM] = spec.system_prompt.encode()
         options += ("--append-system-prompt-file", f"{base.TURN}/{_SYSTEM}")
+        options += ("--system-prompt-snapshot", "off")  # else the first turn's counts for ever
     return options, files
 
 

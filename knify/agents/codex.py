@@ -38,7 +38,7 @@ class Codex(headless.Headless):
     ) -> base.Plan:
         """See Adapter."""
         self._tell(session_id=session_id)
-        text = spec.prompt or ""
+        text = _prompt(spec, session_id)
         start = _start(_options(spec, prompt.images(text, workspace)), spec, session_id)
         return base.Plan(
             start.argv,
@@ -87,6 +87,12 @@ class Codex(headless.Headless):
         is_done = item.get("status") in (None, "completed")
         told = [event for path in made for event in self._created(path)] if is_done else []
         return [_ended(item), *told]
+
+
+def _prompt(spec: model.ExecutionSpec, before: str | None) -> str:
+    """It keeps the system prompt with which a conversation began: a later one goes before this."""
+    later = spec.system_prompt if before else None
+    return "\n\n".join(part for part in (later, spec.prompt) if part)
 
 
 def _options(spec: model.ExecutionSpec, images: tuple[str, ...]) -> tuple[str, ...]:

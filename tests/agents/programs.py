@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from knify import model
 from knify.agents import base, models, registry
 from tests.agents.driving import reader
 from tests.parts import model_server
 
+IMAGE = Path(__file__).parents[2] / "deploy" / "images" / "agents"
 _ENDPOINTS = {"anthropic": "", "google": "", "openai": "/v1"}
 
 
@@ -52,6 +58,7 @@ class Desk:
     server: model_server.Models
     kind: str = "claude_task"
     env: dict[str, str] = field(default_factory=dict)
+    model: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("home", "work"):
@@ -64,7 +71,7 @@ class Desk:
     def run(self, prompt: str, session: str | None = None, **spec: Any) -> Turn:
         """One turn from its plan to its judged end."""
         adapter = registry.adapter(self.kind, uuid.uuid4().hex)
-        wanted = model.ExecutionSpec(self.kind, prompt=prompt, **spec)
+        wanted = model.ExecutionSpec(self.kind, prompt=prompt, **{"model": self.model} | spec)
         plan = adapter.prepare(wanted, reader(self.work), session or wanted.session_id)
         done = self._start(plan)
         events = list(plan.events)
@@ -109,6 +116,50 @@ class Desk:
         text = text.replace(base.TURN, str(self.folder / "turn"))
         text = text.replace(f"{base.WORKSPACE}/", f"{self.work}/")
         return text.replace(base.BUSYBOX, "busybox")
+
+
+def installed() -> Path:
+    """A folder of programs: claude, codex and gemini, as the image's lock file has them."""
+    lock = (IMAGE / "package-lock.json").read_bytes()
+    cache = Path(os.environ.get("KNIFY_TEST_CACHE") or Path.home() / ".cache" / "knify")
+    folder = cache / f"agents-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if not (folder / "bin").is_dir():
+        _install(folder)
+    return folder / "bin"
+
+
+def _install(folder: Path) -> None:
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        pytest.skip("npm and node are not here")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(IMAGE / name, made)
+        options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        done = subprocess.run([npm, "ci", *options], cwd=made, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"npm cannot install the agents' programs: {done.stderr[-500:]}")
+        modules, bin_ = folder / "node_modules", Path(made) / "bin"
+        bin_.mkdir()
+        starts = {
+            "claude": f"{_only(made, '@anthropic-ai/claude-code-linux-*/claude', modules)}",
+            "codex": f"{node} {modules}/@openai/codex/bin/codex.js",
+            "gemini": f"{node} {modules}/@google/gemini-cli/bundle/gemini.js",
+        }
+        for name, start in starts.items():
+            (bin_ / name).write_text(f'#!/bin/sh\nexec {start} "$@"\n')
+            (bin_ / name).chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(made).rename(folder)
+        Path(made).mkdir()  # for the context to remove
+
+
+def _only(made: str, pattern: str, modules: Path) -> Path:
+    found = [f for f in Path(made, "node_modules").glob(pattern) if "musl" not in str(f)]
+    assert len(found) == 1, found
+    found[0].chmod(0o755)
+    return modules / found[0].relative_to(Path(made, "node_modules"))
 
 
 @contextmanager

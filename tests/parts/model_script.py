@@ -41,6 +41,7 @@ _SHELLS = {
     "shell_command": "command",
     "shell": "command",
 }
+_CODE = "exec"  # Codex with its newer models: a program in JavaScript that calls its tools
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Call:
 
     name: str
     arguments: dict[str, Any]
+    code: str | None = None  # instead of arguments, for a tool that takes a program
     id: str = field(default_factory=lambda: f"call_{secrets.token_hex(8)}")
 
 
@@ -168,6 +170,9 @@ def _call(name: str, rest: str, tools: tuple[str, ...]) -> Call:
 
 
 def _shell(command: str, tools: tuple[str, ...]) -> Call:
+    if _CODE in tools:
+        program = f"const done = await tools.exec_command({json.dumps({'cmd': command})});"
+        return Call(_CODE, {}, f"{program}\ntext(done);")
     tool = next(_offered(_SHELLS, tools), "Bash")
     words: Any = ["sh", "-c", command] if tool == "shell" else command
     more = {"description": "a command"} if tool in ("Bash", "run_shell_command") else {}

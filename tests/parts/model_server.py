@@ -22,7 +22,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.parts import model_script, model_wire
+from tests.parts import model_openai, model_script, model_wire
 
 #: What can go wrong: a status, or
 HANG = "hang"  # no answer until the server is closed
@@ -34,8 +34,8 @@ FAULTS = ("400", "401", "403", "404", "429", "500", "503", "529", HANG, HALF, EM
 _MAX_BODY = 64 * 1024**2
 _WIRES: dict[str, model_wire.Wire] = {
     "/v1/messages": model_wire.Anthropic(),
-    "/v1/chat/completions": model_wire.Chat(),
-    "/v1/responses": model_wire.Responses(),
+    "/v1/chat/completions": model_openai.Chat(),
+    "/v1/responses": model_openai.Responses(),
 }
 _GOOGLE = model_wire.Google()
 

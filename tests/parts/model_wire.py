@@ -1,14 +1,14 @@
 """The wire formats of models' vendors, as the stub speaks them: a request read, an answer written.
 
-Sources: the vendors' documentation of Anthropic's Messages, Google's generateContent and OpenAI's
-Responses and Chat Completions, each whole and as server-sent events.
+Sources: the vendors' documentation of Anthropic's Messages and Google's generateContent, each whole
+and as server-sent events; OpenAI's stand in `model_openai`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,19 +38,21 @@ class Wire(Protocol):
     def error(self, status: int, message: str) -> dict[str, Any]: ...
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces(text: str) -> Iterator[str]:
+    """What is streamed of a text, one after the other."""
     return (text[n : n + _PIECE] for n in range(0, len(text), _PIECE))
 
 
-def _texts(content: Any) -> str:
+def texts(content: Any) -> str:
     """A content that is a text, or a list of parts of which some are."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return "\n".join(_texts(part.get("text")) for part in parts if isinstance(part, dict))
+    return "\n".join(texts(part.get("text")) for part in parts if isinstance(part, dict))
 
 
-def _sse(data: dict[str, Any], event: str | None = None) -> str:
+def sse(data: dict[str, Any], event: str | None = None) -> str:
+    """One server-sent event."""
     return (f"event: {event}\n" if event else "") + f"data: {json.dumps(data)}\n\n"
 
 
@@ -69,9 +71,9 @@ class Anthropic:
         content = message.get("content")
         parts = content if isinstance(content, list) else []
         results = [part for part in parts if part.get("type") == "tool_result"]
-        texts = content if isinstance(content, str) else [p for p in parts if p not in results]
+        said = content if isinstance(content, str) else [p for p in parts if p not in results]
         return Said(
-            message["role"], _texts(texts), tuple(_texts(part.get("content")) for part in results)
+            message["role"], texts(said), tuple(texts(part.get("content")) for part in results)
         )
 
     def _message(self, asked: Asked, tokens: Tokens) -> dict[str, Any]:
@@ -101,12 +103,12 @@ class Anthropic:
         for index, block in enumerate(whole["content"]):
             if block["type"] == "text":
                 empty: dict[str, Any] = {"type": "text", "text": ""}
-                deltas = [{"type": "text_delta", "text": piece} for piece in _pieces(block["text"])]
+                deltas = [{"type": "text_delta", "text": piece} for piece in pieces(block["text"])]
             else:
                 empty = block | {"input": {}}
                 deltas = [
                     {"type": "input_json_delta", "partial_json": piece}
-                    for piece in _pieces(json.dumps(block["input"]))
+                    for piece in pieces(json.dumps(block["input"]))
                 ]
             yield self._event("content_block_start", index=index, content_block=empty)
             for delta in deltas:
@@ -117,7 +119,7 @@ class Anthropic:
         yield self._event("message_stop")
 
     def _event(self, kind: str, **fields: Any) -> str:
-        return _sse({"type": kind, **fields}, kind)
+        return sse({"type": kind, **fields}, kind)
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         kinds = {401: "authentication_error", 429: "rate_limit_error", 404: "not_found_error"}
@@ -145,7 +147,7 @@ class Google:
         parts = content.get("parts", [])
         results = [part["functionResponse"] for part in parts if "functionResponse" in part]
         role = "assistant" if content.get("role") == "model" else "user"
-        return Said(role, _texts(parts), tuple(json.dumps(one.get("response")) for one in results))
+        return Said(role, texts(parts), tuple(json.dumps(one.get("response")) for one in results))
 
     def _chunk(self, asked: Asked, parts: list[Any], tokens: Tokens | None) -> dict[str, Any]:
         candidate: dict[str, Any] = {"index": 0, "content": {"role": "model", "parts": parts}}
@@ -171,132 +173,11 @@ class Google:
         return self._chunk(asked, text + self._calls(answer), tokens)
 
     def events(self, asked: Asked, answer: Answer, tokens: Tokens) -> Iterator[str]:
-        for piece in _pieces(answer.text):
-            yield _sse(self._chunk(asked, [{"text": piece}], None))
-        yield _sse(self._chunk(asked, self._calls(answer) or [{"text": ""}], tokens))
+        for piece in pieces(answer.text):
+            yield sse(self._chunk(asked, [{"text": piece}], None))
+        yield sse(self._chunk(asked, self._calls(answer) or [{"text": ""}], tokens))
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         kinds = {401: "UNAUTHENTICATED", 429: "RESOURCE_EXHAUSTED", 404: "NOT_FOUND"}
         kind = kinds.get(status, "INTERNAL")
         return {"error": {"code": status, "message": message, "status": kind}}
-
-
-class Chat:
-    """POST /v1/chat/completions."""
-
-    def read(self, path: str, body: dict[str, Any]) -> Asked:
-        tools = [tool.get("function", {}).get("name", "") for tool in body.get("tools", [])]
-        said = tuple(self._said(message) for message in body.get("messages", []))
-        return Asked(body.get("model", ""), bool(body.get("stream")), tuple(tools), said)
-
-    def _said(self, message: dict[str, Any]) -> Said:
-        text = _texts(message.get("content"))
-        if message.get("role") == "tool":
-            return Said("user", results=(text,))
-        return Said(message.get("role", ""), text)
-
-    def _calls(self, answer: Answer) -> list[dict[str, Any]]:
-        calls = [
-            (c.id, {"name": c.name, "arguments": json.dumps(c.arguments)}) for c in answer.calls
-        ]
-        return [
-            {"index": n, "id": id_, "type": "function", "function": function}
-            for n, (id_, function) in enumerate(calls)
-        ]
-
-    def _usage(self, tokens: Tokens) -> dict[str, Any]:
-        details = {"cached_tokens": tokens.cached}
-        total = tokens.into + tokens.out
-        counts = {"prompt_tokens": tokens.into, "completion_tokens": tokens.out}
-        return counts | {"total_tokens": total, "prompt_tokens_details": details}
-
-    def whole(self, asked: Asked, answer: Answer, tokens: Tokens) -> dict[str, Any]:
-        calls = self._calls(answer)
-        message = {"role": "assistant", "content": answer.text}
-        stop = {"index": 0, "finish_reason": "tool_calls" if calls else "stop"}
-        choice = stop | {"message": message | ({"tool_calls": calls} if calls else {})}
-        head = {"id": "chat_1", "object": "chat.completion", "model": asked.model}
-        return {**head, "choices": [choice], "usage": self._usage(tokens)}
-
-    def events(self, asked: Asked, answer: Answer, tokens: Tokens) -> Iterator[str]:
-        calls = self._calls(answer)
-        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-        deltas += [{"content": piece} for piece in _pieces(answer.text)]
-        deltas += [{"tool_calls": [call]} for call in calls]
-        head = {"id": "chat_1", "object": "chat.completion.chunk", "model": asked.model}
-        for delta in deltas:
-            choice = {"index": 0, "delta": delta, "finish_reason": None}
-            yield _sse(head | {"choices": [choice]})
-        stop = "tool_calls" if calls else "stop"
-        yield _sse(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": stop}]})
-        yield _sse(head | {"choices": [], "usage": self._usage(tokens)})
-        yield "data: [DONE]\n\n"
-
-    def error(self, status: int, message: str) -> dict[str, Any]:
-        kinds = {401: "invalid_api_key", 429: "rate_limit_exceeded", 404: "model_not_found"}
-        kind = kinds.get(status, "server_error")
-        return {"error": {"message": message, "type": kind, "code": kind, "param": None}}
-
-
-class Responses(Chat):
-    """POST /v1/responses."""
-
-    def read(self, path: str, body: dict[str, Any]) -> Asked:
-        tools = [tool.get("name") or tool.get("type", "") for tool in body.get("tools", [])]
-        given = body.get("input", [])
-        items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        said = tuple(self._item(item) for item in items)
-        return Asked(body.get("model", ""), bool(body.get("stream")), tuple(tools), said)
-
-    def _item(self, item: dict[str, Any]) -> Said:
-        if str(item.get("type", "")).endswith("_call_output"):
-            output = item.get("output")
-            return Said("user", results=(output if isinstance(output, str) else _texts(output),))
-        return Said(item.get("role", "assistant"), _texts(item.get("content")))
-
-    def _items(self, answer: Answer) -> Iterable[dict[str, Any]]:
-        if answer.text:
-            text = {"type": "output_text", "text": answer.text, "annotations": []}
-            head = {"type": "message", "id": "item_1", "role": "assistant", "status": "completed"}
-            yield {**head, "content": [text]}
-        for call in answer.calls:
-            named = {"type": "function_call", "id": f"fc_{call.id}", "call_id": call.id}
-            arguments = json.dumps(call.arguments)
-            yield {**named, "name": call.name, "arguments": arguments, "status": "completed"}
-
-    def whole(self, asked: Asked, answer: Answer, tokens: Tokens) -> dict[str, Any]:
-        usage = {
-            "input_tokens": tokens.into,
-            "input_tokens_details": {"cached_tokens": tokens.cached},
-            "output_tokens": tokens.out,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": tokens.into + tokens.out,
-        }
-        head = {"id": "resp_1", "object": "response", "model": asked.model, "status": "completed"}
-        return {**head, "output": list(self._items(answer)), "usage": usage}
-
-    def events(self, asked: Asked, answer: Answer, tokens: Tokens) -> Iterator[str]:
-        whole = self.whole(asked, answer, tokens)
-        begun = whole | {"status": "in_progress", "output": [], "usage": None}
-        yield self._event("response.created", response=begun)
-        for index, item in enumerate(whole["output"]):
-            at = {"output_index": index, "item_id": item["id"]}
-            empty = item | {"status": "in_progress"}
-            empty |= {"content": []} if item["type"] == "message" else {"arguments": ""}
-            yield self._event("response.output_item.added", output_index=index, item=empty)
-            if item["type"] == "message":
-                for piece in _pieces(item["content"][0]["text"]):
-                    where = at | {"content_index": 0}
-                    yield self._event("response.output_text.delta", **where, delta=piece)
-            else:
-                arguments = item["arguments"]
-                for piece in _pieces(arguments):
-                    yield self._event("response.function_call_arguments.delta", **at, delta=piece)
-                yield self._event(
-                    "response.function_call_arguments.done", **at, arguments=arguments
-                )
-            yield self._event("response.output_item.done", output_index=index, item=item)
-        yield self._event("response.completed", response=whole)
-
-    def _event(self, kind: str, **fields: Any) -> str:
-        return _sse({"type": kind, **fields}, kind)
