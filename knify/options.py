@@ -15,6 +15,7 @@ from knify import fields
 
 MAX_TOOLS: Final = 200
 MAX_TURNS: Final = 10_000
+MAX_COST: Final = 1_000_000  # dollars
 MAX_SYSTEM: Final = 64 * 1024  # characters
 MAX_MCP: Final = 32 * 1024  # characters as JSON: an agent may take it as one argument
 MAX_SERVERS: Final = 50
@@ -33,6 +34,8 @@ def of(request: Mapping[str, Any]) -> dict[str, Any]:
         "mcp_config": mcp(request.get("mcp_config")),
         "max_turns": turns(request.get("max_turns")),
         "system_prompt": system(request.get("system_prompt")),
+        "max_tokens": tokens(request.get("max_tokens")),
+        "max_cost_usd": cost(request.get("max_cost_usd")),
     }
 
 
@@ -55,6 +58,20 @@ def turns(most: int | None) -> int | None:
     if most is not None and not 0 < most <= MAX_TURNS:
         raise fields.bad("max_turns", f"max_turns must be between 1 and {MAX_TURNS}")
     return most
+
+
+def tokens(most: int | None) -> int | None:
+    """All tokens of all model calls together, in and out."""
+    if most is not None and not 0 < most < 2**53:
+        raise fields.bad("max_tokens", "max_tokens must be 1 or more")
+    return most
+
+
+def cost(most: float | None) -> float | None:
+    """US dollars, of models that have a price here."""
+    if most is not None and not 0 < most <= MAX_COST:
+        raise fields.bad("max_cost_usd", f"max_cost_usd must be more than 0, {MAX_COST:,} at most")
+    return None if most is None else float(most)
 
 
 def system(text: str | None) -> str | None:

@@ -25,7 +25,6 @@ class JobType:
     credential: str | None = None  # the operator's variable that its agent signs in with
     provider: str | None = None  # whose models it asks through the gateway (`agents/models.py`)
     has_uuids: bool = False  # its agent's conversations have no other ids
-    is_available: bool = True
 
     @property
     def known(self) -> frozenset[str]:
@@ -38,17 +37,20 @@ class JobType:
         return self.known | self.later | COMMON_LATER
 
 
+_BEHIND_THE_GATEWAY: Final = frozenset(
+    {"model", "session_id", "mcp_config", "system_prompt", "max_tokens", "max_cost_usd"}
+)
+
+
 def _vendor(provider: str, *more: str) -> JobType:
     """An agent whose models are behind the gateway."""
     return JobType(
         required=frozenset({"prompt"}),
-        optional=frozenset({"model", "session_id", "mcp_config", "system_prompt", *more}),
-        later=frozenset({"max_tokens", "max_cost_usd"}),
+        optional=_BEHIND_THE_GATEWAY | frozenset(more),
         is_agent=True,
         image="agents",
         provider=provider,
         has_uuids=True,
-        is_available=False,
     )
 
 
@@ -115,7 +117,7 @@ _PRIORITIES: Final = {"low": -5, "normal": 0, "high": 5}
 
 def available() -> list[str]:
     """The job types that this version has, sorted."""
-    return sorted(name for name, known in JOB_TYPES.items() if known.is_available)
+    return sorted(JOB_TYPES)
 
 
 def is_agent(job_type: str) -> bool:
@@ -181,11 +183,11 @@ def build(
 def _known(job_type: str, request: Mapping[str, Any]) -> JobType:
     """The type: all fields belong to it, this version can do them, and none is missing."""
     known = JOB_TYPES.get(job_type)
-    if known is None or not known.is_available:
-        what = f"unknown job type {job_type!r}" if known is None else f"{job_type}: {_LATER}"
-        near = [] if known else difflib.get_close_matches(job_type[:64], available(), n=1)
+    if known is None:
+        near = difflib.get_close_matches(job_type[:64], available(), n=1)
         hint = f"did you mean {near[0]}? Use one of" if near else "use one of"
-        raise bad("job_type", f"{what}: {hint} {', '.join(available())}")
+        names = ", ".join(available())
+        raise bad("job_type", f"unknown job type {job_type!r}: {hint} {names}")
     for field in sorted(set(request) - known.fields):
         close = difflib.get_close_matches(field, known.known, n=1)
         hint = (

@@ -158,6 +158,14 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "type": "integer", "minimum": 1, "maximum": options.MAX_TURNS,
         "description": "How many answers of its model the agent may ask for.",
     },
+    "max_tokens": {
+        "type": "integer", "minimum": 1, "maximum": 2**53 - 1,
+        "description": "Of all model calls together, in and out; more ends the job.",
+    },
+    "max_cost_usd": {
+        "type": "number", "exclusiveMinimum": 0, "maximum": options.MAX_COST,
+        "description": "The same in US dollars, by the operator's prices.",
+    },
     "system_prompt": {
         "type": "string", "pattern": _NO_NUL, "maxLength": options.MAX_SYSTEM,
         "description": "Put behind the agent's own.",
@@ -173,6 +181,7 @@ HOSTS_NEED_A_MODE: Final = {
         },
     ]
 }
+_UUID: Final = "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _IMAGE: Final = "[a-zA-Z0-9._:/@-]"
 _SPECIAL = re.compile(r"[.+^$(){}|\[\]\\]")
 
@@ -222,6 +231,8 @@ def _own(kind: str, models: catalog.Catalog) -> dict[str, Any]:
     own: dict[str, Any] = {"job_type": {"type": "string", "enum": [kind]}}
     if served := sorted(models.of(kind)):
         own["model"] = {"type": "string", "enum": served}
+    if spec.JOB_TYPES[kind].has_uuids:
+        own["session_id"] = FIELDS["session_id"] | {"format": "uuid", "pattern": _UUID}
     if credential := spec.credential(kind):
         names = FIELDS["env"]["propertyNames"] | {"not": {"const": credential}}
         own["env"] = FIELDS["env"] | {"propertyNames": names}

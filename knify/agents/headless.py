@@ -18,6 +18,7 @@ _CODES = {
     "oom_killed": "AGENT_KILLED",
     "disk_full": "AGENT_KILLED",
     "flood": "AGENT_KILLED",
+    "budget_exceeded": "AGENT_BUDGET",
 }
 
 

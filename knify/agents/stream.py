@@ -105,7 +105,7 @@ def usage(value: Any) -> dict[str, int] | None:
 
 def tokens(into: Any, out: Any, cached: Any) -> dict[str, int] | None:
     """What a turn took, under the names that all agents' jobs show."""
-    counts = {"input_tokens": into, "output_tokens": out, "cached_input_tokens": cached}
+    counts = {"input_tokens": into, "cached_tokens": cached, "output_tokens": out}
     known = {n: v for n, v in counts.items() if type(v) is int and 0 <= v < 2**53}
     return known or None
 

@@ -121,8 +121,8 @@ class Desk:
 def installed() -> Path:
     """A folder of programs: claude, codex and gemini, as the image's lock file has them."""
     lock = (IMAGE / "package-lock.json").read_bytes()
-    cache = Path(os.environ.get("KNIFY_TEST_CACHE") or Path.home() / ".cache" / "knify")
-    folder = cache / f"agents-{hashlib.sha256(lock).hexdigest()[:16]}"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "knify" / f"agents-{hashlib.sha256(lock).hexdigest()[:16]}"
     if not (folder / "bin").is_dir():
         _install(folder)
     return folder / "bin"

@@ -205,7 +205,9 @@ def test_what_an_agent_tells_is_read_by_its_own_adapter() -> None:
 def test_an_agent_that_is_none_is_refused() -> None:
     request = {"job_type": "fh_e2e_tools", "prompt": "x", "agent": "command"}
 
-    with pytest.raises(errors.BadRequest, match="this version has runbook, cursor"):
+    with pytest.raises(
+        errors.BadRequest, match="this version has runbook, claude, codex, cursor, gemini"
+    ):
         spec_module.build(request, allowed_images=())
     found = spec_module.build(request | {"agent": "cursor"}, allowed_images=())
     assert found.actor == "cursor_task"

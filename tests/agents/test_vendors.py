@@ -44,8 +44,8 @@ def test_what_a_real_one_printed_becomes_the_neutral_vocabulary(name: str) -> No
     if name != "codex":
         assert told[1]["parameters"] == {"path": "src/a.txt", "content": "one\ntwo"}
         assert outcome.usage is not None
-        assert set(outcome.usage) == {"input_tokens", "output_tokens", "cached_input_tokens"}
-        assert 0 < outcome.usage["cached_input_tokens"] < outcome.usage["input_tokens"]
+        assert set(outcome.usage) == {"input_tokens", "output_tokens", "cached_tokens"}
+        assert 0 < outcome.usage["cached_tokens"] < outcome.usage["input_tokens"]
 
 
 def test_claude_tells_which_files_it_created() -> None:

@@ -31,6 +31,30 @@ def test_an_agent_that_can_sign_in_nowhere_is_refused_with_the_setting(
     assert api.get("/jobs").get_json() == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        ("claude_task", "ANTHROPIC_API_KEY"),
+        ("gemini_task", "GEMINI_API_KEY"),
+        ("codex_task", "OPENAI_API_KEY"),
+    ],
+)
+def test_an_agent_whose_models_no_gateway_can_ask_is_refused_with_the_setting(
+    api: Api, core: Core, kind: str, setting: str
+) -> None:
+    wanted = {"job_type": kind, "prompt": "Go", "system_prompt": "Be brief", "max_tokens": 1000}
+    _node(core)
+
+    refused = api.post("/jobs", {"spec": wanted})
+    _node(core, kind)
+    taken = api.post("/jobs", {"spec": wanted})
+
+    assert refused.get_json()["detail"] == {"field": "spec.job_type", "setting": setting}
+    assert taken.status_code == 200
+    spec = core.store.executions.get(taken.get_json()["job_id"], tenant="default").spec
+    assert (spec.model, spec.system_prompt, spec.max_tokens) == (None, "Be brief", 1000)
+
+
 def test_one_node_that_can_is_enough_and_without_any_the_job_waits(api: Api, core: Core) -> None:
     assert api.post("/jobs", {"spec": CURSOR}).status_code == 200
 

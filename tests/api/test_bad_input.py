@@ -39,13 +39,18 @@ def check(answer: TestResponse, status: int, code: str, field: str | None = None
     [
         ({"spec": COMMAND | {"job_type": "odd_task"}}, "spec.job_type", "command_task"),
         (
-            {"spec": {"job_type": "claude_task", "prompt": "x", "model": "auto"}},
+            {"spec": {"job_type": "odd_task", "prompt": "x", "model": "auto"}},
             "spec.job_type",
-            "command_task, cursor_task, fh_e2e_tools, runbook_task",
+            "command_task, cursor_task, fh_e2e_tools, gemini_task, runbook_task",
         ),
         ({"spec": COMMAND | {"model": "auto"}}, "spec.model", "does not belong to command_task"),
         ({"spec": CURSOR | {"command": "x"}}, "spec.command", "does not belong to cursor_task"),
         ({"spec": CURSOR | {"max_turns": 3}}, "spec.max_turns", "not available in this version"),
+        (
+            {"spec": {"job_type": "claude_task", "prompt": "x", "session_id": "session_123"}},
+            "spec.session_id",
+            "UUID",
+        ),
         ({"spec": COMMAND | {"secrets": []}}, "spec.secrets", "not available in this version"),
         ({"spec": CURSOR | {"model": "gemini-3"}}, "spec.model", "composer-1"),
         ({"spec": CURSOR | {"session_id": "a b"}}, "spec.session_id", "letters"),

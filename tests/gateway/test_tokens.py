@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from knify import errors
 from knify.gateway import prices
 from knify.gateway.tokens import Meter, Tokens
-from tests.parts import model_script, model_wire
+from tests.parts import model_openai, model_script, model_wire
 
 COST = model_wire.Tokens(into=100, out=20, cached=40)
 WIRES = {
     "anthropic": model_wire.Anthropic(),
     "google": model_wire.Google(),
-    "openai": model_wire.Responses(),
+    "openai": model_openai.Responses(),
 }
 
 

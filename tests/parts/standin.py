@@ -1,4 +1,4 @@
-"""An image in which a stand-in for Cursor's agent is installed: the base image and one script."""
+"""An image in which stand-ins for agents are installed: the base image and a script for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from knify import settings
 from knify.host import images, podman
 
-PROGRAM = Path(__file__).parents[1] / "standin" / "cursor-agent"
+PROGRAMS = Path(__file__).parents[1] / "standin"
 
 
 @contextmanager
@@ -22,9 +22,9 @@ def image() -> Iterator[str]:
     assert images.exists(base), "run `make setup` first"
     name = f"localhost/knify/test-agents:{secrets.token_hex(6)}"
     with tempfile.TemporaryDirectory(prefix="kn-standin-") as folder:
-        shutil.copy(PROGRAM, folder)
+        shutil.copytree(PROGRAMS, Path(folder) / "bin")
         recipe = Path(folder) / "Containerfile"
-        recipe.write_text(f"FROM {base}\nCOPY cursor-agent /usr/local/bin/cursor-agent\n")
+        recipe.write_text(f"FROM {base}\nCOPY bin/ /usr/local/bin/\n")
         options = ("--pull=never", "--layers=false", "--tag", name)
         built = podman.call("build", *options, folder, timeout=120)
     assert built.ok, built.err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -10,13 +9,6 @@ import pytest
 from knify import errors, model, options, spec
 
 UUID = "0F0E0D0C-0B0A-4908-8706-050403020100"
-
-
-@pytest.fixture(autouse=True)
-def _all_are_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in ("claude_task", "gemini_task", "codex_task"):
-        known = dataclasses.replace(spec.JOB_TYPES[kind], is_available=True)
-        monkeypatch.setitem(spec.JOB_TYPES, kind, known)
 
 
 def _build(kind: str = "claude_task", **request: Any) -> model.ExecutionSpec:
@@ -33,11 +25,14 @@ def test_they_stand_in_the_spec() -> None:
         max_turns=5,
         system_prompt="Be brief",
         session_id=UUID,
+        max_tokens=1000,
+        max_cost_usd=2,
     )
 
     assert built.allowed_tools == ("read_file", "Bash(git *)")
     assert (built.mcp_config, built.max_turns, built.system_prompt) == (mcp, 5, "Be brief")
     assert built.session_id == UUID.lower()
+    assert (built.max_tokens, built.max_cost_usd) == (1000, 2.0)
     assert _build(mcp_config={"mcpServers": {}}).mcp_config is None
 
 
@@ -72,6 +67,9 @@ def _server(**fields: Any) -> dict[str, Any]:
         ("max_turns", {"max_turns": 0}),
         ("system_prompt", {"system_prompt": "x" * (options.MAX_SYSTEM + 1)}),
         ("system_prompt", {"system_prompt": "a\0b"}),
+        ("max_tokens", {"max_tokens": 0}),
+        ("max_cost_usd", {"max_cost_usd": 0}),
+        ("max_cost_usd", {"max_cost_usd": float("nan")}),
         ("mcp_config", {"mcp_config": {"servers": {}}}),
         ("mcp_config", {"mcp_config": {"mcpServers": []}}),
         ("mcp_config", {"mcp_config": _server(command="x" * options.MAX_MCP)}),

@@ -1,0 +1,195 @@
+"""Agents on the whole of Knify: their models behind the gateway, their keys nowhere else.
+
+The real programs are those of the agents' image; without it (`knify images build agents`) the
+stand-in for Codex stays, which asks its model like the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from knify.agents import models as places
+from knify.client import Client, Job
+from knify.host import images, podman
+from tests.parts import model_server, standin
+from tests.parts import stack as stack_part
+from tests.parts.model_server import Models
+from tests.stack.parts import content
+
+REAL = "localhost/knify/agents:latest"
+KEYS = {
+    provider.key: f"sk-of-the-operator-{name}-0123456789"
+    for name, provider in places.PROVIDERS.items()
+}
+#: Of each kind of agent: the image that has it.
+AGENTS = [
+    pytest.param(("codex_task", "standin"), id="stand-in"),
+    *(
+        pytest.param((f"{name}_task", REAL), id=name, marks=pytest.mark.slow)
+        for name in ("claude", "codex", "gemini")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[Models]:
+    with model_server.running(keys=set(KEYS.values())) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    with standin.image() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def own_stack(models: Models, image: str) -> Iterator[stack_part.Stack]:
+    """It begins when the image is there: nodes tell now and then which they have."""
+    upstreams = {
+        "KNIFY_ANTHROPIC_BASE_URL": models.url,
+        "KNIFY_GEMINI_BASE_URL": models.url,
+        "KNIFY_OPENAI_BASE_URL": f"{models.url}/v1",
+    }
+    with stack_part.running(**upstreams, **KEYS) as running:
+        yield running
+
+
+@pytest.fixture(params=AGENTS)
+def agent(request: pytest.FixtureRequest, image: str) -> dict[str, Any]:
+    """What a spec says of it."""
+    kind, where = request.param
+    if where == REAL and not images.exists(REAL):
+        pytest.skip("the agents' image is not here: knify images build agents")
+    chosen = {"model": "gemini-2.5-pro"} if kind == "gemini_task" else {}
+    return {"job_type": kind, "image": image if where == "standin" else where} | chosen
+
+
+def ran(client: Client, prompt: str, agent: dict[str, Any], parent: str = "", **spec: Any) -> Job:
+    """One job to its end."""
+    wanted = agent | {"prompt": prompt} | spec
+    if parent:
+        wanted.pop("image", None)
+        return client.wait(client.continue_job(parent, wanted).job_id, timeout=100)
+    return client.wait(client.create_job(wanted).job_id, timeout=100)
+
+
+def told(client: Client, job: Job) -> list[dict[str, Any]]:
+    """Its output, but for what it prints besides."""
+    return [e for e in client.output(job.id) if e["type"] not in ("progress", "warning")]
+
+
+WORK = "SAY I begin\nWRITE src/a.txt: one\\ntwo\nRUN ls /sys/class/net; env\nSAY All done"
+
+
+def test_an_agent_works_by_tools_and_its_next_job_goes_on_with_the_conversation(
+    client: Client, own_stack: stack_part.Stack, agent: dict[str, Any], models: Models
+) -> None:
+    begun = len(models.asked)
+
+    first = ran(client, WORK, agent)
+    second = ran(client, "RECALL", agent, first.id)
+
+    assert (first.status, first.error) == ("completed", None)
+    events = told(client, first)
+    kinds = [event["type"] for event in events if event["type"] != "file_created"]
+    assert kinds == [
+        *("agent_message", "tool_use", "tool_result", "tool_use", "tool_result"),
+        *("agent_message", "completed"),
+    ]
+    assert [e["path"] for e in events if e["type"] == "file_created"] == ["src/a.txt"]
+    ends = events[-1]
+    assert (ends["status"], ends["result"]) == ("completed", "All done")
+    assert content(client, first.id, "src/a.txt").rstrip("\n") == "one\ntwo"
+    printed = [event.get("output", "") for event in events if event["type"] == "tool_result"][1]
+    assert printed.split()[0] == "lo"
+    assert first.raw["usage"]["model_calls"] == 3
+    spent = [one.tokens for one in models.asked[begun:] if one.tokens]
+    assert first.raw["usage"]["input_tokens"] == sum(tokens.into for tokens in spent[:3])
+    assert second.status == "completed", second.error
+    assert second.raw["cursor_session_id"] == first.raw["cursor_session_id"]
+    assert "SAY I begin" in told(client, second)[-1]["result"]
+    assert {one.key for one in models.asked[begun:]} <= set(KEYS.values())
+
+
+def test_an_agent_whose_budget_is_used_up_is_ended(
+    client: Client, own_stack: stack_part.Stack, agent: dict[str, Any]
+) -> None:
+    job = ran(client, "SAY a\nRUN true\nSAY b\nRUN true\nSAY c", agent, max_tokens=1)
+
+    assert job.status == "failed"
+    assert "budget_exceeded" in (job.error or "")
+    assert job.raw["usage"]["total_tokens"] > 1
+    assert job.raw["usage"]["model_calls"] == 1
+
+
+def test_one_that_waits_for_its_model_is_cancelled_and_the_next_goes_on(
+    client: Client, own_stack: stack_part.Stack, agent: dict[str, Any], models: Models
+) -> None:
+    begun = len(models.asked)
+    prompt = "SAY I wait\nRUN true\nFAULT hang"
+    job = client.create_job(agent | {"prompt": prompt}).job_id
+    stack_part.eventually(lambda: len(models.asked) >= begun + 2, seconds=60)
+
+    client.cancel(job)
+    first = client.wait(job, timeout=60)
+    second = ran(client, "RECALL", agent, job)
+
+    assert first.status == "cancelled"
+    assert second.status == "completed", second.error
+    assert "SAY I wait" in told(client, second)[-1]["result"]
+
+
+def test_no_key_is_anywhere_but_at_the_gateway(
+    client: Client, own_stack: stack_part.Stack, agent: dict[str, Any]
+) -> None:
+    """Looked for inside, and in all that is kept of the job."""
+    # The pattern does not match itself.
+    look = "env; grep -raoh 'sk-of-the-[o]perator' /proc/*/environ /proc/*/cmdline /home /run /tmp "
+    look += "/workspace /etc 2>/dev/null | sort | uniq -c; echo looked"
+
+    job = ran(client, f"RUN {look}\nSAY Done", agent)
+
+    assert job.status == "completed", job.error
+    kept = [client.output(job.id), client.output(job.id, raw=True), client.events(job.id)]
+    texts = [repr(kept), repr(client.job(job.id).raw)]
+    assert places.NO_KEY in texts[0]
+    assert "looked" in texts[0]
+    texts.append(podman.call("inspect", f"knify-{job.sandbox_id}").out)
+    texts += [file.read_bytes().decode("latin-1") for file in _files(own_stack)]
+    texts += [_dumped(own_stack), *_environments(own_stack)]
+    assert not any("sk-of-the-operator" in text for text in texts)
+
+
+def _files(stack: stack_part.Stack) -> list[Path]:
+    """Logs, objects, and what Podman was told."""
+    folders = ("logs", "objects", "run", "spool")
+    found = [file for folder in folders for file in (stack.home / folder).rglob("*")]
+    return [file for file in found if file.is_file()]
+
+
+def _dumped(stack: stack_part.Stack) -> str:
+    """All values that Redis holds."""
+    store = redis.Redis.from_url(f"unix://{stack.home}/run/redis.sock")
+    read = {
+        b"string": store.get,
+        b"hash": store.hgetall,
+        b"set": store.smembers,
+        b"list": lambda key: store.lrange(key, 0, -1),
+        b"zset": lambda key: store.zrange(key, 0, -1),
+        b"stream": store.xrange,
+    }
+    found = ((key, store.type(key)) for key in store.scan_iter("*"))
+    return repr([read[kind](key) for key, kind in found if kind in read])
+
+
+def _environments(stack: stack_part.Stack) -> list[str]:
+    """Of all parts but the gateway."""
+    parts = ("api", "worker", "beat", "redis", "podman")
+    files = [Path(f"/proc/{stack.pid(part)}/environ") for part in parts]
+    return [file.read_bytes().decode("latin-1") for file in files]
