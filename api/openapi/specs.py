@@ -171,15 +171,14 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "Put behind the agent's own.",
     },
 }  # fmt: skip
-#: `allowed_hosts` means nothing without a mode that lets anything out.
+#: `allowed_hosts` means nothing without a mode that lets anything out. Not as `anyOf`: generators
+#: of clients would make a class of each choice.
 HOSTS_NEED_A_MODE: Final = {
-    "anyOf": [
-        {"not": {"required": ["allowed_hosts"]}},
-        {
-            "required": ["network_mode"],
-            "properties": {"network_mode": {"enum": list(hosts.MODES[1:])}},
-        },
-    ]
+    "if": {"required": ["allowed_hosts"]},
+    "then": {
+        "required": ["network_mode"],
+        "properties": {"network_mode": {"enum": list(hosts.MODES[1:])}},
+    },
 }
 _UUID: Final = "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _IMAGE: Final = "[a-zA-Z0-9._:/@-]"

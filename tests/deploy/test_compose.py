@@ -66,7 +66,7 @@ def test_defaults_in_the_example_are_those_of_the_file() -> None:
     defaults = dict(re.findall(r"(?<!\$)\$\{([A-Z][A-Z0-9_]+):-([^}]+)\}", TEXT))
     alternatives = {"KNIFY_SERVER_FROM", "KNIFY_REDIS_IMAGE"}  # for places without a registry
 
-    offered = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", EXAMPLE, re.MULTILINE))
+    offered = dict(re.findall(r"^#([A-Z][A-Z0-9_]+)=(.+)$", EXAMPLE, re.MULTILINE))
 
     for name in defaults.keys() - alternatives:
         assert offered[name] == defaults[name]
