@@ -17,7 +17,7 @@ SUBMITTERS = {
     "script.expire": "forget",
     "script.forget": "forget",
     "script.delete": "delete",
-    **dict.fromkeys(("script.page", "script.match"), "list"),
+    **dict.fromkeys(("script.page", "script.match", "script.rows"), "list"),
     **dict.fromkeys(("script.add_webhook", "script.change_webhook", "script.drop_webhook"), "hook"),
     **dict.fromkeys(("script.test_webhook", "script.redeliver"), "hook"),
     **dict.fromkeys(("script.add_key", "script.rotate_key", "script.revoke_key"), "keys"),
