@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
-
 from knify.client import Client
 from tests.gateway import gitserver, web
 from tests.parts import stack as stack_part
@@ -156,21 +154,10 @@ def test_what_a_running_job_may_reach_can_be_changed(
     eventually(lambda: refusals(client, job_id))
 
     sandbox = client.job(job_id).sandbox_id
-    changed = patch(client, stack, f"/sandboxes/{sandbox}/network", allowed_hosts=["*.test"])
+    changed = client.change_network(sandbox or "", "outbound", ["*.test"])
 
     assert (changed["job_id"], changed["allowed_hosts"]) == (job_id, ["*.test"])
     eventually(lambda: "1 hello from outside" in lines(client, job_id))
     assert "network_changed" in stages(client, job_id)
     client.cancel(job_id)
     client.wait(job_id, timeout=60)
-
-
-def patch(client: Client, stack: stack_part.Stack, path: str, **body: object) -> dict[str, object]:
-    key = (stack.home / "admin.key").read_text().strip()
-    answer = httpx.patch(
-        stack.url + path,
-        headers={"Authorization": f"Bearer {key}"},
-        json={"network_mode": "outbound"} | body,
-    )
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())

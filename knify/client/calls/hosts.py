@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from knify.client import answers, records
 from knify.client.calls import base
 from knify.client.calls.base import Call
@@ -35,6 +38,17 @@ def sandbox(sandbox_id: str) -> Call[records.Sandbox]:
 def archive_sandbox(sandbox_id: str) -> Call[None]:
     """Move an idle sandbox to the object store soon; continuing it restores it anywhere."""
     return base.do(base.path("sandboxes", sandbox_id, "archive"), base.nothing)
+
+
+def change_network(
+    sandbox_id: str, network_mode: str, allowed_hosts: Sequence[str] | None = None
+) -> Call[dict[str, Any]]:
+    """What the sandbox's running job may reach from now on, until its end; what is so now."""
+    path = base.path("sandboxes", sandbox_id, "network")
+    body: dict[str, Any] = {"network_mode": network_mode}
+    if allowed_hosts is not None:
+        body["allowed_hosts"] = list(allowed_hosts)
+    return Call("PATCH", path, base.record, body=body, harmless=True)
 
 
 def health() -> Call[records.Health]:
