@@ -50,6 +50,7 @@ def main(plan_path: str) -> int:
 
 def examine(plan: dict[str, Any], say: Say) -> dict[str, Any]:
     """Read, judge, and write `result.json`, `report.md` and the plot into the workspace."""
+    plot.warm()
     wanted = source.Wanted(**plan["wanted"])
     step = findings.width(wanted)
     found = [_one(declared, wanted, step, say) for declared in plan["sources"]]

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 _MAX_LINES = 20  # sources that are drawn
+
+
+def warm() -> None:
+    """Load what draws, which takes a second, while sources are still being read."""
+
+    def load() -> None:
+        with contextlib.suppress(Exception):  # `draw` finds out, too, and says so
+            importlib.import_module("matplotlib.pyplot")
+
+    threading.Thread(target=load).start()  # the program waits for it at its end
 
 
 def draw(result: dict[str, Any], step: int, path: Path) -> bool:
