@@ -25,6 +25,13 @@ _EXITS: Final[dict[int, str]] = {
     status % 256: stream.status(status) for status in (401, 403, 429, 500, 502, 503, 504)
 } | {41: "AGENT_AUTH", 53: "AGENT_MAX_TURNS"}
 _NO_SESSION = 42  # or an input that it does not take
+#: It exits without waiting for what it printed, and so may lose its result behind a long line (seen
+#: with a prompt of 300 KB, which it repeats). This makes it wait, but not the programs it starts.
+_WHOLE = "whole.cjs"
+_WHOLE_OUTPUT = b"""\
+delete process.env.NODE_OPTIONS;
+for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true);
+"""
 
 
 class Gemini(headless.Headless):
@@ -48,8 +55,11 @@ class Gemini(headless.Headless):
             home[f".gemini/{_CONTEXT}"] = spec.system_prompt.encode()
         return base.Plan(
             start.argv,
-            _ENV | spec.env | models.env("google"),
-            {headless.PROMPT: prompt.plain(spec.prompt or "")} | start.files,
+            _ENV
+            | {"NODE_OPTIONS": f"--require={base.TURN}/{_WHOLE}"}
+            | spec.env
+            | models.env("google"),
+            {headless.PROMPT: prompt.plain(spec.prompt or ""), _WHOLE: _WHOLE_OUTPUT} | start.files,
             home,
             stdin=headless.PROMPT,
             session_id=session,

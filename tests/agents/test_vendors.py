@@ -194,6 +194,8 @@ def test_gemini_is_told_most_by_its_settings() -> None:
         allowed_tools=("edit_file", "run_shell_command(git)"),
     )
 
+    assert plain.env["NODE_OPTIONS"] == "--require=/run/knify/turn/whole.cjs"
+    assert b"setBlocking" in plain.files["whole.cjs"]
     settings = json.loads(plain.home[".gemini/settings.json"])
     assert settings["security"]["auth"]["selectedType"] == "gemini-api-key"
     assert "--model" not in plain.argv
