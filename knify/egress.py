@@ -130,10 +130,11 @@ def resolve(
     *,
     private: bool = False,
     lookup: Resolver | None = None,
-    seconds: float = RESOLVE_SECONDS,
+    seconds: float | None = RESOLVE_SECONDS,
 ) -> list[Address]:
     """The addresses to connect to, in the resolver's order. EgressRefused, NameUnknown.
 
+    `seconds`: None asks in this very thread, for as long as the resolver takes.
     One that is not public refuses all: a name with both kinds is a trap or a mistake.
     """
     allow(target, private=private)
@@ -156,11 +157,15 @@ def system(host: str, port: int) -> list[str]:
     return [str(row[4][0]) for row in rows]
 
 
-def _ask(target: Target, lookup: Resolver, seconds: float) -> list[str]:
+def _ask(target: Target, lookup: Resolver, seconds: float | None) -> list[str]:
     """In a thread: the system's resolver has no time limit of its own."""
+    if seconds is None:
+        return lookup(target.host, target.port)
+    asked = _resolvers.submit(lookup, target.host, target.port)
     try:
-        return _resolvers.submit(lookup, target.host, target.port).result(seconds)
+        return asked.result(seconds)
     except FutureTimeout as late:
+        asked.cancel()
         raise errors.NameUnknown(f"{target.host} was not resolved in time") from late
 
 

@@ -18,7 +18,7 @@ import yarl
 
 from knify import errors
 from knify.gateway import line as lines
-from knify.gateway import vendors
+from knify.gateway import room, vendors
 from knify.gateway.account import Account
 from knify.gateway.policy import Policy
 from knify.gateway.prices import Prices
@@ -28,7 +28,7 @@ from knify.gateway.told import Told
 log = logging.getLogger(__name__)
 
 REQUEST_BYTES: Final = 32 * 1024**2
-ROOM: Final = 256 * 1024**2  # bytes of all requests that are under way
+BODY_SECONDS: Final = 60.0  # for a whole request, which comes from this very machine
 _ERROR_BYTES: Final = 256 * 1024
 _LARGE: Final = 64 * 1024  # bytes of JSON that are read in a thread
 _SILENT_SECONDS: Final = 900.0  # of a vendor
@@ -68,7 +68,7 @@ class Calls:
         """`tls`: what vendors' certificates are checked with (`ssl.SSLContext`)."""
         self._vendors = known
         self._prices = prices
-        self._room = ROOM
+        self._room = room.Room()
         limits = aiohttp.ClientTimeout(
             total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENT_SECONDS
         )
@@ -100,22 +100,24 @@ class Calls:
             if not vendor.is_configured:
                 raise Refused(401, "authentication_error", f"knify: no key for {vendor.name}")
             content = bytearray()
-            async for piece in line.body():
-                held += self._take(len(piece), len(content) + len(piece))
-                content += piece
+            async with asyncio.timeout(BODY_SECONDS):
+                async for piece in line.body():
+                    held += self._take(caller, len(piece), len(content) + len(piece))
+                    content += piece
             await self._watched(caller, line, request, route, bytes(content))
+        except TimeoutError:
+            await line.answer(408, "knify: the request did not come in time\n")
         except Refused as refused:
             text = vendors.complaint(vendor.name, refused.kind, refused.message)
             await line.answer(refused.status, text, _JSON)
         finally:
-            self._room += held
+            self._room.give_back(caller, held)
 
-    def _take(self, size: int, total: int) -> int:
+    def _take(self, caller: Caller, size: int, total: int) -> int:
         if total > REQUEST_BYTES:
             raise Refused(413, "request_too_large", f"knify: more than {REQUEST_BYTES} bytes")
-        if size > self._room:
+        if not self._room.take(caller, size):
             raise Refused(503, "overloaded_error", "knify: too many large requests under way")
-        self._room -= size
         return size
 
     async def _watched(

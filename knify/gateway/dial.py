@@ -35,11 +35,9 @@ class Dialer:
         `names`: how many one sandbox may have resolved at one time, so that it does not take all
         threads for names whose servers never answer.
         """
-        policy.check(target)
+        self.check(target, policy)
         last: OSError = ConnectionRefusedError("no address answers")
-        async with names:
-            addresses = await self._addresses(target, policy)
-        for address, port in addresses:
+        for address, port in await self._in_time(target, names):
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     return await asyncio.open_connection(address, port)
@@ -47,11 +45,30 @@ class Dialer:
                 last = failed
         raise last
 
-    async def _addresses(self, target: egress.Target, policy: Policy) -> list[tuple[str, int]]:
+    def check(self, target: egress.Target, policy: Policy) -> None:
+        """EgressRefused unless the policy lets it be reached, as far as the name alone tells."""
+        policy.check(target)
         if target.host in self._mapped and not policy.names(target):
             # Perhaps a private host: `full` alone does not reach it.
             raise errors.EgressRefused("it is of the operator's network: name it")
-        return await self.addresses(target)
+
+    async def _in_time(
+        self, target: egress.Target, names: asyncio.Semaphore
+    ) -> list[tuple[str, int]]:
+        """A name that is given up keeps its place until its thread is free again."""
+        await names.acquire()
+        asked = asyncio.ensure_future(self.addresses(target))
+
+        def answered(future: asyncio.Future[list[tuple[str, int]]]) -> None:
+            names.release()
+            if not future.cancelled():
+                future.exception()  # it was told, or nobody waits for it any more
+
+        asked.add_done_callback(answered)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asked), egress.RESOLVE_SECONDS)
+        except TimeoutError as late:
+            raise errors.NameUnknown(f"{target.host} was not resolved in time") from late
 
     async def addresses(self, target: egress.Target) -> list[tuple[str, int]]:
         """Where the target is, whoever asks. EgressRefused, NameUnknown."""
@@ -60,7 +77,7 @@ class Dialer:
             return [mapped]
 
         def resolve() -> list[egress.Address]:
-            return egress.resolve(target, lookup=self._lookup)
+            return egress.resolve(target, lookup=self._lookup, seconds=None)
 
         found = await asyncio.get_running_loop().run_in_executor(self._threads, resolve)
         return [(str(address), target.port) for address in found[:_TRIED]]

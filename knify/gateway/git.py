@@ -109,6 +109,7 @@ class Git:
     ) -> None:
         """`push`: whether sandboxes may change repositories with these logins, too."""
         self._logins = logins
+        self._dialer = dialer
         self._push = push
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=dial.CONNECT_SECONDS, sock_read=_SILENT_SECONDS
@@ -127,7 +128,7 @@ class Git:
 
     def hosts(self, policy: Policy) -> list[str]:
         """Those that a sandbox may reach and that there are logins for."""
-        return sorted({one.host for one in self._logins if _allows(policy, one)})
+        return sorted({one.host for one in self._logins if self._allows(policy, one)})
 
     async def serve(self, caller: Caller, line: lines.Line, request: h11.Request) -> None:
         """A request of git's, passed on with the login."""
@@ -153,7 +154,7 @@ class Git:
     def _refusal(self, policy: Policy, login: Login | None, verb: str) -> str:
         if login is None:
             return "there is no login for it"
-        if not _allows(policy, login):
+        if not self._allows(policy, login):
             return "allowed_hosts does not name it"
         if "receive-pack" in verb and not self._push:
             return "pushing with the operator's login is not allowed (KNIFY_GIT_PUSH)"
@@ -190,6 +191,13 @@ class Git:
         finally:
             answer.close()
 
+    def _allows(self, policy: Policy, login: Login) -> bool:
+        try:
+            self._dialer.check(login.target, policy)
+        except errors.EgressRefused:
+            return False
+        return True
+
 
 class _Resolver(abc.AbstractResolver):
     """Names as the dialer knows them: the operator's own, else public addresses only."""
@@ -222,14 +230,6 @@ async def _body(line: lines.Line) -> AsyncIterator[bytes]:
     async for piece in line.body():
         yield piece
     line.until(_SILENT_SECONDS)
-
-
-def _allows(policy: Policy, login: Login) -> bool:
-    try:
-        policy.check(login.target)
-    except errors.EgressRefused:
-        return False
-    return True
 
 
 def _words(failed: Exception) -> str:

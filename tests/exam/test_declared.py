@@ -70,10 +70,16 @@ def test_a_file_that_is_too_large_is_not_read() -> None:
         _read("#" * 70_000)
 
 
-def test_aliases_within_aliases_cost_nothing() -> None:
-    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+@pytest.mark.parametrize("form", ["&a{n} [{many}]", "&a{n} {{<<: [{many}]}}"])
+def test_aliases_are_refused_for_they_make_much_of_little(form: str) -> None:
+    rows = ["a0: &a0 {x: y}"]
+    for n in range(1, 12):
+        rows.append(f"a{n}: " + form.format(n=n, many=", ".join([f"*a{n - 1}"] * 9)))
 
-    (found,) = _read("\n".join(rows) + "\nsources: {a: {kind: csv, path: *a11, user: u, time: t}}")
+    with pytest.raises(errors.BadRequest, match="anchors"):
+        _read("\n".join(rows) + f"\nsources: {{a: {GOOD}}}")
 
-    assert "path must be a text" in str(found["problem"])
+
+def test_a_key_that_is_no_word_is_a_mistake_of_the_file() -> None:
+    with pytest.raises(errors.BadRequest, match=r"sources\.yaml"):
+        _read("{? [[1]] : 1}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from knify.gateway import calls, room
 from knify.gateway import line as lines
 from tests.gateway import rig as rigs
 from tests.gateway import web
@@ -285,6 +287,43 @@ def test_a_prompt_of_megabytes_goes_through(rig: rigs.Rig, models: model_server.
 
     assert post(url, ANTHROPIC, messages=long).status_code == 200
     assert len(json.dumps(models.asked[0].body)) > 3_000_000
+
+
+@pytest.mark.parametrize("odd", [{"x": [[]] * 400_000}, {"Model": "another"}])
+def test_what_is_long_to_read_or_read_in_two_ways_goes_nowhere(
+    rig: rigs.Rig, models: model_server.Models, odd: dict[str, Any]
+) -> None:
+    _, url = rig.open(**ALL)
+
+    assert post(url, ANTHROPIC, **odd).status_code == 400
+    assert models.asked == []
+
+
+def test_one_sandbox_takes_its_share_of_the_room_only(
+    rig: rigs.Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "SHARE", 2_000_000)
+    long = [{"role": "user", "content": "x" * 1_500_000}]
+    greedy, other = rig.open(**ALL)[1], rig.open(**ALL)[1]
+    host, port = greedy.removeprefix("http://").split(":")
+    head = "POST /anthropic/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1500000\r\n\r\n"
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(head.encode() + b" " * 1_400_000)
+        eventually(lambda: post(greedy, ANTHROPIC, messages=long).status_code == 503)
+        assert post(other, ANTHROPIC, messages=long).status_code == 200
+
+    eventually(lambda: post(greedy, ANTHROPIC, messages=long).status_code == 200)
+
+
+def test_a_request_that_trickles_is_given_up(
+    rig: rigs.Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "BODY_SECONDS", 0.5)
+    host, port = rig.open(**ALL)[1].removeprefix("http://").split(":")
+    head = "POST /anthropic/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as slow:
+        slow.sendall(head.encode() + b"{")
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
 @contextmanager

@@ -135,6 +135,8 @@ def test_a_job_that_may_not_reach_the_host_has_no_use_of_its_login(rig: rigs.Rig
     assert httpx.get(url + refs).status_code == 403
     assert rig.gateway._git_hosts(Policy("outbound", ("git.test",))) == ["git.test"]
     assert rig.gateway._git_hosts(Policy("outbound", ("a.com",))) == []
+    assert rig.gateway._git_hosts(Policy("full")) == []  # a host of the operator's own network
+    assert rig.gateway._git_hosts(Policy("full", ("git.test",))) == ["git.test"]
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,13 @@ def _table(file: File) -> dict[Any, Any]:
     if len(file.data) > MAX_BYTES:
         raise errors.BadRequest(f"{file.where} is larger than {MAX_BYTES // 1024} KiB")
     try:
+        # Aliases make much of little; the events tell of them before anything is made.
+        if any(
+            getattr(event, "anchor", None) for event in YAML(typ="safe", pure=True).parse(file.data)
+        ):
+            raise errors.BadRequest(f"{file.where} uses anchors (&, *): write it out")
         found = YAML(typ="safe", pure=True).load(file.data)
-    except (YAMLError, ValueError, RecursionError) as failed:
+    except (YAMLError, ValueError, TypeError, RecursionError) as failed:
         why = " ".join(str(failed).split())[:200]
         raise errors.BadRequest(f"{file.where} is not valid YAML: {why}") from None
     table = found.get("sources") if isinstance(found, dict) else None
