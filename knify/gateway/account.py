@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
 from typing import Final
 
@@ -23,9 +24,11 @@ class Account:
     """Lives in the event loop. What Redis did not take yet is kept and sent again, once."""
 
     def __init__(self, store: Usages, execution: str, gateway: str) -> None:
-        """`gateway` names this process's life."""
+        """`gateway` names this process's life; each account numbers its additions anew."""
         self.places = asyncio.Semaphore(CALLS)
-        self._store, self._execution, self._gateway = store, execution, gateway
+        self._store, self._execution = store, execution
+        self._gateway = f"{gateway}.{secrets.token_hex(4)}"
+        self.has_ended = False  # so nothing is counted any more
         self._totals: Usage | None = None  # as Redis has them
         self._waiting: Counter[str] = Counter()  # not sent yet
         self._sent: Counter[str] = Counter()  # perhaps taken: sent again under the same number
@@ -41,10 +44,14 @@ class Account:
         else:
             self._waiting["nano_usd"] += price.nano_usd(tokens)
 
-    async def save(self) -> None:
-        """Into Redis. While that is away, it is tried again with what comes next."""
+    async def save(self, *, ask: bool = False) -> None:
+        """Into Redis. While that is away, it is tried again with what comes next.
+
+        `ask`: also with nothing to save, to hear how things stand.
+        """
         async with self._lock:
-            while self._sent or self._waiting or self._totals is None:
+            while ask or self._sent or self._waiting or self._totals is None:
+                ask = False
                 if not self._sent:
                     self._sent, self._waiting = self._waiting, Counter()
                     self._n += 1
@@ -55,12 +62,18 @@ class Account:
                 except redis.RedisError as away:
                     log.warning("%s: its usage waits for Redis: %s", self._execution, away)
                     return
+                self.has_ended = found is None
                 self._totals = found or self._totals or Usage()
                 self._sent = Counter()
 
     def over(self, policy: Policy) -> str | None:
         """Why its budget is used up, in words for people; None while there is some left."""
         return over(policy, self._now())
+
+    @property
+    def is_known(self) -> bool:
+        """Whether Redis has told what was used before."""
+        return self._totals is not None
 
     def refuses(self, policy: Policy) -> str | None:
         """The same before a call: with nothing left, none begins."""

@@ -170,7 +170,12 @@ class Calls:
         if caller.policy.max_cost_usd is not None and self._prices.of(named) is None:
             caller.told.once("model_refused", f"{named[:200]} has no price, so it has no budget")
             raise Refused(403, "permission_error", "knify: this model has no price here")
-        await caller.account.save()
+        await caller.account.save(ask=True)
+        if caller.account.has_ended:
+            raise Refused(403, "permission_error", "knify: this job has ended")
+        has_budget = (caller.policy.max_tokens, caller.policy.max_cost_usd) != (None, None)
+        if has_budget and not caller.account.is_known:
+            raise Refused(503, "overloaded_error", "knify: what was used is not known just now")
         problem = caller.account.refuses(caller.policy)
         if problem is not None:
             self._tell_over(caller, problem)

@@ -88,3 +88,19 @@ def test_nothing_is_written_to_it(workspace: Path, examine: Examine) -> None:
 
     assert (workspace / "a.db").read_bytes() == before
     assert not list(workspace.glob("a.db-*"))
+
+
+def test_rows_that_are_not_in_the_file_yet_are_not_missed_without_a_word(
+    workspace: Path, examine: Examine
+) -> None:
+    _make(workspace, ("u1", "2025-01-01 00:00:00"))
+    (workspace / "a.db-wal").write_bytes(b"rows")
+
+    assert "checkpoint it" in failed(examine(LOGINS))
+
+
+def test_a_pattern_of_several_files_is_no_source(workspace: Path, examine: Examine) -> None:
+    _make(workspace, ("u1", "2025-01-01 00:00:00"))
+    (workspace / "b.db").write_bytes(b"")
+
+    assert "matches 2 files" in failed(examine(LOGINS.replace("a.db", '"*.db"')))

@@ -14,8 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from knify.gateway import account as accounts
 from knify.gateway import calls, room
 from knify.gateway import line as lines
+from knify.gateway import tokens as tokens_module
 from tests.gateway import rig as rigs
 from tests.gateway import web
 from tests.parts import model_server, model_wire
@@ -270,15 +272,44 @@ def test_the_key_is_hidden_where_a_vendor_quotes_it(
     assert "the key [hidden] is not valid" in answer.text
 
 
-def test_usage_of_an_ended_job_is_gone(rig: rigs.Rig) -> None:
+def test_an_ended_job_asks_no_model_and_its_usage_is_gone(
+    rig: rigs.Rig, models: model_server.Models
+) -> None:
     name, url = rig.open(**ALL)
     post(url, ANTHROPIC)
 
     entry = {"t": 0, "e": []}
     rig.core.store.executions.cancel(name, "enough", entry)
-    post(url, ANTHROPIC)
+    refused = post(url, ANTHROPIC)
 
+    assert (refused.status_code, len(models.asked)) == (403, 1)
+    assert "has ended" in refused.text
     assert rig.core.store.usages.of(name).calls == 0
+
+
+def test_a_budget_that_cannot_be_looked_up_lets_no_call_through(
+    rig: rigs.Rig, models: model_server.Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = rig.open(**ALL, max_tokens=1_000)
+    with without_redis(rig, monkeypatch):
+        assert post(url, ANTHROPIC).status_code == 503
+
+    assert models.asked == []
+    assert post(url, ANTHROPIC).status_code == 200
+
+
+def test_a_second_account_of_one_execution_counts_on(rig: rigs.Rig) -> None:
+    name, usages = rig.submit(), rig.core.store.usages
+
+    async def spend(tokens: int) -> None:
+        account = accounts.Account(usages, name, "one-life")
+        account.add(tokens_module.Tokens(tokens, 0, 0, 0), None)
+        await account.save()
+
+    rig.call(spend(500))
+    rig.call(spend(400))
+
+    assert usages.of(name).tokens == 900
 
 
 def test_a_prompt_of_megabytes_goes_through(rig: rigs.Rig, models: model_server.Models) -> None:

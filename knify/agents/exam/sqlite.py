@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 from knify.agents.exam import files, source, times
@@ -15,6 +16,10 @@ _STEPS = 100_000  # of SQLite's machine between two looks at the clock
 def read(found: source.Source, wanted: source.Wanted) -> source.Rows:
     """The user's rows. SourceError."""
     paths = files.below(wanted.workspace, found.path or "")
+    if len(paths) > 1:
+        raise source.SourceError(f"{found.path} matches {len(paths)} files: name one")
+    if _has_log(paths[0]):
+        raise source.SourceError("its newest rows are in a -wal beside it: checkpoint it first")
     deadline = time.monotonic() + wanted.seconds
     connection = sqlite3.connect(f"file:{quote(paths[0])}?mode=ro&immutable=1", uri=True)
     try:
@@ -30,6 +35,14 @@ def read(found: source.Source, wanted: source.Wanted) -> source.Rows:
         raise source.SourceError(files.first_line(failed)) from None
     finally:
         connection.close()
+
+
+def _has_log(path: str) -> bool:
+    """Rows that are not in the file yet would be missed, without a word."""
+    try:
+        return Path(f"{path}-wal").stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _read(
