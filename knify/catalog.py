@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from knify import errors
+from knify import errors, tables
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
-_MAX_BYTES = 1024**2
 _DOCUMENTED = ("auto", "sonnet-4.5", "opus-4.1", "composer-1", "gpt-5")
 
 
@@ -74,16 +73,7 @@ def load(path: Path | None) -> Catalog:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from ruamel.yaml import YAML  # late: few installations have such a file
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        with path.open("rb") as file:
-            found = YAML(typ="safe", pure=True).load(file.read(_MAX_BYTES))
-    except OSError as failed:
-        raise _wrong(f"cannot be read: {failed.strerror}") from failed
-    except (YAMLError, ValueError, RecursionError) as failed:
-        raise _wrong(f"is not valid YAML: {' '.join(str(failed).split())[:200]}") from failed
+    found = tables.read(path, _wrong)
     if not isinstance(found, dict):
         raise _wrong("must be a table of job types")
     return found

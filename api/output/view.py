@@ -18,7 +18,7 @@ from knify.services import history
 from knify.store.streams import Entry
 
 PAGE = 200  # events, or short entries, read at a time
-SIZE = 64 * 1024  # characters that one reading should give: many clients have theirs in memory
+SIZE = 48 * 1024  # characters that one reading should give: so that pages mostly keep it
 _FIRST = 20  # entries, until it is known how long they are
 
 

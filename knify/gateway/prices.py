@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from knify import errors
+from knify import errors, tables
 from knify.gateway.tokens import Tokens
 
 NANO: Final = 10**9  # of a dollar: whole numbers add up exactly
 _MILLION: Final = 10**6
-_MAX_BYTES: Final = 1024**2
 _FIELDS: Final = ("input", "cached", "written", "output")
 
 
@@ -65,16 +64,7 @@ def load(path: Path | None) -> Prices:
     """The operator's table; ConfigError says what is wrong with it."""
     if path is None:
         return Prices({})
-    from ruamel.yaml import YAML  # late: few installations have such a file
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        with path.open("rb") as file:
-            found = YAML(typ="safe", pure=True).load(file.read(_MAX_BYTES))
-    except OSError as failed:
-        raise _wrong(f"cannot be read: {failed.strerror}") from failed
-    except (YAMLError, ValueError, RecursionError) as failed:
-        raise _wrong(f"is not valid YAML: {' '.join(str(failed).split())[:200]}") from failed
+    found = tables.read(path, _wrong)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise _wrong("must be a table of models")
     return Prices({name: _price(name, row) for name, row in found.items()})
