@@ -27,6 +27,7 @@ from knify.gateway import client as gateway_client
 from knify.gateway.policy import Policy
 from knify.services import jobs
 from tests.bench.idle import megabytes
+from tests.parts import apart
 from tests.parts import redis as redis_part
 
 ROUNDS = 10
@@ -97,7 +98,7 @@ def measure() -> Found:
         stack.callback(redis.stop)
         vendor = stack.enter_context(_vendor())
         echo = stack.enter_context(_echo())
-        pids = [stack.enter_context(_sandbox()) for _ in range(SANDBOXES)]
+        pids = [stack.enter_context(apart.namespace()) for _ in range(SANDBOXES)]
         gateway = stack.enter_context(_gateway(folder, redis.url, vendor, echo))
         _open(folder, redis.url, pids)
         direct, through = list[float](), list[float]()
@@ -130,19 +131,6 @@ def _tunnels(pid: int, n: int) -> Iterator[None]:
     try:
         yield
     finally:
-        process.communicate()
-
-
-@contextmanager
-def _sandbox() -> Iterator[int]:
-    script = "ip link set lo up; echo ready; exec sleep 600"
-    process = subprocess.Popen(["unshare", "-n", "sh", "-c", script], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    try:
-        yield process.pid
-    finally:
-        process.kill()
         process.communicate()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from knify import errors
 from knify.gateway import netns
+from tests.parts.apart import namespace
 
 PORT = 8119
 HERE = Path("/proc/self/ns/net")
@@ -22,16 +23,8 @@ def apart() -> Iterator[int]:
     """A process in a network namespace of its own; its pid."""
     if os.geteuid() != 0:
         pytest.skip("not root")
-    script = "ip link set lo up 2>/dev/null; echo ready; exec sleep 600"
-    process = subprocess.Popen(["unshare", "-n", "sh", "-c", script], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    try:
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with namespace() as pid:
+        yield pid
 
 
 def test_a_socket_is_made_there_and_this_process_stays_where_it_is() -> None:
