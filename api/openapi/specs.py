@@ -33,7 +33,8 @@ def _size(least: int, kilo: str, mega: str) -> dict[str, Any]:
 def duration(longest: float = 315_360_000, *, least: float | None = None) -> dict[str, Any]:
     """Seconds, or text such as `1h30m`; so many digits that no text is longer than `longest`."""
     number: dict[str, Any] = {"type": "number", "maximum": longest}
-    number["minimum"] = units.SHORTEST if least is None else least
+    number["minimum"] = units.SHORTEST
+    none = [] if least is None else [{"type": "number", "minimum": least, "maximum": least}]
     parts = [("d", 86_400, ""), ("h", 3_600, ""), ("m", 60, ""), ("s", 1, _FRACTION)]
     texts = [
         f"(?:[0-9]{{1,{digits}}}{fraction}{unit})?"
@@ -42,7 +43,7 @@ def duration(longest: float = 315_360_000, *, least: float | None = None) -> dic
     ]
     plain = f"[0-9]{{1,{len(str(int(longest))) - 1}}}{_FRACTION}"
     pattern = f"^(?=[^1-9]*[1-9])(?:{''.join(texts)}|{plain})$"
-    return {"anyOf": [number, {"type": "string", "pattern": pattern}]}
+    return {"anyOf": [number, *none, {"type": "string", "pattern": pattern}]}
 
 
 #: What the server takes for each field of `spec`; `image` depends on its settings.
