@@ -33,6 +33,25 @@ class Resources(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Repository(Record):
+    """Where the files of a sandbox's first turn come from."""
+
+    url: str  # https://…, without a login in it
+    branch: str | None = None  # None: what the repository calls its default
+    commit: str | None = None  # hex; None: the branch's newest when it is cloned
+    subpath: str | None = None  # the command starts in this folder of it
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef(Record):
+    """Where a value is that the command finds in its environment; never the value itself."""
+
+    name: str  # of the variable
+    source: str  # env | file | vault
+    key: str  # its name there
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionSpec(Record):
     """What is to be run, whatever façade it came through."""
 
@@ -48,6 +67,9 @@ class ExecutionSpec(Record):
     user_id: str | None = None  # whom a user_exam is about
     time_range: tuple[int, int] | None = None  # first and last moment of it, ms
     workspace_id: str | None = None  # resolved at submission, so later versions change nothing
+    repository: Repository | None = None  # instead of a workspace
+    secrets: tuple[SecretRef, ...] = ()  # read where the command is started, each time anew
+    profile: str | None = None  # of the operator: an image and defaults, applied at submission
     env: dict[str, str] = field(default_factory=dict)  # plain values, visible in the answer
     timeout: float = 86_400.0  # seconds of running
     hang_timeout: float | None = None  # seconds without any output; None: no limit
@@ -123,6 +145,9 @@ class Execution(Record):
     request: dict[str, Any]  # the spec as the user wrote it: what `GET` shows
     created_at: int  # ms since the epoch, as all times here
     name: str | None = None  # the user's label
+    # What its user calls it, unique within the tenant; None: it came through another door than
+    # the Tasks API.
+    task_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)  # the user's own data
     state_changed_at: int = 0
     started_at: int | None = None  # when the command was started
@@ -131,6 +156,7 @@ class Execution(Record):
     sandbox_id: str | None = None
     node: str | None = None  # the Podman host it runs on
     image_digest: str | None = None  # sha256:… of the image that its sandbox was made from
+    start_commit: str | None = None  # of its repository, as it was cloned; the patch is against it
     session_id: str | None = None  # the agent's own conversation id
     said: Said | None = None  # what the agent has told so far
     usage: dict[str, int] | None = None  # tokens that it took
@@ -254,42 +280,3 @@ class ApiKey(Record):
     def limit(self) -> int | None:
         """Requests an hour; None: as many as it likes."""
         return min((limit for _, limit in self.windows), default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook(Record):
-    """A receiver that wants to hear of a tenant's jobs."""
-
-    id: str
-    tenant: str
-    url: str  # as the user wrote it; checked again before each attempt
-    events: tuple[str, ...]  # of `services.webhooks.EVENTS`
-    secret: str = field(repr=False)  # sealed with the master key
-    created_at: int
-    name: str | None = None
-    active: bool = True  # else nothing is put into its outbox
-    failures: int = 0  # attempts in a row that failed
-    failing_since: int | None = None  # when the first of them did
-    last_error: str | None = None  # of the newest of them
-    last_success_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery(Record):
-    """One event for one webhook, and what became of it."""
-
-    id: str  # names the event: the same for all webhooks and attempts
-    type: str  # job.created, …
-    job: str | None
-    status: str  # pending | sending | delivered | failed
-    created_at: int  # when it happened
-    attempts: int = 0  # begun so far
-    tries: int = 0  # the same since it was last asked for
-    last_at: int | None = None  # when the newest attempt began
-    next_at: int | None = None  # when the next one is due
-    code: int | None = None  # HTTP status of the newest answer
-    ms: int | None = None  # that the newest attempt took
-    error: str | None = None  # why it failed
-    ended_at: int | None = None
-    event: str | None = field(default=None, repr=False)  # what happened (JSON), until it was sent
-    body: str | None = field(default=None, repr=False)  # what was sent

@@ -9,13 +9,13 @@ import flask
 from api import context, idempotency, paging
 from api.smorest import Blueprint
 from api.webhooks import schemas, view
-from knify import model
+from knify import receivers
 from knify.services import webhooks
 
 blp = Blueprint("webhooks", __name__, description="Webhooks")
 
 
-def _shown(*found: model.Webhook) -> list[dict[str, Any]]:
+def _shown(*found: receivers.Webhook) -> list[dict[str, Any]]:
     waiting = context.core().store.webhooks.waiting([one.id for one in found])
     return [view.webhook(one, count) for one, count in zip(found, waiting, strict=True)]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from knify import clock, model
+from knify import clock, receivers
 
 
-def webhook(w: model.Webhook, waiting: int) -> dict[str, Any]:
+def webhook(w: receivers.Webhook, waiting: int) -> dict[str, Any]:
     """A webhook; `waiting`: deliveries that have not ended."""
     return {
         "webhook_id": w.id,
@@ -23,7 +23,7 @@ def webhook(w: model.Webhook, waiting: int) -> dict[str, Any]:
     }
 
 
-def delivery(webhook_id: str, d: model.Delivery) -> dict[str, Any]:
+def delivery(webhook_id: str, d: receivers.Delivery) -> dict[str, Any]:
     """A delivery, without what was sent."""
     return {
         "delivery_id": d.id,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import clock, egress, errors, ids, model
+from knify import clock, egress, errors, ids, receivers
 from knify.core import Core
 from knify.services import messages
 
@@ -22,7 +22,7 @@ _SWITCHED_OFF = "given up: the webhook was switched off"
 class NewWebhook:
     """A fresh webhook; `secret` only when it was made here: the one moment in which it is shown."""
 
-    record: model.Webhook
+    record: receivers.Webhook
     secret: str | None
 
 
@@ -43,7 +43,7 @@ def create(
     _check(core, {"url": url, "events": events, "secret": secret})
     new = id or ids.new("webhook")
     made = secret or _secret(core, new)
-    record = model.Webhook(
+    record = receivers.Webhook(
         id=new,
         tenant=tenant,
         url=url,
@@ -55,7 +55,9 @@ def create(
     return NewWebhook(core.store.webhooks.add(record), None if secret else made)
 
 
-def change(core: Core, tenant: str, webhook_id: str, fields: Mapping[str, Any]) -> model.Webhook:
+def change(
+    core: Core, tenant: str, webhook_id: str, fields: Mapping[str, Any]
+) -> receivers.Webhook:
     """Change url, events, secret, name or active. NotFound and what `create` raises."""
     get(core, tenant, webhook_id)
     _check(core, fields)
@@ -67,7 +69,7 @@ def change(core: Core, tenant: str, webhook_id: str, fields: Mapping[str, Any]) 
     return core.store.webhooks.change(webhook_id, changed, _SWITCHED_OFF)
 
 
-def get(core: Core, tenant: str, webhook_id: str) -> model.Webhook:
+def get(core: Core, tenant: str, webhook_id: str) -> receivers.Webhook:
     """The record; NotFound also when another tenant owns it."""
     found = core.store.webhooks.find(webhook_id)
     if found is None or found.tenant != tenant:
@@ -81,7 +83,7 @@ def delete(core: Core, tenant: str, webhook_id: str) -> None:
     core.store.webhooks.drop(webhook_id)
 
 
-def test(core: Core, tenant: str, webhook_id: str, *, id: str | None = None) -> model.Delivery:
+def test(core: Core, tenant: str, webhook_id: str, *, id: str | None = None) -> receivers.Delivery:
     """Send it an event of no job, soon. With an `id`, once. NotFound, WebhookInactive."""
     get(core, tenant, webhook_id)
     return core.store.webhooks.test(webhook_id, f"evt_{id or ids.new('test')}", TEST)
@@ -89,13 +91,13 @@ def test(core: Core, tenant: str, webhook_id: str, *, id: str | None = None) -> 
 
 def deliveries(
     core: Core, tenant: str, webhook_id: str, *, offset: int, limit: int
-) -> tuple[list[model.Delivery], int]:
+) -> tuple[list[receivers.Delivery], int]:
     """Some of what was or is to be delivered, newest first, and how many there are."""
     get(core, tenant, webhook_id)
     return core.store.webhooks.deliveries(webhook_id, offset=offset, limit=limit)
 
 
-def redeliver(core: Core, tenant: str, webhook_id: str, delivery_id: str) -> model.Delivery:
+def redeliver(core: Core, tenant: str, webhook_id: str, delivery_id: str) -> receivers.Delivery:
     """Send it again, the same bytes under the same id. NotFound, WebhookInactive."""
     get(core, tenant, webhook_id)
     core.store.webhooks.delivery(webhook_id, delivery_id)

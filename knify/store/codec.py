@@ -81,6 +81,7 @@ def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execut
         request=_loaded(fields.get("request", {})),
         created_at=int(fields["created_at"]),
         name=fields.get("name"),
+        task_id=fields.get("task_id"),
         metadata=_loaded(fields.get("metadata", {})),
         state_changed_at=number("state_changed_at") or 0,
         started_at=number("started_at"),
@@ -89,6 +90,7 @@ def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execut
         sandbox_id=fields.get("sandbox_id"),
         node=fields.get("node"),
         image_digest=fields.get("image_digest"),
+        start_commit=fields.get("start_commit"),
         session_id=fields.get("session_id"),
         said=_said(fields.get("said")),
         usage=json.loads(fields["usage"]) if "usage" in fields else None,
@@ -145,6 +147,9 @@ def _spec(fields: dict[str, Any]) -> model.ExecutionSpec:
     for name in names:
         if fields.get(name) is not None:
             fields[name] = tuple(fields[name])
+    if fields.get("repository") is not None:
+        fields["repository"] = _made(model.Repository, fields["repository"])
+    fields["secrets"] = tuple(_made(model.SecretRef, one) for one in fields.get("secrets", ()))
     return _made(model.ExecutionSpec, fields)
 
 

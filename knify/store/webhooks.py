@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knify import errors, model
+from knify import errors, receivers
 from knify.store import codec, keys
 from knify.store.redis import Client, Scripts, changes, pairs
 
@@ -22,7 +22,7 @@ class Claimed:
     url: str
     secret: str  # sealed
     is_ill: bool  # its attempts fail, so it shares a part of all
-    delivery: model.Delivery
+    delivery: receivers.Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ class Webhooks:
         self._client = client
         self._scripts = scripts
 
-    def add(self, webhook: model.Webhook) -> model.Webhook:
+    def add(self, webhook: receivers.Webhook) -> receivers.Webhook:
         """Keep a new one. Raises WebhookLimit."""
         fields = _fields(webhook)
         return _webhook(pairs(self._scripts.call("add_webhook", webhook.id, changes(fields), MOST)))
 
-    def change(self, webhook_id: str, fields: Mapping[str, Any], reason: str) -> model.Webhook:
+    def change(self, webhook_id: str, fields: Mapping[str, Any], reason: str) -> receivers.Webhook:
         """Change some fields. Switched off, its deliveries end for this `reason`. NotFound."""
         texts = {name: _text(name, value) for name, value in fields.items()}
         return _webhook(
@@ -67,12 +67,12 @@ class Webhooks:
         """Delete it with all that it has; False when there is none."""
         return bool(self._scripts.call("drop_webhook", webhook_id) == "ok")
 
-    def find(self, webhook_id: str) -> model.Webhook | None:
+    def find(self, webhook_id: str) -> receivers.Webhook | None:
         """The record, or None."""
         fields = self._client.hgetall(keys.webhook(webhook_id))
         return _webhook(fields) if fields else None
 
-    def of_tenant(self, tenant: str) -> list[model.Webhook]:
+    def of_tenant(self, tenant: str) -> list[receivers.Webhook]:
         """A tenant's webhooks, oldest first."""
         found = [self.find(one) for one in self._client.smembers(keys.webhooks(tenant))]
         return sorted((one for one in found if one), key=lambda one: one.id)
@@ -86,18 +86,18 @@ class Webhooks:
 
     # Deliveries
 
-    def test(self, webhook_id: str, delivery_id: str, kind: str) -> model.Delivery:
+    def test(self, webhook_id: str, delivery_id: str, kind: str) -> receivers.Delivery:
         """Put an event of no job into the outbox. NotFound, WebhookInactive."""
         found = self._scripts.call("test_webhook", webhook_id, delivery_id, kind)
         return _delivery(pairs(found))
 
-    def redeliver(self, webhook_id: str, delivery_id: str) -> model.Delivery:
+    def redeliver(self, webhook_id: str, delivery_id: str) -> receivers.Delivery:
         """Try one again now, as if it were new. NotFound, WebhookInactive."""
         return _delivery(pairs(self._scripts.call("redeliver", webhook_id, delivery_id)))
 
     def deliveries(
         self, webhook_id: str, *, offset: int, limit: int
-    ) -> tuple[list[model.Delivery], int]:
+    ) -> tuple[list[receivers.Delivery], int]:
         """Some of them, newest first, and how many there are."""
         index = keys.webhook(webhook_id) + ":all"
         found = self._client.zrevrange(index, offset, offset + limit - 1)
@@ -108,7 +108,7 @@ class Webhooks:
         *rows, total = pipe.execute()
         return [_delivery(row) for row in rows if row], int(total)
 
-    def delivery(self, webhook_id: str, delivery_id: str) -> model.Delivery:
+    def delivery(self, webhook_id: str, delivery_id: str) -> receivers.Delivery:
         """One. NotFound."""
         fields = self._client.hgetall(keys.delivery(webhook_id, delivery_id))
         if not fields:
@@ -157,14 +157,14 @@ def _text(name: str, value: Any) -> str | None:
     return codec.dump(value)
 
 
-def _fields(w: model.Webhook) -> dict[str, str | None]:
+def _fields(w: receivers.Webhook) -> dict[str, str | None]:
     names = ("id", "tenant", "url", "events", "secret", "name", "active")
     fields = {name: _text(name, getattr(w, name)) for name in names}
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _webhook(fields: Mapping[str, str]) -> model.Webhook:
-    return model.Webhook(
+def _webhook(fields: Mapping[str, str]) -> receivers.Webhook:
+    return receivers.Webhook(
         id=fields["id"],
         tenant=fields["tenant"],
         url=fields["url"],
@@ -180,8 +180,8 @@ def _webhook(fields: Mapping[str, str]) -> model.Webhook:
     )
 
 
-def _delivery(fields: Mapping[str, str]) -> model.Delivery:
-    return model.Delivery(
+def _delivery(fields: Mapping[str, str]) -> receivers.Delivery:
+    return receivers.Delivery(
         id=fields["id"],
         type=fields["type"],
         job=fields["job"] or None,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from knify import deliver, model
+from knify import deliver, receivers
 from knify.core import Core
 from knify.lifecycle import State
 from knify.services import jobs, webhooks
@@ -60,7 +60,7 @@ class Rig:
         self._deliverers.append(made)
         return made
 
-    def deliveries(self, webhook: str, tenant: str = "default") -> list[model.Delivery]:
+    def deliveries(self, webhook: str, tenant: str = "default") -> list[receivers.Delivery]:
         """Newest first."""
         return webhooks.deliveries(self.core, tenant, webhook, offset=0, limit=10_000)[0]
 
