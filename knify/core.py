@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from knify import catalog
 from knify import hints as hints_module
+from knify import profiles as profiles_module
 from knify import settings as settings_module
 from knify.objects import base, locate, master, sealed
 from knify.store import open as store_open
@@ -24,6 +25,8 @@ class Core:
     hints: hints_module.Hints
     pepper: bytes  # keys the hashes of API keys, and the secrets of starts
     models: catalog.Catalog = catalog.DOCUMENTED  # which models each agent serves
+    # What a profile's name stands for.
+    profiles: profiles_module.Profiles = field(default_factory=lambda: profiles_module.OURS)
 
     def start_nonce(self, execution_id: str) -> str:
         """The secret of an execution's start, as `ids.nonce`: 128 bits in hex.
@@ -46,6 +49,7 @@ def connect(settings: settings_module.Settings, hints: hints_module.Hints | None
         objects=objects,
         sealed=sealed.Sealed(objects, identities, locate.spool(settings)),
         models=catalog.load(settings.models_file),
+        profiles=profiles_module.load(settings.profiles_file),
         hints=hints or hints_module.CeleryHints(settings.redis),
         pepper=hmac.new(oldest, b"knify api keys", hashlib.sha256).digest(),
     )

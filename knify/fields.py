@@ -30,9 +30,11 @@ def parsed(
         raise bad(field, f"{field}: {failed}") from failed
 
 
-def resources(request: Mapping[str, Any]) -> model.Resources:
-    """How much it may take. BadRequest."""
-    default = model.Resources()
+def resources(
+    request: Mapping[str, Any], default: model.Resources | None = None
+) -> model.Resources:
+    """How much it may take; what is not written is as in `default`. BadRequest."""
+    default = default or model.Resources()
     cpus = parsed(request, "cpus", units.parse_number, default.cpus)
     memory = parsed(request, "memory", units.parse_size, default.memory)
     disk = parsed(request, "disk", units.parse_size, default.disk)

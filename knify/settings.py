@@ -55,6 +55,7 @@ class Settings:
     e2e_agent: str
     models_file: Path | None
     sources_file: Path | None
+    profiles_file: Path | None
     images: tuple[str, ...]
     output_bytes: int
     output_tail_bytes: int
@@ -166,6 +167,7 @@ def _read(env: Env) -> Settings:
         e2e_agent=env.str("E2E_AGENT", "runbook", validate=OneOf(_AGENTS)),
         models_file=_path(env.str("MODELS_FILE", "")),
         sources_file=_path(env.str("SOURCES_FILE", "")),
+        profiles_file=_path(env.str("PROFILES_FILE", "")),
         images=tuple(env.list("IMAGES", ["localhost/*"])),
         output_bytes=env.int("OUTPUT_BYTES", 1024**3, validate=Range(1_024, 2**40)),
         output_tail_bytes=env.int("OUTPUT_TAIL_BYTES", 4 * 1024**2, validate=Range(1_024, 2**30)),

@@ -150,9 +150,11 @@ def build(
     *,
     allowed_images: tuple[str, ...],
     models: catalog.Catalog = catalog.DOCUMENTED,
+    resources: model.Resources | None = None,
 ) -> model.ExecutionSpec:
     """The spec that a request describes; its workspace is resolved elsewhere.
 
+    `resources`: what it gets of them unless it says otherwise; None: what all get.
     `request` has the right JSON types already. Raises BadRequest whose detail names the field.
     """
     job_type = request["job_type"]
@@ -172,7 +174,7 @@ def build(
         env=_env(request.get("env") or {}, JOB_TYPES[actor].credential),
         timeout=fields.parsed(request, "timeout", units.parse_duration, 86_400.0),
         hang_timeout=fields.parsed(request, "hang_timeout", units.parse_duration, None),
-        resources=fields.resources(request),
+        resources=fields.resources(request, resources),
         artifact_patterns=fields.patterns(request.get("artifact_patterns") or ()),
         **hosts.read(request, "spec"),
         priority=_priority(request),

