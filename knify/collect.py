@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,15 @@ MOST_FILES = 10_000  # artifacts of one execution
 _TOO_LARGE = "left out, all together exceed KNIFY_ARTIFACT_BYTES or the job's disk"
 _LATE = "collecting took longer than KNIFY_COLLECT_SECONDS"
 _MOST_PROBLEMS = 20  # said one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An artifact that is no file of the workspace."""
+
+    path: str
+    chunks: Iterable[bytes]
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +56,11 @@ def artifacts(
     *,
     limit: int,
     check: Callable[[], None] = tree.nothing,
+    made: Sequence[Made] = (),
 ) -> Collected:
     """Store what the turn made and publish its manifest; `limit` is in bytes for all together.
 
+    `made` comes first, and files of such names do not count.
     `check` is called before each small piece of work. What it raises ends the collection: after
     OutOfTime what is stored by then is kept, and the rest is told as a problem.
     Safe to repeat: the manifest comes last and replaces the one before.
@@ -57,7 +68,10 @@ def artifacts(
     found: list[model.Artifact] = []
     problems: list[str] = []
     try:
-        _collect(store, x, root, limit, check, found, problems)
+        for one in made:
+            found.append(_keep(store, x.id, len(found), one, check))
+        left = limit - sum(artifact.size for artifact in found)
+        _collect(store, x, root, left, check, found, problems)
     except errors.OutOfTime:
         problems.insert(0, f"{_LATE}: what was not stored by then is left out")
     stored.save_manifest(store, x.id, found, x.outcome)
@@ -82,11 +96,16 @@ def _collect(
     except errors.TooLarge as large:
         problems.append(large.message)
         return
-    for n, name in enumerate(names):
+    taken = {artifact.path for artifact in found}
+    for n, name in enumerate(names, len(found)):
         check()
         if n >= MOST_FILES:
-            problems.append(f"{len(names) - n} files left out: at most {MOST_FILES} are kept")
+            more = len(names) + len(taken) - n
+            problems.append(f"{more} files left out: at most {MOST_FILES} are kept")
             break
+        if name in taken:
+            problems.append(f"{name}: left out, another artifact has this name")
+            continue
         try:
             artifact = _store(store, x.id, n, root, name, left, check)
         except (errors.NotFound, OSError):
@@ -126,6 +145,25 @@ def _baseline(store: base.ObjectStore, execution_id: str) -> tree.Listing:
             return tree.load(reader.read())
     except errors.ObjectMissing:
         return {}
+
+
+def _keep(
+    store: base.ObjectStore, execution_id: str, n: int, made: Made, check: Callable[[], None]
+) -> model.Artifact:
+    def chunks() -> Iterator[bytes]:
+        for piece in made.chunks:
+            check()
+            yield piece
+
+    put = store.put(stored.content_key(execution_id, n), chunks())
+    return model.Artifact(
+        path=made.path,
+        size=put.size,
+        sha256=put.sha256,
+        content_type=made.content_type,
+        created_at=clock.now_ms(),
+        key=put.key,
+    )
 
 
 def _store(

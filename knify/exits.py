@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
+import redis
+
 from knify import errors, model
 from knify.agents import models
 from knify.core import Core
@@ -45,6 +47,27 @@ class Exits:
         policy = self._policy(turn)
         if not policy.is_needed:
             return {}
+        return self._way(turn, policy)
+
+    def lend(self, turn: Turn, host: str) -> dict[str, str]:
+        """As `open`, to this host alone and for a step of ours, whatever the job itself may reach.
+
+        `host`: NAME:PORT. It ends with `shut`, or with the container's life.
+        """
+        return self._way(turn, Policy("outbound", (host,), is_ours=True))
+
+    def shut(self, turn: Turn) -> None:
+        """End what was lent. GatewayAway; then nothing of the job may be started."""
+        self._take(turn, self._gateway.close(turn.x.id, client.OPEN_SECONDS))
+
+    def forget(self, turn: Turn) -> None:
+        """The same where the sandbox is stopped in any case."""
+        try:
+            self._take(turn, self._gateway.close(turn.x.id, _BRIEFLY))
+        except (errors.KnifyError, redis.RedisError) as failed:
+            log.warning("%s: what its gateway had to tell is not known: %s", turn.x.id, failed)
+
+    def _way(self, turn: Turn, policy: Policy) -> dict[str, str]:
         logins = self._open(turn, policy, client.OPEN_SECONDS)
         if not policy.lets_out:
             return {}
@@ -90,12 +113,16 @@ class Exits:
         except errors.SandboxError as failed:
             log.warning("%s: what its gateway had to tell is not known: %s", turn.x.id, failed)
             return set()
+        self._take(turn, left)
+        return {event.stage for event in left}
+
+    def _take(self, turn: Turn, left: list[told.Event]) -> None:
+        """Publish what nobody has heard."""
         for event in left:
             if event.n not in turn.told:
                 turn.x = self._publish(turn.x, event)
                 turn.told.add(event.n)
             self._ack(turn.x, event)
-        return {event.stage for event in left}
 
     def _policy(self, turn: Turn) -> Policy:
         return Policy.of(turn.x.spec, self._core.settings.allowed_models)

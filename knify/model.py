@@ -202,7 +202,9 @@ class Sandbox(Record):
     created_at: int
     state_changed_at: int
     node: str | None = None  # the Podman host that holds it; set when it is first made
-    workspace_id: str | None = None  # what is put into it when it is made
+    workspace_id: str | None = None  # what is put into it when it is made,
+    repository: Repository | None = None  # or this,
+    start_commit: str | None = None  # of which it was then that commit
     container: str | None = None  # Podman's id
     expires_at: int | None = None  # ms; counted from the last terminal turn
     hot_until: int | None = None  # its container was left frozen, not stopped; ms

@@ -11,24 +11,27 @@ from typing import Any
 
 from knify import credentials, errors, model, units
 from knify.core import Core
+from knify.exits import Exits
 from knify.lifecycle import SandboxState, State
 from knify.objects import base
 from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.services import trees
+from knify.staging import clone
 from knify.turn import FILES_SECONDS, Hands, Turn, request
 
 
 class Provisioning:
     """What is to be done in `staging` and `provisioning`."""
 
-    def __init__(self, core: Core, hands: Hands, recovery: Recovery) -> None:
+    def __init__(self, core: Core, hands: Hands, recovery: Recovery, exits: Exits) -> None:
         self._core = core
         self._store = core.store.executions
         self._hands = hands
         self._driver = hands.driver
         self._recovery = recovery
         self._trees = trees.Trees(core, hands.boot)
+        self._clones = clone.Clones(core, hands, exits)
 
     def begin_provisioning(self, turn: Turn) -> None:
         """Image and credential must be here. ImageMissing, AgentNotConfigured."""
@@ -60,13 +63,17 @@ class Provisioning:
         return True
 
     def provision(self, turn: Turn) -> None:
-        """Make, restore or resume the sandbox; a new one gets its workspace."""
+        """Make, restore or resume the sandbox; a new one gets its files."""
         sandbox = self._hands.sandbox(turn)
         if self._recovery.has_run(turn, sandbox):
             self._recovery.catch_up(turn)
             return
         if sandbox.state is SandboxState.CREATING:
-            self._create(turn, sandbox)
+            try:
+                self._create(turn, sandbox)
+            except clone.Cancelled:  # the record says so by now: it is cancelled next
+                turn.x = self._store.note(turn.x, "", "")
+                return
         elif self._hands.thaw(turn, sandbox):
             detail = "Sandbox resumed hot, files in place"
             turn.x = self._store.note(turn.x, "sandbox_resumed", detail)
@@ -78,6 +85,7 @@ class Provisioning:
             State.READY,
             detail="Files are in",
             image_digest=self._digest(turn, sandbox),
+            start_commit=turn.x.start_commit or sandbox.start_commit,
             sandbox={
                 "state": SandboxState.ACTIVE,
                 "container": turn.container,
@@ -109,6 +117,8 @@ class Provisioning:
         if workspace is not None:
             self._mount(turn, workspace)
             self._say_mounted(turn, workspace)
+        if sandbox.repository is not None:
+            self._clones.clone(turn, sandbox.repository)
 
     def _say_created(self, turn: Turn) -> None:
         made = {"container": turn.container}

@@ -17,7 +17,7 @@ import redis
 from knify import clock, collect, errors, failpoints, leases, model
 from knify.core import Core
 from knify.keeper import Keeper
-from knify.lifecycle import State
+from knify.lifecycle import SandboxState, State
 from knify.services import jobs
 from knify.steps import Step, Steps, stamped
 from knify.store.executions import Claim
@@ -250,5 +250,6 @@ def _after_failure(
         return ending.to, sandbox
     if x.spec.failure_action == "destroy":
         return ending.to, sandbox | {"doomed": "1"}  # goes with its last turn, as a rule this one
-    preserved = x.spec.failure_action == "preserve"
+    # Without files there is nothing to look at or to go on with.
+    preserved = x.spec.failure_action == "preserve" and ending.sandbox is SandboxState.PAUSED
     return State.FAILED_PRESERVED if preserved else ending.to, sandbox

@@ -22,6 +22,7 @@ from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.services import sessions
+from knify.staging import products
 from knify.store import executions, streams
 from knify.turn import Ending, Hands, Turn
 
@@ -44,7 +45,7 @@ class Steps:
         self._follow = follow
         self._recovery = Recovery(core, hands)
         self._exits = Exits(core, hands)
-        provisioning = Provisioning(core, hands, self._recovery)
+        provisioning = Provisioning(core, hands, self._recovery, self._exits)
         self.table: dict[State, Step] = {
             State.PENDING: self.stage,
             State.STAGING: provisioning.begin_provisioning,
@@ -106,6 +107,7 @@ class Steps:
             nonce=turn.x.start_nonce,
             argv=plan.argv,
             env=way | plan.env | credentials.of(turn.x.spec.actor),  # no record ever holds these
+            cwd=_folder(turn.x.spec),
             stdin=plan.stdin and f"{TURN_FOLDER}/{plan.stdin}",
         )
         if not self._hands.guarded(turn, turn.channel.run(command)):
@@ -228,9 +230,13 @@ class Steps:
     def _artifacts(self, turn: Turn) -> list[model.Artifact]:
         settings, root = self._core.settings, self._hands.root(turn)
         limit = min(settings.artifact_bytes, turn.x.spec.resources.disk)  # holes count, too
-        check = self._hands.going(turn, settings.collect_seconds)
-        found = collect.artifacts(self._core.objects, turn.x, root, limit=limit, check=check)
-        for problem in found.problems:
+        with products.of(self._core, self._hands, turn, limit) as extra:
+            check = self._hands.going(turn, settings.collect_seconds)
+            store = self._core.objects
+            found = collect.artifacts(
+                store, turn.x, root, limit=limit, check=check, made=extra.made
+            )
+        for problem in extra.problems + found.problems:
             turn.x = self._store.note(turn.x, "artifact_skipped", problem, level="warning")
         if found.artifacts:
             detail = collect.describe(found.artifacts)
@@ -257,6 +263,12 @@ def _read(root: Path, path: str) -> bytes:
     if len(data) > _MAX_FILE:
         raise errors.TooLarge(f"{path} is larger than {_MAX_FILE // 1024} KiB")
     return data
+
+
+def _folder(spec: model.ExecutionSpec) -> str:
+    """Where its command starts."""
+    below = spec.repository.subpath if spec.repository else None
+    return f"{sandbox_base.WORKSPACE}/{below}" if below else sandbox_base.WORKSPACE
 
 
 def _ending(outcome: model.Outcome) -> State:

@@ -50,7 +50,7 @@ class Doors:
         """Open it, or give the one that is open this policy. SandboxGone, SandboxError."""
         async with self._lock(place.sandbox):
             network = await self._ask(self._store.network, place.execution)
-            policy = policy.evolve(**network) if network else policy
+            policy = policy.changed(network)
             door = self._open.get(place.execution)
             if door is not None and door.is_open and door.place == place:
                 door.policy = policy
@@ -97,8 +97,8 @@ class Doors:
         door = self._open.get(execution)
         if door is not None:
             network = await self._ask(self._store.network, execution)
-            if network:
-                door.policy = door.policy.evolve(**network)
+            if network and not door.policy.is_ours:
+                door.policy = door.policy.changed(network)
                 log.info("the network of %s was changed", execution)
 
     async def tick(self) -> None:

@@ -22,6 +22,7 @@ class Policy(model.Record):
     models: tuple[str, ...] = ()  # patterns of models that it may ask; none: any
     max_tokens: int | None = None  # of all its model calls together
     max_cost_usd: float | None = None
+    is_ours: bool = False  # for a step of ours: what users say of the job's network is not for it
 
     @property
     def is_needed(self) -> bool:
@@ -55,6 +56,10 @@ class Policy(model.Record):
             if name in cls.__slots__
         }
         return cls(**known)
+
+    def changed(self, network: Mapping[str, Any]) -> Self:
+        """With what a user said of the network meanwhile."""
+        return self if self.is_ours or not network else self.evolve(**network)
 
     def as_json(self) -> dict[str, Any]:
         """JSON-able."""

@@ -77,7 +77,8 @@ def continue_(
     sandbox = core.store.sandboxes.find(parent.sandbox_id or "")
     if sandbox is None:
         raise errors.SandboxDeleted()
-    wanted = wanted.evolve(image=sandbox.image, resources=sandbox.resources)
+    files = {"repository": sandbox.repository, "profile": parent.spec.profile}
+    wanted = wanted.evolve(image=sandbox.image, resources=sandbox.resources, **files)
     _fit(core, sandbox.resources, capacity.KINDS, node=sandbox.node)
     x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
     session = wanted.session_id or _session(core, parent, wanted.actor)
@@ -216,6 +217,7 @@ def _new_sandbox(core: Core, tenant: str, wanted: model.ExecutionSpec) -> model.
         image=wanted.image or core.settings.base_image,
         resources=wanted.resources,
         workspace_id=wanted.workspace_id,
+        repository=wanted.repository,
         created_at=clock.now_ms(),
         state_changed_at=clock.now_ms(),
     )

@@ -160,6 +160,10 @@ def _said(text: str | None) -> model.Said | None:
     return said.evolve(files=tuple(said.files))
 
 
+def _repository(text: str | None) -> model.Repository | None:
+    return _made(model.Repository, json.loads(text)) if text else None
+
+
 def _resources(text: str) -> model.Resources:
     """A list in the order of the fields; older records hold them by name."""
     found = json.loads(text)
@@ -180,6 +184,8 @@ def sandbox(fields: Mapping[str, str], sandbox_id: str) -> model.Sandbox:
         state_changed_at=number("state_changed_at") or 0,
         node=fields.get("node"),
         workspace_id=fields.get("workspace_id"),
+        repository=_repository(fields.get("repository")),
+        start_commit=fields.get("start_commit"),
         container=fields.get("container"),
         expires_at=number("expires_at"),
         hot_until=number("hot_until"),

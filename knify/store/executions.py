@@ -278,6 +278,10 @@ class Executions:
         fields = self._client.hgetall(keys.execution(execution_id))
         return codec.execution(fields, execution_id) if codec.is_there(fields) else None
 
+    def is_to_end(self, execution_id: str) -> bool:
+        """Whether its cancellation was asked for."""
+        return self._client.hget(keys.execution(execution_id), "cancel_requested_at") is not None
+
     def get(self, execution_id: str, *, tenant: str) -> model.Execution:
         """The record; NotFound also when another tenant owns it, or it is being deleted."""
         x = self.find(execution_id)

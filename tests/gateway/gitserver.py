@@ -8,7 +8,7 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,8 +32,17 @@ def repository(folder: Path, path: str, files: dict[str, str]) -> None:
 
 
 @contextmanager
-def running(repositories: Path, secret: Path) -> Iterator[int]:
-    """Serves all bare repositories below the folder; its port."""
+def running(
+    repositories: Path,
+    secret: Path,
+    *,
+    public: str = "/public/",
+    redirects: Mapping[str, str] | None = None,
+) -> Iterator[int]:
+    """Serves all bare repositories below the folder; its port.
+
+    What is below `public` needs no login; what begins as a key of `redirects` leads elsewhere.
+    """
     wanted = "Basic " + base64.b64encode(LOGIN.encode()).decode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -41,7 +50,15 @@ def running(repositories: Path, secret: Path) -> Iterator[int]:
 
         def do_GET(self) -> None:
             sent = self._sent()
-            if self.headers.get("authorization") != wanted:
+            for prefix, location in (redirects or {}).items():
+                if self.path.startswith(prefix):
+                    self.send_response(302)
+                    self.send_header("location", location + self.path.removeprefix(prefix))
+                    self.send_header("content-length", "0")
+                    self.end_headers()
+                    return
+            known = self.headers.get("authorization") == wanted
+            if not known and not self.path.startswith(public):
                 self.send_response(401)
                 self.send_header("www-authenticate", 'Basic realm="git"')
                 self.send_header("content-length", "0")
