@@ -11,6 +11,7 @@ from werkzeug import routing
 
 from api import auth, context, hub, limits, paths, shares, smorest, transfers, uses
 from api.artifacts import routes as artifacts
+from api.health import probe
 from api.health import routes as health
 from api.jobs import routes as jobs
 from api.keys import routes as keys
@@ -52,6 +53,7 @@ def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     app.extensions[context.STREAMS] = shares.Shares(
         shares.STREAMS, shares.TENANT_STREAMS, errors.StreamsBusy
     )
+    app.extensions[context.PROBE] = probe.Probe(core.objects)
     app.before_request(_before)
     app.after_request(_after)
     _register(smorest.Api(app))

@@ -10,6 +10,7 @@ from knify import model
 from knify.core import Core
 
 if TYPE_CHECKING:
+    from api.health.probe import Probe
     from api.hub import Hub
     from api.shares import Shares
     from api.transfers import Transfers
@@ -18,6 +19,7 @@ CORE = "knify.core"
 HUB = "knify.hub"
 TRANSFERS = "knify.transfers"
 STREAMS = "knify.streams"
+PROBE = "knify.probe"
 OPENAPI = "knify.openapi"
 
 
@@ -39,6 +41,11 @@ def streams() -> Shares:
 def transfers() -> Transfers:
     """Uploads and downloads of workspaces that are under way."""
     return cast("Transfers", flask.current_app.extensions[TRANSFERS])
+
+
+def objects() -> Probe:
+    """Whether the object store answers."""
+    return cast("Probe", flask.current_app.extensions[PROBE])
 
 
 def key() -> model.ApiKey:

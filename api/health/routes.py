@@ -49,4 +49,4 @@ def get_live() -> flask.Response:
 @blp.response(200, schemas.Ready)
 def get_ready() -> flask.Response:
     """Jobs can run; 503 with the reasons when they cannot."""
-    return flask.jsonify(view.require_ready(context.core()))
+    return flask.jsonify(view.require_ready(context.core(), context.objects()))

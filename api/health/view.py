@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import redis
 
 from api import errors as api_errors
-from knify import errors
+from api.health.probe import Probe
 from knify.core import Core
 
-log = logging.getLogger(__name__)
 
-
-def readiness(core: Core) -> dict[str, str]:
+def readiness(core: Core, objects: Probe) -> dict[str, str]:
     """`ok` or the reason, for each thing that jobs need; no reason names an address."""
-    redis_, objects = _redis(core), _objects(core)
     nodes, disk = _nodes(core)
-    return {"redis": redis_, "object_store": objects, "nodes": nodes, "disk": disk}
+    said = {"redis": _redis(core), "object_store": objects.look()}
+    return said | {"nodes": nodes, "disk": disk}
 
 
-def require_ready(core: Core) -> dict[str, Any]:
+def require_ready(core: Core, objects: Probe) -> dict[str, Any]:
     """The answer of a service that can run jobs; NotReady with the reasons."""
-    checks = readiness(core)
+    checks = readiness(core, objects)
     broken = [f"{name}: {text}" for name, text in checks.items() if text != "ok"]
     if broken:
         raise api_errors.NotReady(f"not ready: {'; '.join(broken)}", detail=checks)
@@ -34,15 +31,6 @@ def _redis(core: Core) -> str:
     try:
         core.store.registry.ping()
     except redis.RedisError:
-        return "does not answer"
-    return "ok"
-
-
-def _objects(core: Core) -> str:
-    try:
-        core.objects.check()
-    except errors.KnifyError as failed:
-        log.warning("the object store is away: %s", failed.message)
         return "does not answer"
     return "ok"
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import signal
 import time
+import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import flask
 import pytest
 
 from api import app as app_module
+from api.health import probe
 from knify import __version__, clock, errors, hints, settings
 from knify import core as core_module
 from knify.core import Core
@@ -54,6 +57,32 @@ def test_a_lost_object_store_is_said_and_jobs_can_still_be_looked_at(
     assert api.get(f"/jobs/{job_id}").get_json()["status"] == "cancelled"
     answer = api.get(f"/jobs/{job_id}/artifacts")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+
+
+def test_the_object_store_is_asked_every_two_seconds_at_most(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    now = [100.0]
+
+    def away() -> None:
+        asked.append(now[0])
+        time.sleep(0.05)  # the others come meanwhile
+        raise errors.ObjectStoreError
+
+    monkeypatch.setattr(core.objects, "check", away, raising=False)
+    monkeypatch.setattr(probe, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    seen = probe.Probe(core.objects)
+
+    with ThreadPoolExecutor(8) as threads:
+        said = list(threads.map(lambda _: seen.look(), range(64)))
+    now[0] += probe.SECONDS / 2
+    seen.look()
+    now[0] += probe.SECONDS / 2
+    seen.look()
+
+    assert said == ["does not answer"] * 64
+    assert asked == [100.0, 102.0]
 
 
 def test_while_redis_is_away_every_answer_is_503_within_two_seconds(
