@@ -16,6 +16,7 @@ from knify.agents import base, conversation, headless, models, prompt, stream, t
 
 _ARGV = ("--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 _PROVIDER = "knify"
+_LONGEST = 120 * 1024  # bytes of a value; Linux takes 128 KiB for one argument
 _RETRIES = 2  # of a request; and, of these, of a stream
 #: Its items that are tool calls, by our names.
 _TOOLS: Final = {
@@ -90,9 +91,18 @@ class Codex(headless.Headless):
 
 
 def _prompt(spec: model.ExecutionSpec, before: str | None) -> str:
-    """It keeps the system prompt with which a conversation began: a later one goes before this."""
-    later = spec.system_prompt if before else None
-    return "\n\n".join(part for part in (later, spec.prompt) if part)
+    """It keeps the system prompt with which a conversation began: a later one goes before this.
+
+    So does one that is too long for its only other place, an argument.
+    """
+    apart = spec.system_prompt if before or not _instructions(spec) else None
+    return "\n\n".join(part for part in (apart, spec.prompt) if part)
+
+
+def _instructions(spec: model.ExecutionSpec) -> str | None:
+    """The system prompt, where it fits into an argument."""
+    text = spec.system_prompt
+    return text if text and len(_toml(text).encode()) <= _LONGEST else None
 
 
 def _options(spec: model.ExecutionSpec, images: tuple[str, ...]) -> tuple[str, ...]:
@@ -109,8 +119,8 @@ def _options(spec: model.ExecutionSpec, images: tuple[str, ...]) -> tuple[str, .
         "check_for_update_on_startup": False,
         "analytics.enabled": False,
     }
-    if spec.system_prompt:
-        settings["developer_instructions"] = spec.system_prompt
+    if instructions := _instructions(spec):
+        settings["developer_instructions"] = instructions
     for name, server in (spec.mcp_config or {}).get("mcpServers", {}).items():
         known = {key: server[key] for key in ("command", "args", "env", "url") if key in server}
         known |= {"http_headers": server["headers"]} if "headers" in server else {}
@@ -122,12 +132,12 @@ def _options(spec: model.ExecutionSpec, images: tuple[str, ...]) -> tuple[str, .
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML in one line; its texts are escaped as JSON's are."""
+    """A value as TOML in one line; its texts are JSON's, none as a pair of surrogates."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(n)} = {_toml(v)}" for n, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(one) for one in value) + "]"
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _start(

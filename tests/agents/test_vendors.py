@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from knify import errors, model
+from knify import errors, model, options
 from knify.agents import base, prompt
 from tests.agents import speaking
 
@@ -221,6 +221,17 @@ def test_codex_is_told_all_in_its_command_line() -> None:
     assert plan.argv[:2] == ("codex", "exec")
     assert plan.argv[-1] == "-"
     assert "--dangerously-bypass-approvals-and-sandbox" in plan.argv
+
+
+@pytest.mark.parametrize("said", ["🌊 \x7f \\ ", "海" * options.MAX_SYSTEM])
+def test_no_system_prompt_is_too_much_for_codex(said: str) -> None:
+    plan = speaking.plan("codex_task", "Go", system_prompt=said)
+
+    pairs = [plan.argv[n + 1] for n, word in enumerate(plan.argv) if word == "-c"]
+    settings = tomllib.loads("\n".join(pairs))
+    told = settings.get("developer_instructions"), plan.files["prompt.md"].decode()
+    assert told in [(said, "Go"), (None, f"{said}\n\nGo")]
+    assert max(len(word.encode()) for word in plan.argv) < 128 * 1024  # Linux takes no longer one
 
 
 def test_images_that_a_prompt_names_are_files_of_the_workspace() -> None:
