@@ -9,7 +9,7 @@ import flask
 import redis
 from werkzeug import exceptions as http
 
-from knify import errors
+from knify import conflicts, errors
 
 RETRY_SECONDS = 2
 TRANSFER_SECONDS = 5  # when all places for uploads and downloads are taken
@@ -130,7 +130,7 @@ def _known(failed: errors.KnifyError) -> flask.typing.ResponseReturnValue:
     if status >= 500:
         log.warning("%s: %s", failed.code, failed.message)
     headers = {}
-    if status == 503 or isinstance(failed, errors.IdempotencyBusy):
+    if status == 503 or isinstance(failed, conflicts.IdempotencyBusy):
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(failed, errors.TransfersBusy | errors.StreamsBusy):
         headers["Retry-After"] = str(TRANSFER_SECONDS)

@@ -37,7 +37,7 @@ from werkzeug import exceptions as http
 
 from api import auth, bodies, context
 from api import errors as api_errors
-from knify import errors, ids
+from knify import conflicts, errors, ids
 from knify.store import replays as store_replays
 
 WAIT_SECONDS: Final = store_replays.BUSY_SECONDS + 5
@@ -116,7 +116,7 @@ def _begin(name: str, digest: str, owner: str) -> store_replays.Begun:
         if begun.verdict != "busy":
             return begun
         if time.monotonic() > deadline:
-            raise errors.IdempotencyBusy(detail={"field": bodies.IDEMPOTENCY_KEY})
+            raise conflicts.IdempotencyBusy(detail={"field": bodies.IDEMPOTENCY_KEY})
         time.sleep(POLL_SECONDS)
 
 

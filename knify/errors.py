@@ -91,42 +91,6 @@ class Conflict(KnifyError):
     code = "CONFLICT"
 
 
-class WebhookLimit(Conflict):
-    """There are as many webhooks as there may be: delete one that you do not need."""
-
-    code = "WEBHOOK_LIMIT"
-
-
-class WebhookInactive(Conflict):
-    """The webhook is switched off: PATCH it with {"active": true} first."""
-
-    code = "WEBHOOK_INACTIVE"
-
-
-class SandboxDeleted(Conflict):
-    """The sandbox was cleaned up; it cannot be continued."""
-
-    code = "SANDBOX_DELETED"
-
-
-class SandboxNone(Conflict):
-    """No sandbox was ever made for this job."""
-
-    code = "SANDBOX_NONE"
-
-
-class SandboxLost(Conflict):
-    """The sandbox's host is gone and it was not archived."""
-
-    code = "SANDBOX_LOST"
-
-
-class SandboxBusy(Conflict):
-    """Other turns of this sandbox run or wait."""
-
-    code = "SANDBOX_BUSY"
-
-
 class SandboxExpired(KnifyError):
     """The sandbox has expired."""
 
@@ -137,30 +101,6 @@ class ArtifactsExpired(KnifyError):
     """The job's artifacts were kept for their time and are gone."""
 
     code = "ARTIFACTS_EXPIRED"
-
-
-class KeyGone(Conflict):
-    """The key is revoked or has expired: make a new one."""
-
-    code = "KEY_GONE"
-
-
-class KeyChanged(Conflict):
-    """Another request rotated this key in the same moment: look at it and try again."""
-
-    code = "KEY_CHANGED"
-
-
-class LastAdminKey(Conflict):
-    """No other lasting key of this tenant has the scope admin: make one first, or use force."""
-
-    code = "LAST_ADMIN_KEY"
-
-
-class TooManyKeys(Conflict):
-    """The tenant has as many keys as it may have; revoked ones count for 30 days."""
-
-    code = "TOO_MANY_KEYS"
 
 
 class RateLimited(KnifyError):
@@ -175,18 +115,6 @@ class IdempotencyConflict(KnifyError):
     code = "IDEMPOTENCY_CONFLICT"
 
 
-class IdempotencyBusy(Conflict):
-    """The first request with this Idempotency-Key is still at work: ask again in a moment."""
-
-    code = "IDEMPOTENCY_BUSY"
-
-
-class IllegalTransition(Conflict):
-    """The state table does not allow this move."""
-
-    code = "ILLEGAL_TRANSITION"
-
-
 class LeaseLost(KnifyError):
     """Another worker owns this execution now; nothing was written."""
 
@@ -197,12 +125,6 @@ class StoreUnavailable(KnifyError):
     """Redis does not answer."""
 
     code = "STORE_UNAVAILABLE"
-
-
-class WorkspaceBusy(Conflict):
-    """Jobs still have to begin with this workspace version."""
-
-    code = "WORKSPACE_BUSY"
 
 
 class TransfersBusy(KnifyError):
@@ -251,6 +173,12 @@ class OutOfTime(KnifyError):
     """What was asked for took longer than it may."""
 
     code = "OUT_OF_TIME"
+
+
+class CutShort(OutOfTime):
+    """The job was cancelled while this was done."""
+
+    code = "CUT_SHORT"
 
 
 class SandboxTimeout(SandboxError):

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import redis
 
-from knify import errors, holds, leases, model
+from knify import conflicts, errors, holds, leases, model
 from knify.core import Core
 from knify.lifecycle import SandboxState
 from knify.sandbox import template
 from knify.services import jobs
-from knify.store.executions import Claim
+from knify.store.replies import Claim
 from knify.turn import Bridge
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class Keeper:
             )
         except Exception as failed:
             self._store.abort_archive(sandbox_id, key)
-            if isinstance(failed, errors.SandboxBusy):
+            if isinstance(failed, conflicts.SandboxBusy):
                 return False
             raise
         if not done:
@@ -197,7 +197,7 @@ class Keeper:
                 if time.monotonic() > looked + _LOOK_SECONDS:
                     looked, now = time.monotonic(), self._store.find(sandbox.id)
                     if now is None or now.archiving != key:
-                        raise errors.SandboxBusy("a turn came while it was archived")
+                        raise conflicts.SandboxBusy("a turn came while it was archived")
         finally:
             self._bridge.call(_close(chunks), _CHUNK_SECONDS)
 

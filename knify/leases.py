@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knify import errors, model
-from knify.store.executions import Claim, Executions
+from knify.store.executions import Executions
+from knify.store.replies import Claim
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ def _start_of(pid: int) -> int | None:
 class _Held:
     fence: int
     until: float  # monotonic seconds, counted from before the call that granted it
+    cancelled: bool = False  # somebody asked for that since
 
 
 class Leases:
@@ -176,8 +178,22 @@ class Leases:
                     continue
                 lease.until = asked + self.seconds
                 if answer == "cancel":
+                    lease.cancelled = True
                     cancelled.append(name)
         return lost, cancelled
+
+    def cancel(self, execution_id: str) -> None:
+        """Its cancellation was asked for: whatever takes long looks at `is_cancelled`."""
+        with self._lock:
+            lease = self._held.get(execution_id)
+            if lease is not None:
+                lease.cancelled = True
+
+    def is_cancelled(self, x: model.Execution) -> bool:
+        """Whether its cancellation was asked for, before it was taken or since."""
+        with self._lock:
+            lease = self._held.get(x.id)
+        return bool(x.cancel_requested_at or (lease and lease.cancelled))
 
     def check(self, x: model.Execution, seconds: float) -> None:
         """Raise LeaseLost unless the lease lasts `seconds` more: before each change of Podman."""

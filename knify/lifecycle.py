@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from enum import StrEnum
 
-from knify import errors
+from knify import conflicts
 
 
 class State(StrEnum):
@@ -79,4 +79,4 @@ def sandbox_before(there: SandboxState) -> list[SandboxState]:
 def check(here: State, there: State) -> None:
     """Raise IllegalTransition unless the table allows the move from `here` to `there`."""
     if there not in EXECUTION[here]:
-        raise errors.IllegalTransition(f"an execution that is {here} cannot become {there}")
+        raise conflicts.IllegalTransition(f"an execution that is {here} cannot become {there}")

@@ -20,7 +20,7 @@ from knify.keeper import Keeper
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
 from knify.steps import Step, Steps, stamped
-from knify.store.executions import Claim
+from knify.store.replies import Claim
 from knify.turn import Bridge, Ending, Hands, Turn
 
 log = logging.getLogger(__name__)

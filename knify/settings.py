@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections import ChainMap
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from environs import Env, EnvError
 from marshmallow.validate import OneOf, Range
 
-from knify import egress, errors, units
+from knify import errors, variables
 
 _AGENTS = ("runbook", "cursor", "claude", "gemini", "codex")
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -130,135 +131,116 @@ def load(environ: dict[str, str] | None = None) -> Settings:
 
 def _read(env: Env) -> Settings:
     home = Path(env.str("HOME", "~/.knify")).expanduser().absolute()
+    groups = (_service(env, home), _node(env), _sandboxes(env), _kept(env), _limits(env))
+    return Settings(home=home, **dict(ChainMap(*groups, _agents(env), _gateway(env))))
+
+
+def _service(env: Env, home: Path) -> dict[str, Any]:
+    """Where Knify listens and what it stands on."""
+    tiers, levels = ["free", "pro", "enterprise"], ["debug", "info", "warning", "error"]
+    return {
+        "host": env.str("HOST", "127.0.0.1"),
+        "port": env.int("PORT", 8122, validate=Range(0, 65_535)),
+        "redis_url": env.str("REDIS_URL", "") or None,
+        "object_store": env.str("OBJECT_STORE", "") or f"file://{home / 'objects'}",
+        "s3_endpoint_url": env.str("S3_ENDPOINT_URL", "") or None,
+        "podman_url": env.str("PODMAN_URL", "") or None,
+        "master_key_file": Path(env.str("MASTER_KEY_FILE", "") or home / "master.key"),
+        "default_tier": env.str("DEFAULT_TIER", "enterprise", validate=OneOf(tiers)),
+        "webhook_allow_private": variables.switch(env, "WEBHOOK_ALLOW_PRIVATE"),
+        "log_level": env.str("LOG_LEVEL", "info", validate=OneOf(levels)),
+        "flower_user": env.str("FLOWER_USER", "knify"),
+        "flower_password": env.str("FLOWER_PASSWORD", ""),
+    }
+
+
+def _node(env: Env) -> dict[str, Any]:
+    """What this machine has, and how it looks after its jobs."""
     cores = os.cpu_count() or 1
-    return Settings(
-        home=home,
-        host=env.str("HOST", "127.0.0.1"),
-        port=env.int("PORT", 8122, validate=Range(0, 65_535)),
-        redis_url=env.str("REDIS_URL", "") or None,
-        object_store=env.str("OBJECT_STORE", "") or f"file://{home / 'objects'}",
-        s3_endpoint_url=env.str("S3_ENDPOINT_URL", "") or None,
-        podman_url=env.str("PODMAN_URL", "") or None,
-        node=env.str("NODE", "") or _node_name(),
-        slots=env.int("SLOTS", 2 * cores, validate=Range(1, 10_000)),
-        node_cpus=env.float("NODE_CPUS", float(cores), validate=Range(0.01, 100_000)),
-        cpu_overcommit=env.float("CPU_OVERCOMMIT", 4.0, validate=Range(0.01, 1_000)),
-        node_memory=_size(env.str("NODE_MEMORY", ""), "NODE_MEMORY"),
-        node_disk=_size(env.str("NODE_DISK", ""), "NODE_DISK"),
-        disk_reserve=_size(env.str("DISK_RESERVE", "2G"), "DISK_RESERVE") or 0,
-        lease_seconds=env.float("LEASE_SECONDS", 15.0, validate=Range(1, 3_600)),
-        sweep_seconds=env.float("SWEEP_SECONDS", 5.0, validate=Range(0.2, 3_600)),
-        sandbox_days=env.float("SANDBOX_DAYS", 30.0, validate=Range(0.0001, 3_650)),
-        archive_hours=env.float("ARCHIVE_HOURS", 24.0, validate=Range(0, 87_600)),
-        paused=env.int("PAUSED", 400, validate=Range(0, 100_000)),
-        hot_seconds=env.float("HOT_SECONDS", 0.0, validate=Range(0, 86_400)),
-        hot=env.int("HOT", 2 * cores, validate=Range(0, 10_000)),
-        node_lost_seconds=env.float("NODE_LOST_SECONDS", 300.0, validate=Range(1, 86_400)),
-        orphan_hours=env.float("ORPHAN_HOURS", 24.0, validate=Range(0, 8_760)),
-        default_tier=env.str(
-            "DEFAULT_TIER", "enterprise", validate=OneOf(["free", "pro", "enterprise"])
+    return {
+        "node": env.str("NODE", "") or _node_name(),
+        "slots": env.int("SLOTS", 2 * cores, validate=Range(1, 10_000)),
+        "node_cpus": env.float("NODE_CPUS", float(cores), validate=Range(0.01, 100_000)),
+        "cpu_overcommit": env.float("CPU_OVERCOMMIT", 4.0, validate=Range(0.01, 1_000)),
+        "node_memory": variables.size(env, "NODE_MEMORY"),
+        "node_disk": variables.size(env, "NODE_DISK"),
+        "disk_reserve": variables.size(env, "DISK_RESERVE", "2G") or 0,
+        "workspace_cache_bytes": variables.size(env, "WORKSPACE_CACHE_BYTES", "10G") or 0,
+        "lease_seconds": env.float("LEASE_SECONDS", 15.0, validate=Range(1, 3_600)),
+        "sweep_seconds": env.float("SWEEP_SECONDS", 5.0, validate=Range(0.2, 3_600)),
+        "node_lost_seconds": env.float("NODE_LOST_SECONDS", 300.0, validate=Range(1, 86_400)),
+        "orphan_hours": env.float("ORPHAN_HOURS", 24.0, validate=Range(0, 8_760)),
+        "hot_seconds": env.float("HOT_SECONDS", 0.0, validate=Range(0, 86_400)),
+        "hot": env.int("HOT", 2 * cores, validate=Range(0, 10_000)),
+        "paused": env.int("PAUSED", 400, validate=Range(0, 100_000)),
+    }
+
+
+def _sandboxes(env: Env) -> dict[str, Any]:
+    """What sandboxes are made of."""
+    return {
+        "oci_runtime": env.str("OCI_RUNTIME", "") or None,
+        "base_image": env.str("BASE_IMAGE", "localhost/knify/base:latest"),
+        "agents_image": env.str("AGENTS_IMAGE", "") or None,
+        "e2e_image": env.str("E2E_IMAGE", "") or None,
+        "data_image": env.str("DATA_IMAGE", "") or None,
+        "images": tuple(env.list("IMAGES", ["localhost/*"])),
+    }
+
+
+def _kept(env: Env) -> dict[str, Any]:
+    """How long what stays."""
+    days = Range(0.0001, 3_650)
+    return {
+        "sandbox_days": env.float("SANDBOX_DAYS", 30.0, validate=days),
+        "archive_hours": env.float("ARCHIVE_HOURS", 24.0, validate=Range(0, 87_600)),
+        "pack_seconds": env.float("PACK_SECONDS", 300.0, validate=Range(0, 86_400)),
+        "job_days": env.float("JOB_DAYS", 90.0, validate=days),
+        "artifact_days": env.float("ARTIFACT_DAYS", 30.0, validate=days),
+        "workspace_versions": env.int("WORKSPACE_VERSIONS", 10, validate=Range(1, 10_000)),
+    }
+
+
+def _limits(env: Env) -> dict[str, Any]:
+    """How much a job and a request may be."""
+    return {
+        "output_bytes": variables.amount(env, "OUTPUT_BYTES", "1G", most="1T"),
+        "output_tail_bytes": variables.amount(env, "OUTPUT_TAIL_BYTES", "4M", most="1G"),
+        "artifact_bytes": variables.amount(env, "ARTIFACT_BYTES", "2G"),
+        "collect_seconds": env.float("COLLECT_SECONDS", 300.0, validate=Range(0, 86_400)),
+        "max_body_bytes": variables.amount(env, "MAX_BODY_BYTES", "1M", most="1G"),
+        "workspace_bytes": variables.amount(env, "WORKSPACE_BYTES", "2G"),
+        "transfers": env.int("TRANSFERS", 16, validate=Range(1, 10_000)),
+        "tenant_transfers": env.int("TENANT_TRANSFERS", 4, validate=Range(1, 10_000)),
+        "transfer_rate": env.int("TRANSFER_RATE", 64 * 1024, validate=Range(1, 2**40)),
+    }
+
+
+def _agents(env: Env) -> dict[str, Any]:
+    """What agents are told."""
+    return {
+        "e2e_agent": env.str("E2E_AGENT", "runbook", validate=OneOf(_AGENTS)),
+        "models_file": variables.path(env, "MODELS_FILE"),
+        "sources_file": variables.path(env, "SOURCES_FILE"),
+        "profiles_file": variables.path(env, "PROFILES_FILE"),
+    }
+
+
+def _gateway(env: Env) -> dict[str, Any]:
+    """Where the gateway sends what, and what it lets through."""
+    return {
+        "anthropic_base_url": variables.url(env, "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+        "gemini_base_url": variables.url(
+            env, "GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"
         ),
-        master_key_file=Path(env.str("MASTER_KEY_FILE", "") or home / "master.key"),
-        oci_runtime=env.str("OCI_RUNTIME", "") or None,
-        base_image=env.str("BASE_IMAGE", "localhost/knify/base:latest"),
-        agents_image=env.str("AGENTS_IMAGE", "") or None,
-        e2e_image=env.str("E2E_IMAGE", "") or None,
-        data_image=env.str("DATA_IMAGE", "") or None,
-        e2e_agent=env.str("E2E_AGENT", "runbook", validate=OneOf(_AGENTS)),
-        models_file=_path(env.str("MODELS_FILE", "")),
-        sources_file=_path(env.str("SOURCES_FILE", "")),
-        profiles_file=_path(env.str("PROFILES_FILE", "")),
-        images=tuple(env.list("IMAGES", ["localhost/*"])),
-        output_bytes=env.int("OUTPUT_BYTES", 1024**3, validate=Range(1_024, 2**40)),
-        output_tail_bytes=env.int("OUTPUT_TAIL_BYTES", 4 * 1024**2, validate=Range(1_024, 2**30)),
-        pack_seconds=env.float("PACK_SECONDS", 300.0, validate=Range(0, 86_400)),
-        job_days=env.float("JOB_DAYS", 90.0, validate=Range(0.0001, 3_650)),
-        artifact_days=env.float("ARTIFACT_DAYS", 30.0, validate=Range(0.0001, 3_650)),
-        workspace_versions=env.int("WORKSPACE_VERSIONS", 10, validate=Range(1, 10_000)),
-        artifact_bytes=_bytes(env.str("ARTIFACT_BYTES", "2G"), "ARTIFACT_BYTES"),
-        collect_seconds=env.float("COLLECT_SECONDS", 300.0, validate=Range(0, 86_400)),
-        max_body_bytes=env.int("MAX_BODY_BYTES", 1024**2, validate=Range(1_024, 2**30)),
-        workspace_bytes=env.int("WORKSPACE_BYTES", 2 * 1024**3, validate=Range(1_024, 2**50)),
-        webhook_allow_private=bool(
-            env.int("WEBHOOK_ALLOW_PRIVATE", 0, validate=OneOf([0, 1])),
-        ),
-        anthropic_base_url=_url(
-            env.str("ANTHROPIC_BASE_URL", "https://api.anthropic.com"), "ANTHROPIC_BASE_URL"
-        ),
-        gemini_base_url=_url(
-            env.str("GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
-            "GEMINI_BASE_URL",
-        ),
-        openai_base_url=_url(
-            env.str("OPENAI_BASE_URL", "https://api.openai.com/v1"), "OPENAI_BASE_URL"
-        ),
-        prices_file=_path(env.str("PRICES_FILE", "")),
-        allowed_models=tuple(env.list("ALLOWED_MODELS", ["*"])),
-        git_credentials_file=_path(env.str("GIT_CREDENTIALS_FILE", "")),
-        git_push=bool(env.int("GIT_PUSH", 0, validate=OneOf([0, 1]))),
-        egress_hosts=_hosts(env.str("EGRESS_HOSTS", "")),
-        egress_ca=_path(env.str("EGRESS_CA", "")),
-        workspace_cache_bytes=_size(
-            env.str("WORKSPACE_CACHE_BYTES", "10G"), "WORKSPACE_CACHE_BYTES"
-        )
-        or 0,
-        transfers=env.int("TRANSFERS", 16, validate=Range(1, 10_000)),
-        tenant_transfers=env.int("TENANT_TRANSFERS", 4, validate=Range(1, 10_000)),
-        transfer_rate=env.int("TRANSFER_RATE", 64 * 1024, validate=Range(1, 2**40)),
-        log_level=env.str(
-            "LOG_LEVEL", "info", validate=OneOf(["debug", "info", "warning", "error"])
-        ),
-        flower_user=env.str("FLOWER_USER", "knify"),
-        flower_password=env.str("FLOWER_PASSWORD", ""),
-    )
-
-
-def _size(text: str, name: str) -> int | None:
-    """Bytes; None for an empty text."""
-    try:
-        return units.parse_size(text) if text else None
-    except ValueError as wrong:
-        raise errors.ConfigError(f"KNIFY_{name}: {wrong}") from wrong
-
-
-def _bytes(text: str, name: str) -> int:
-    """What has to be at least 1 KiB and at most 1024 TiB."""
-    size = _size(text, name) or 0
-    if not 1_024 <= size <= 2**50:
-        raise errors.ConfigError(f"KNIFY_{name}: must be between 1K and 1024T")
-    return size
-
-
-def _hosts(text: str) -> dict[str, tuple[str, int]]:
-    """`name=address:port` each, with commas between."""
-    found = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        name, _, where = entry.partition("=")
-        address, _, port = where.rpartition(":")
-        try:
-            found[egress.name(name)] = (str(ip_address(address.strip("[]"))), _port(port))
-        except (errors.EgressRefused, ValueError) as wrong:
-            why = f"{entry!r} is not NAME=ADDRESS:PORT such as git.example.com=10.0.0.5:443"
-            raise errors.ConfigError(f"KNIFY_EGRESS_HOSTS: {why}") from wrong
-    return found
-
-
-def _url(text: str, name: str) -> str:
-    """Where an API is; any address, since the operator says it."""
-    try:
-        return egress.parse(text).url.rstrip("/")
-    except errors.EgressRefused as wrong:
-        raise errors.ConfigError(f"KNIFY_{name}: {wrong.message}") from wrong
-
-
-def _port(text: str) -> int:
-    if not 0 < int(text) < 65_536:
-        raise ValueError(f"no port: {text}")
-    return int(text)
-
-
-def _path(text: str) -> Path | None:
-    return Path(text).expanduser().absolute() if text else None
+        "openai_base_url": variables.url(env, "OPENAI_BASE_URL", "https://api.openai.com/v1"),
+        "prices_file": variables.path(env, "PRICES_FILE"),
+        "allowed_models": tuple(env.list("ALLOWED_MODELS", ["*"])),
+        "git_credentials_file": variables.path(env, "GIT_CREDENTIALS_FILE"),
+        "git_push": variables.switch(env, "GIT_PUSH"),
+        "egress_hosts": variables.hosts(env, "EGRESS_HOSTS"),
+        "egress_ca": variables.path(env, "EGRESS_CA"),
+    }
 
 
 def _node_name() -> str:

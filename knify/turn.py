@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from knify import errors, leases, model, rescue
+from knify import conflicts, errors, leases, model, rescue
 from knify.agents import base as agents
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
@@ -58,6 +58,10 @@ class Bridge(Protocol):
         """Run in the driver's loop and wait. SandboxTimeout after `seconds`."""
 
 
+#: How long a job that ended by itself still collects files after its cancellation.
+CUT_SECONDS = 5.0
+
+
 class Hands:
     """Podman for the steps: each change only while the lease outlasts it."""
 
@@ -75,13 +79,22 @@ class Hands:
         return self._bridge.call(coroutine, seconds or self._seconds)
 
     def going(self, turn: Turn, seconds: float) -> Callable[[], None]:
-        """A check for long work: LeaseLost when it is no longer ours, OutOfTime after `seconds`."""
-        end = time.monotonic() + seconds
+        """A check for long work: LeaseLost when it is no longer ours, OutOfTime after `seconds`.
+
+        CutShort some seconds after somebody cancelled; not of what was cancelled before its end:
+        there this is what the end is for.
+        """
+        end, is_cut, outcome = time.monotonic() + seconds, False, turn.x.outcome
+        may_be_cut = outcome is None or outcome.kind != "cancelled"
 
         def check() -> None:
+            nonlocal end, is_cut
             self._leases.check(turn.x, 0.1)  # s: this or nothing, once it is lost
-            if time.monotonic() > end:
-                raise errors.OutOfTime(f"it took longer than {seconds:g} s")
+            now = time.monotonic()
+            if may_be_cut and not is_cut and self._leases.is_cancelled(turn.x):
+                is_cut, end = True, min(end, now + CUT_SECONDS)
+            if now > end:
+                raise errors.CutShort if is_cut else errors.OutOfTime
 
         return check
 
@@ -148,7 +161,7 @@ class Hands:
             rebuild = self.driver.rebuild(request(sandbox))
             turn.container = self.guarded(turn, rebuild, FILES_SECONDS)
         except errors.SandboxGone as gone:
-            raise errors.SandboxLost("the sandbox's files are gone") from gone
+            raise conflicts.SandboxLost("the sandbox's files are gone") from gone
         turn.x = self._core.store.executions.note(
             turn.x,
             "sandbox_rebuilt",

@@ -6,7 +6,7 @@ from typing import Any
 
 import flask
 
-from api import aside, bodies, context, paging
+from api import aside, bodies, context, paging, strict
 from api.jobs import schemas, view
 from api.smorest import Blueprint
 from knify import errors, model
@@ -84,7 +84,7 @@ def continue_job(body: dict[str, Any], job_id: str) -> flask.Response:
 @blp.response(200, schemas.Accepted)
 def cancel_job(job_id: str) -> flask.Response:
     """Ask for a job's cancellation; harmless when it has ended."""
-    body = schemas.load(schemas.Cancellation(), bodies.read_optional())
+    body = strict.load(schemas.Cancellation(), bodies.read_optional())
     reason = body.get("reason", "cancelled by request")
     x = jobs.cancel(context.core(), context.tenant(), job_id, reason)
     return flask.jsonify({"job_id": x.id, "status": view.STATUS[x.state]})

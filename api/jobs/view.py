@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from knify import briefs, clock, model
 from knify.lifecycle import State
-from knify.store import admission, executions
+from knify.store import admission, replies
 
 #: The whole state table in the Jobs API's five words.
 STATUS: Final[dict[State, str]] = {
@@ -85,12 +85,12 @@ def event(e: model.Event) -> dict[str, Any]:
     }
 
 
-def accepted(x: executions.Answer) -> dict[str, Any]:
+def accepted(x: replies.Answer) -> dict[str, Any]:
     """The answer to a submission: always the first one's, also when it is replayed later."""
     return {"job_id": x.id, "status": STATUS[State.PENDING]}
 
 
-def continued(x: executions.Answer) -> dict[str, Any]:
+def continued(x: replies.Answer) -> dict[str, Any]:
     """The answer to a continuation."""
     return accepted(x) | {
         "parent_job_id": x.parent_id,

@@ -7,9 +7,9 @@ from typing import Any
 import flask
 
 from api import auth, bodies, context, idempotency, paging
-from api.jobs.schemas import load
 from api.keys import schemas, view
 from api.smorest import Blueprint
+from api.strict import load
 from knify import errors
 from knify.services import keys, powers
 

@@ -8,7 +8,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from api import paging
-from api.jobs.schemas import Exact, Strict
+from api.strict import Exact, Strict
 from knify import clock, model, units
 from knify.services import keys, powers
 

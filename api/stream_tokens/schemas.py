@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from api.jobs.schemas import Exact, Strict
+from api.strict import Exact, Strict
 
 STREAMS = ("events", "output", "cursor")
 

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from api import paging
-from api.jobs.schemas import Exact, Strict
+from api.strict import Exact, Strict
 from knify.services import webhooks
 
 MAX_NAME = 200  # characters

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
-import os
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from knify.sandbox import (
     turn,
     views,
     volumes,
+    wires,
 )
 
 _QUICK = 10.0  # seconds for calls that Podman answers from memory
@@ -101,14 +100,14 @@ class PodmanDriver:
         seen = await self._containers.settled(container)
         if views.runs(seen):
             raise errors.SandboxRuns
-        backing = await self._without_log(seen)
+        await wires.forget(wires.log(seen))
         # Not the other way round: between an attach, which initialises, and the start, the
         # belated clean-up of the last stop would tear the container's mounts down.
         await self._api.call(
             "POST", f"/containers/{api.part(container)}/start", timeout=containers.SLOW
         )
-        wire = await self._hijack(container)
-        opened = channel.PodmanChannel(wire, ids.nonce(), backing)
+        wire = await wires.attach(self._api, container)
+        opened = channel.PodmanChannel(wire, ids.nonce(), self._backing(seen))
         try:
             await opened.hello(functools.partial(self._containers.pid, container), seen["Id"])
         except BaseException:
@@ -121,7 +120,7 @@ class PodmanDriver:
     ) -> base.Channel:
         """See `base.Driver`; SandboxError when the supervisor does not answer."""
         seen = await self._containers.look(container)
-        wire = await self._rejoin(seen) if views.runs(seen) else None
+        wire = await wires.rejoin(self._api, seen) if views.runs(seen) else None
         resumed = channel.PodmanChannel(wire, nonce, self._backing(seen), resuming=True)
         try:
             await resumed.resume({base.Stream.OUT: skip_out, base.Stream.ERR: skip_err})
@@ -142,10 +141,11 @@ class PodmanDriver:
         seen = await self._containers.settled(container)
         if not views.runs(seen):
             return await self.attach(container)
-        backing = await self._without_log(seen)  # conmon appends, so it goes on at the new end
+        await wires.forget(wires.log(seen))
         if views.frozen(seen):
             await self._containers.thaw(seen)
-        opened = channel.PodmanChannel(await self._rejoin(seen), ids.nonce(), backing)
+        wire = await wires.rejoin(self._api, seen)
+        opened = channel.PodmanChannel(wire, ids.nonce(), self._backing(seen))
         opened.keep_awake(seen["State"]["Pid"], seen["Id"])
         try:
             await opened.mark()
@@ -164,11 +164,11 @@ class PodmanDriver:
         marker = f".knify/started/{turn.check_execution(execution)}"
         if await asyncio.to_thread(tree.exists, home, marker):
             return True
-        return await asyncio.to_thread(logfile.has_start, self._backing(seen).log, nonce)
+        return await asyncio.to_thread(logfile.has_start, wires.log(seen), nonce)
 
     async def logged(self, container: str, nonce: str) -> bool:
         """See `base.Driver`."""
-        log = self._backing(await self._containers.look(container)).log
+        log = wires.log(await self._containers.look(container))
         return await asyncio.to_thread(logfile.has_start, log, nonce)
 
     async def inspect(self, container: str) -> base.ContainerStatus | None:
@@ -218,28 +218,22 @@ class PodmanDriver:
         found = await self._containers.ours(request.sandbox_id)
         if found is not None and views.runs(found):
             raise errors.SandboxRuns
-        if await self.image(request.image) is None:
-            raise errors.ImageMissing(f"no image {request.image} on this node")
-        await self.remove(request.sandbox_id)
-        marks = template.labels(self._installation, request)
-        try:
-            roots = await volumes.make_all(self._api, self._installation, request.sandbox_id, marks)
-            await volumes.fill(roots, chunks)
-            return await self._furnished(request)
-        except Exception:
-            with contextlib.suppress(errors.SandboxError):
-                await self.remove(request.sandbox_id)
-            raise
+        return await self._refilled(request, lambda roots: volumes.fill(roots, chunks))
 
     async def seed(self, request: base.SandboxRequest, tree: Path) -> str:
         """See `base.Driver`; volumes as in `unpack`."""
+        return await self._refilled(request, lambda roots: volumes.copy(tree, roots["workspace"]))
+
+    async def _refilled(
+        self, request: base.SandboxRequest, fill: Callable[[volumes.Roots], Awaitable[None]]
+    ) -> str:
         if await self.image(request.image) is None:
             raise errors.ImageMissing(f"no image {request.image} on this node")
         await self.remove(request.sandbox_id)
         marks = template.labels(self._installation, request)
         try:
             roots = await volumes.make_all(self._api, self._installation, request.sandbox_id, marks)
-            await volumes.copy(tree, roots["workspace"])
+            await fill(roots)
             return await self._furnished(request)
         except Exception:
             with contextlib.suppress(errors.SandboxError):
@@ -286,33 +280,10 @@ class PodmanDriver:
     async def _roots(self, sandbox_id: str) -> volumes.Roots:
         return await volumes.find(self._api, self._installation, sandbox_id)
 
-    async def _hijack(self, container: str) -> api.Hijacked:
-        query = {"stream": "true", "stdin": "true", "stdout": "true", "stderr": "true"}
-        path = f"/containers/{api.part(container)}/attach"
-        return await self._api.hijack(path, query | {"logs": "false"}, containers.SLOW)
-
-    async def _rejoin(self, seen: dict[str, Any]) -> api.Hijacked:
-        commands = await api.to_pipe(hostfs.orders(seen["State"]["Pid"]))
-        commands.write(b"\n")  # ends a line that the last owner may have left unfinished
-        try:
-            return dataclasses.replace(await self._hijack(seen["Id"]), commands=commands)
-        except BaseException:
-            commands.close()
-            raise
-
     def _backing(self, seen: dict[str, Any]) -> channel.Backing:
-        log = seen["HostConfig"]["LogConfig"]["Path"]
-        folder = hostfs.visible(str(Path(log).parent))
         inspect = functools.partial(self.inspect, seen["Id"])
         command = functools.partial(self._command, seen["Image"])
-        return channel.Backing(folder / Path(log).name, inspect, command)
-
-    async def _without_log(self, seen: dict[str, Any]) -> channel.Backing:
-        """The same, and the earlier turns' output is dropped."""
-        backing = self._backing(seen)
-        if backing.log.is_file():
-            await asyncio.to_thread(os.truncate, backing.log, 0)
-        return backing
+        return channel.Backing(wires.log(seen), inspect, command)
 
     async def _command(self, image: str) -> tuple[str, ...]:
         info = await self.image(image)

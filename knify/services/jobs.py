@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knify import capacity, clock, errors, ids, model, spec
+from knify import capacity, clock, conflicts, errors, ids, model, spec
 from knify.agents import models
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.services import images, sessions, shipped
-from knify.store import executions, streams
+from knify.store import replies, streams
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
 #: A sandbox's files are its own: these belong to the first turn only.
@@ -33,7 +33,7 @@ class Submission:
 class Accepted:
     """An accepted execution."""
 
-    answer: executions.Answer
+    answer: replies.Answer
     execution: model.Execution | None = None  # None when replayed: it may be gone by now
     replayed: bool = False  # this Idempotency-Key was used before: the first one's answer
 
@@ -76,7 +76,7 @@ def continue_(
     wanted = _spec(core, tenant, submission.request)
     sandbox = core.store.sandboxes.find(parent.sandbox_id or "")
     if sandbox is None:
-        raise errors.SandboxDeleted()
+        raise conflicts.SandboxDeleted()
     files = {"repository": sandbox.repository, "profile": parent.spec.profile}
     wanted = wanted.evolve(image=sandbox.image, resources=sandbox.resources, **files)
     _fit(core, sandbox.resources, capacity.KINDS, node=sandbox.node)
@@ -119,7 +119,7 @@ def clean_up(core: Core, tenant: str, execution_id: str, *, force: bool = False)
             cancel(core, tenant, turn, "the sandbox is cleaned up")
     retired = core.store.sandboxes.retire(sandbox_id, force=force)
     if retired.verdict == "busy":
-        raise errors.SandboxBusy(
+        raise conflicts.SandboxBusy(
             f"{len(retired.turns)} of this sandbox's jobs run or wait: cancel them, or use force",
             detail={"jobs": list(retired.turns)},
         )

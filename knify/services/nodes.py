@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from knify import errors
+from knify import conflicts, errors
 from knify.core import Core
 from knify.lifecycle import SandboxState
 from knify.services import jobs
@@ -57,10 +57,12 @@ def archive(core: Core, tenant: str, sandbox_id: str) -> None:
         return
     if found.state in (SandboxState.DELETED, SandboxState.LOST):
         raise (
-            errors.SandboxDeleted() if found.state is SandboxState.DELETED else errors.SandboxLost()
+            conflicts.SandboxDeleted()
+            if found.state is SandboxState.DELETED
+            else conflicts.SandboxLost()
         )
     if not core.store.sandboxes.want_archived(sandbox_id, found.node or ""):
-        raise errors.SandboxBusy()
+        raise conflicts.SandboxBusy()
 
 
 def _node(

@@ -9,7 +9,7 @@ from typing import Final
 
 import redis
 
-from knify import errors, model
+from knify import conflicts, errors, model
 from knify.core import Core
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -32,7 +32,7 @@ def delete(core: Core, tenant: str, workspace_id: str) -> None:
     found = get(core, tenant, workspace_id)
     dropped = core.store.workspaces.drop(found.id)
     if dropped.jobs:
-        raise errors.WorkspaceBusy(
+        raise conflicts.WorkspaceBusy(
             "jobs still have to begin with this workspace: wait for them, or cancel them",
             detail={"jobs": list(dropped.jobs)},
         )

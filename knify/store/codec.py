@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from knify import briefs, model
 from knify.lifecycle import SandboxState, State
@@ -15,6 +15,21 @@ from knify.store import rows, upgrade
 T = TypeVar("T")
 
 _OF_ROWS = ("packed", "is_brief", "files_expired_at")  # said by the row itself
+
+
+#: An execution's fields that are as Redis has them: texts, numbers that may be absent, and counts.
+_TEXTS: Final = (
+    *("name", "parent_id", "sandbox_id", "node", "image_digest", "session_id", "owner", "line"),
+    *("cancel_reason", "start_nonce", "boot", "error", "task_id", "start_commit"),
+)
+_NUMBERS: Final = (
+    *("started_at", "completed_at", "cancel_requested_at", "deleting", "exit_code"),
+    "files_expired_at",
+)
+_COUNTS: Final = (
+    *("state_changed_at", "fence", "lease_until", "attempts", "events", "entries", "lines"),
+    *("out_bytes", "err_bytes", "tail_bytes"),
+)
 
 
 def dump(value: Any) -> str | None:
@@ -72,7 +87,9 @@ def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execut
         fields = rows.decode(fields)
     fields = upgrade.record("execution", fields)
     number = _numbers(fields)
-    outcome, stopping = fields.get("outcome"), fields.get("stopping")
+    plain: dict[str, Any] = {name: fields.get(name) for name in _TEXTS}
+    plain |= {name: number(name) for name in _NUMBERS}
+    plain |= {name: number(name) or 0 for name in _COUNTS}
     return model.Execution(
         id=fields.get("id") or execution_id,
         tenant=fields["tenant"],
@@ -80,43 +97,14 @@ def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execut
         spec=_spec(json.loads(fields["spec"]) if "row" not in fields else _of_row(fields)),
         request=_loaded(fields.get("request", {})),
         created_at=int(fields["created_at"]),
-        name=fields.get("name"),
-        task_id=fields.get("task_id"),
         metadata=_loaded(fields.get("metadata", {})),
-        state_changed_at=number("state_changed_at") or 0,
-        started_at=number("started_at"),
-        completed_at=number("completed_at"),
-        parent_id=fields.get("parent_id"),
-        sandbox_id=fields.get("sandbox_id"),
-        node=fields.get("node"),
-        image_digest=fields.get("image_digest"),
-        start_commit=fields.get("start_commit"),
-        session_id=fields.get("session_id"),
         said=_said(fields.get("said")),
         usage=json.loads(fields["usage"]) if "usage" in fields else None,
-        fence=number("fence") or 0,
-        owner=fields.get("owner"),
-        lease_until=number("lease_until") or 0,
-        line=fields.get("line"),
-        attempts=number("attempts") or 0,
-        cancel_requested_at=number("cancel_requested_at"),
-        deleting=number("deleting"),
-        cancel_reason=fields.get("cancel_reason"),
-        start_nonce=fields.get("start_nonce"),
-        boot=fields.get("boot"),
-        events=number("events") or 0,
-        entries=number("entries") or 0,
-        lines=number("lines") or 0,
-        out_bytes=number("out_bytes") or 0,
-        err_bytes=number("err_bytes") or 0,
-        exit_code=number("exit_code"),
-        error=fields.get("error"),
-        stopping=_made(model.Outcome, json.loads(stopping)) if stopping else None,
-        outcome=_made(model.Outcome, json.loads(outcome)) if outcome else None,
-        tail_bytes=number("tail_bytes") or 0,
+        stopping=_outcome(fields.get("stopping")),
+        outcome=_outcome(fields.get("outcome")),
         packed="row" in fields,
         is_brief="is_brief" in fields,
-        files_expired_at=number("files_expired_at"),
+        **plain,
     )
 
 
@@ -151,6 +139,10 @@ def _spec(fields: dict[str, Any]) -> model.ExecutionSpec:
         fields["repository"] = _made(model.Repository, fields["repository"])
     fields["secrets"] = tuple(_made(model.SecretRef, one) for one in fields.get("secrets", ()))
     return _made(model.ExecutionSpec, fields)
+
+
+def _outcome(text: str | None) -> model.Outcome | None:
+    return _made(model.Outcome, json.loads(text)) if text else None
 
 
 def _said(text: str | None) -> model.Said | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from knify import errors, lifecycle, model
+from knify import conflicts, errors, lifecycle, model
 from knify.lifecycle import State
-from knify.store import codec, keys, terms
+from knify.store import codec, keys, replies, terms
 from knify.store.redis import Client, Scripts, changes, pairs
 
 #: Written as a field's value, a script puts Redis's own time there.
@@ -23,38 +23,6 @@ _SIGNALS = {
     State.FAILED_PRESERVED: "job.failed",
     State.CANCELLED: "job.cancelled",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The answer to an attempt to take an execution's lease."""
-
-    # claimed | held | terminal | missing | turn | full | elsewhere | draining
-    # | kept, stale or leftover: its container is being, or has to be, stopped or removed
-    verdict: str
-    execution: model.Execution | None = None  # when claimed
-    # previous owner (claimed), owner (held, kept, stale), node (elsewhere; full: where it is next)
-    other: str = ""
-    next: str = ""  # when claimed: one that waits and now fits too; when full: whose turn it is
-    sandbox: str = ""  # when kept, stale or leftover
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a submission is told: the same again when its Idempotency-Key comes again."""
-
-    id: str
-    sandbox_id: str | None
-    parent_id: str | None = None
-    session_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """An execution after a change, and the executions that it set free."""
-
-    execution: model.Execution
-    hints: tuple[str, ...] = ()
 
 
 class Executions:
@@ -73,7 +41,7 @@ class Executions:
         *,
         idempotency_key: str = "",
         digest: str = "",
-    ) -> tuple[Answer, bool]:
+    ) -> tuple[replies.Answer, bool]:
         """Accept `x` in a new `sandbox`, or (None) as the next turn of `x.sandbox_id`.
 
         Returns (answer, replayed): the first submission's when this Idempotency-Key was used.
@@ -92,10 +60,10 @@ class Executions:
             *terms.of_metadata(x.metadata),
         )
         if verdict == "replayed":
-            return _answer(json.loads(first)), True
-        return Answer(x.id, x.sandbox_id, x.parent_id, x.session_id), False
+            return replies.Answer.of(json.loads(first)), True
+        return replies.Answer(x.id, x.sandbox_id, x.parent_id, x.session_id), False
 
-    def replayed(self, tenant: str, idempotency_key: str, digest: str) -> Answer | None:
+    def replayed(self, tenant: str, idempotency_key: str, digest: str) -> replies.Answer | None:
         """What this Idempotency-Key's first submission was told; None for a new key.
 
         Raises IdempotencyConflict when it was used with another body.
@@ -104,11 +72,11 @@ class Executions:
         first = json.loads(seen) if seen else None
         if first and first["digest"] != digest:
             raise errors.IdempotencyConflict()
-        return _answer(first) if first else None
+        return replies.Answer.of(first) if first else None
 
     def claim(
         self, execution_id: str, *, owner: str, node: str, lease_ms: int, slots: int, dead: str = ""
-    ) -> Claim:
+    ) -> replies.Claim:
         """Take the lease. `dead`: an owner proved dead, whose lease counts for nothing.
 
         With 0 `slots` the node takes nothing new; what is active there goes on.
@@ -117,11 +85,11 @@ class Executions:
             "claim", execution_id, owner, node, lease_ms, slots, dead
         )
         if verdict == "claimed":
-            return Claim(verdict, codec.execution(pairs(rest[2:])), rest[0], rest[1])
+            return replies.Claim(verdict, codec.execution(pairs(rest[2:])), rest[0], rest[1])
         if verdict in ("kept", "stale", "leftover"):
-            return Claim(verdict, other=rest[0] if rest[1:] else "", sandbox=rest[-1])
+            return replies.Claim(verdict, other=rest[0] if rest[1:] else "", sandbox=rest[-1])
         other, following = (*rest, "", "")[:2]
-        return Claim(verdict, other=other, next=following)
+        return replies.Claim(verdict, other=other, next=following)
 
     def renew(self, held: Sequence[tuple[str, int]], *, lease_ms: int) -> list[str]:
         """Extend leases (pairs of id and fence). For each: ok, cancel (was asked for), or lost."""
@@ -144,7 +112,7 @@ class Executions:
         sandbox: dict[str, Any] | None = None,
         entries: Sequence[dict[str, Any]] = (),
         **fields: Any,
-    ) -> Moved:
+    ) -> replies.Moved:
         """One step along the state table, with its event, in one atomic call.
 
         `stage` is the event's name (default: the state's), `fields` change the record, `sandbox`
@@ -157,11 +125,11 @@ class Executions:
         stage = stage or to.value
         try:
             return self._apply(x, to, stage, detail, level, sandbox or {}, entries, fields)
-        except errors.IllegalTransition:
+        except conflicts.IllegalTransition:
             now = self.find(x.id)  # perhaps this very call, repeated after a lost answer
             if now is None or (now.state, now.fence) != (to, x.fence):
                 raise
-            return Moved(now)
+            return replies.Moved(now)
 
     def note(
         self,
@@ -186,7 +154,7 @@ class Executions:
         sandbox: dict[str, Any],
         entries: Sequence[dict[str, Any]],
         fields: dict[str, Any],
-    ) -> Moved:
+    ) -> replies.Moved:
         flat, hints = self._scripts.call(
             "transition",
             x.id,
@@ -205,7 +173,7 @@ class Executions:
             x.entries + 1,
             *(json.dumps(entry, separators=(",", ":")) for entry in entries),
         )
-        return Moved(codec.execution(pairs(flat)), tuple(hints))
+        return replies.Moved(codec.execution(pairs(flat)), tuple(hints))
 
     def append(
         self,
@@ -301,11 +269,6 @@ class Executions:
     def active(self, node: str) -> list[model.Execution]:
         """The executions that occupy a slot of the node."""
         return self.get_many(sorted(self._client.smembers(keys.active(node))))
-
-
-def _answer(first: dict[str, Any]) -> Answer:
-    fields = (first.get(name) for name in ("sandbox_id", "parent_id", "session_id"))
-    return Answer(first["id"], *fields)
 
 
 def _encode(fields: dict[str, Any]) -> str:

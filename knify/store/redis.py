@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from knify import errors, failpoints
+from knify import conflicts, errors, failpoints
 
 #: redis-py's own annotations allow bytes everywhere, whatever `decode_responses` says.
 Client: TypeAlias = Any
@@ -31,22 +31,22 @@ _SHARED: Final = ("prelude.lua", "webhooks.lua", "admission.lua")
 _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "NOT_FOUND": errors.NotFound,
     "LEASE_LOST": errors.LeaseLost,
-    "ILLEGAL_TRANSITION": errors.IllegalTransition,
+    "ILLEGAL_TRANSITION": conflicts.IllegalTransition,
     "OUT_OF_ORDER": errors.LeaseLost,
     "STORE_NEWER": errors.StoreNewer,
     "WORKSPACE_NONE": errors.WorkspaceNone,
     "UPLOAD_LATE": errors.ObjectStoreError,
     "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,
-    "KEY_GONE": errors.KeyGone,
-    "KEY_CHANGED": errors.KeyChanged,
-    "LAST_ADMIN_KEY": errors.LastAdminKey,
-    "TOO_MANY_KEYS": errors.TooManyKeys,
-    "WEBHOOK_LIMIT": errors.WebhookLimit,
-    "WEBHOOK_INACTIVE": errors.WebhookInactive,
-    "SANDBOX_NONE": errors.SandboxNone,
-    "SANDBOX_DELETED": errors.SandboxDeleted,
+    "KEY_GONE": conflicts.KeyGone,
+    "KEY_CHANGED": conflicts.KeyChanged,
+    "LAST_ADMIN_KEY": conflicts.LastAdminKey,
+    "TOO_MANY_KEYS": conflicts.TooManyKeys,
+    "WEBHOOK_LIMIT": conflicts.WebhookLimit,
+    "WEBHOOK_INACTIVE": conflicts.WebhookInactive,
+    "SANDBOX_NONE": conflicts.SandboxNone,
+    "SANDBOX_DELETED": conflicts.SandboxDeleted,
     "SANDBOX_EXPIRED": errors.SandboxExpired,
-    "SANDBOX_LOST": errors.SandboxLost,
+    "SANDBOX_LOST": conflicts.SandboxLost,
 }
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from api import bodies, measure
-from api.jobs import schemas
+from api import bodies, measure, strict
 from knify import errors
 from knify.core import Core
 from tests.api.parts import COMMAND, CURSOR, Api
@@ -262,7 +261,7 @@ def test_for_unknown_names_nearest_ones_are_sought_a_few_times_only(
         sought.append(name)
         return []
 
-    monkeypatch.setattr("api.jobs.schemas.difflib.get_close_matches", nearest)
+    monkeypatch.setattr("api.strict.difflib.get_close_matches", nearest)
     short, long = {f"pr{n}": 0 for n in range(500)}, {f"{n:050}": 0 for n in range(100)}
 
     for unknown in (short, long, long | short):
@@ -270,8 +269,8 @@ def test_for_unknown_names_nearest_ones_are_sought_a_few_times_only(
         check(answer, 400, "BAD_REQUEST")
         assert len(answer.data) < 20_000
 
-    assert len(sought) == schemas.MAX_COMPLAINTS
-    assert all(len(name) <= schemas.MAX_GUESSED for name in sought)
+    assert len(sought) == strict.MAX_COMPLAINTS
+    assert all(len(name) <= strict.MAX_GUESSED for name in sought)
 
 
 def test_of_many_wrong_values_one_is_named(api: Api) -> None:

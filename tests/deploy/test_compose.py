@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,9 @@ KEYS = {provider.key for provider in models.PROVIDERS.values()}
 
 
 def _known() -> set[str]:
-    """The names that settings.py reads."""
-    source = Path(settings.__file__).read_text()
-    names = {f"KNIFY_{name}" for name in re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', source)}
-    return names | credentials.names() | KEYS
+    """The names of what is read from the environment."""
+    fields = dataclasses.fields(settings.Settings)
+    return {f"KNIFY_{field.name.upper()}" for field in fields} | credentials.names() | KEYS
 
 
 def _mounts(name: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from knify import model
 from knify.lifecycle import SandboxState, State
 from knify.store import keys, open
-from knify.store.executions import Claim
+from knify.store.replies import Claim
 from tests import factories
 
 GIB = 1024**3

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from knify import errors, lifecycle, model
+from knify import conflicts, errors, lifecycle, model
 from knify.lifecycle import SandboxState, State
 from knify.store import keys, open, streams
-from knify.store.executions import Claim
+from knify.store.replies import Claim
 from tests import factories
 
 LEASE = 10_000
@@ -140,7 +140,7 @@ def test_only_moves_of_the_table_are_made(here: State, there: State) -> None:
     if allowed:
         lifecycle.check(here, there)
     else:
-        with pytest.raises(errors.IllegalTransition):
+        with pytest.raises(conflicts.IllegalTransition):
             lifecycle.check(here, there)
 
 
@@ -149,7 +149,7 @@ def test_a_move_from_a_state_that_has_passed_is_refused(store: open.Store) -> No
     new = store.executions.move(old, State.STAGING).execution
     store.executions.move(new, State.PROVISIONING)
 
-    with pytest.raises(errors.IllegalTransition):
+    with pytest.raises(conflicts.IllegalTransition):
         store.executions.move(old, State.STAGING)
     assert stages(store, old) == ["created", "staging", "provisioning"]
 
@@ -225,7 +225,7 @@ def test_a_sandbox_that_never_was_cannot_be_continued(store: open.Store) -> None
     first = submitted(store)
     store.executions.cancel(first.id, "enough", {"t": 1, "e": []})
 
-    with pytest.raises(errors.SandboxNone):
+    with pytest.raises(conflicts.SandboxNone):
         turn_of(store, first)
 
 
@@ -240,7 +240,7 @@ def test_a_cleaned_up_sandbox_cannot_be_continued(store: open.Store) -> None:
     assert store.sandboxes.retire(sandbox_id).verdict == "deleted"
     assert store.sandboxes.retire(sandbox_id).verdict == "again"
 
-    with pytest.raises(errors.SandboxDeleted):
+    with pytest.raises(conflicts.SandboxDeleted):
         turn_of(store, first)
     assert store.sandboxes.removals("n") == [sandbox_id]
 
@@ -252,7 +252,7 @@ def test_a_doomed_sandbox_goes_with_its_last_turn(store: open.Store) -> None:
     sandbox_id = x.sandbox_id or ""
 
     assert store.sandboxes.retire(sandbox_id, force=True).verdict == "doomed"
-    with pytest.raises(errors.SandboxDeleted):
+    with pytest.raises(conflicts.SandboxDeleted):
         turn_of(store, first)
     finished(store, x)
 

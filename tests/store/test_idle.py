@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from knify import errors, lifecycle, model
+from knify import conflicts, errors, lifecycle, model
 from knify.lifecycle import SandboxState
 from knify.store import keys, open
 from tests import factories
@@ -203,7 +203,7 @@ def test_deleting_an_archived_sandbox_deletes_its_object(store: open.Store, expi
     assert store.sandboxes.retire(x.sandbox_id or "", expired=expired).verdict == "deleted"
 
     assert store.sandboxes.old_objects(2**53) == [key]
-    with pytest.raises((errors.SandboxDeleted, errors.SandboxExpired)):
+    with pytest.raises((conflicts.SandboxDeleted, errors.SandboxExpired)):
         turn_of(store, x)
 
 
@@ -322,7 +322,7 @@ def test_in_whatever_order_they_meet_there_is_one_sandbox_or_none(
     def submit() -> None:
         try:
             turns.append(turn_of(store, x))
-        except (errors.SandboxDeleted, errors.SandboxExpired):
+        except (conflicts.SandboxDeleted, errors.SandboxExpired):
             return
 
     def cancel() -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from knify import errors
+from knify import conflicts
 from knify.lifecycle import State
 from knify.services import deletion, jobs, webhooks
 from knify.store import keys
@@ -396,7 +396,7 @@ def test_a_tenant_has_twenty_webhooks_at_most(rig: Rig) -> None:
     for _ in range(store_webhooks.MOST):
         rig.hook(URL)
 
-    with pytest.raises(errors.WebhookLimit):
+    with pytest.raises(conflicts.WebhookLimit):
         rig.hook(URL)
     rig.hook(URL, tenant="other")
 
@@ -445,7 +445,7 @@ def test_any_order_of_events_keeps_all_lists_right(rig: Rig, seed: int) -> None:
                 if known and rng.random() < 0.7:
                     try:
                         webhooks.redeliver(rig.core, tenant, hook, rng.choice(known).id)
-                    except errors.WebhookInactive:
+                    except conflicts.WebhookInactive:
                         pass
                 else:
                     change = {"active": rng.random() < 0.7}

@@ -1,0 +1,83 @@
+"""The errors of the tree that say: not as things stand now. They are `errors.Conflict`s."""
+
+from __future__ import annotations
+
+from knify import errors
+
+
+class SandboxDeleted(errors.Conflict):
+    """The sandbox was cleaned up; it cannot be continued."""
+
+    code = "SANDBOX_DELETED"
+
+
+class SandboxNone(errors.Conflict):
+    """No sandbox was ever made for this job."""
+
+    code = "SANDBOX_NONE"
+
+
+class SandboxLost(errors.Conflict):
+    """The sandbox's host is gone and it was not archived."""
+
+    code = "SANDBOX_LOST"
+
+
+class SandboxBusy(errors.Conflict):
+    """Other turns of this sandbox run or wait."""
+
+    code = "SANDBOX_BUSY"
+
+
+class WorkspaceBusy(errors.Conflict):
+    """Jobs still have to begin with this workspace version."""
+
+    code = "WORKSPACE_BUSY"
+
+
+class WebhookLimit(errors.Conflict):
+    """There are as many webhooks as there may be: delete one that you do not need."""
+
+    code = "WEBHOOK_LIMIT"
+
+
+class WebhookInactive(errors.Conflict):
+    """The webhook is switched off: PATCH it with {"active": true} first."""
+
+    code = "WEBHOOK_INACTIVE"
+
+
+class KeyGone(errors.Conflict):
+    """The key is revoked or has expired: make a new one."""
+
+    code = "KEY_GONE"
+
+
+class KeyChanged(errors.Conflict):
+    """Another request rotated this key in the same moment: look at it and try again."""
+
+    code = "KEY_CHANGED"
+
+
+class LastAdminKey(errors.Conflict):
+    """No other lasting key of this tenant has the scope admin: make one first, or use force."""
+
+    code = "LAST_ADMIN_KEY"
+
+
+class TooManyKeys(errors.Conflict):
+    """The tenant has as many keys as it may have; revoked ones count for 30 days."""
+
+    code = "TOO_MANY_KEYS"
+
+
+class IdempotencyBusy(errors.Conflict):
+    """The first request with this Idempotency-Key is still at work: ask again in a moment."""
+
+    code = "IDEMPOTENCY_BUSY"
+
+
+class IllegalTransition(errors.Conflict):
+    """The state table does not allow this move."""
+
+    code = "ILLEGAL_TRANSITION"

@@ -1,0 +1,67 @@
+"""Variables of the environment that say more than a number or a text: sizes, addresses, paths."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+from environs import Env
+from marshmallow.validate import OneOf
+
+from knify import egress, errors, units
+
+
+def switch(env: Env, name: str) -> bool:
+    """0 or 1; 0 when it is not there."""
+    return bool(env.int(name, 0, validate=OneOf([0, 1])))
+
+
+def size(env: Env, name: str, default: str = "") -> int | None:
+    """Bytes; None for an empty text."""
+    try:
+        text = env.str(name, default)
+        return units.parse_size(text) if text else None
+    except ValueError as wrong:
+        raise errors.ConfigError(f"KNIFY_{name}: {wrong}") from wrong
+
+
+def amount(env: Env, name: str, default: str, *, most: str = "1024T") -> int:
+    """What has to be at least 1 KiB."""
+    found = size(env, name, default) or 0
+    if not 1_024 <= found <= units.parse_size(most):
+        raise errors.ConfigError(f"KNIFY_{name}: must be between 1K and {most}, such as {default}")
+    return found
+
+
+def hosts(env: Env, name: str) -> dict[str, tuple[str, int]]:
+    """`name=address:port` each, with commas between."""
+    found = {}
+    for entry in filter(None, (part.strip() for part in env.str(name, "").split(","))):
+        host, _, where = entry.partition("=")
+        address, _, port = where.rpartition(":")
+        try:
+            found[egress.name(host)] = (str(ip_address(address.strip("[]"))), _port(port))
+        except (errors.EgressRefused, ValueError) as wrong:
+            why = f"{entry!r} is not NAME=ADDRESS:PORT such as git.example.com=10.0.0.5:443"
+            raise errors.ConfigError(f"KNIFY_{name}: {why}") from wrong
+    return found
+
+
+def url(env: Env, name: str, default: str) -> str:
+    """Where an API is; any address, since the operator says it."""
+    try:
+        return egress.parse(env.str(name, default)).url.rstrip("/")
+    except errors.EgressRefused as wrong:
+        raise errors.ConfigError(f"KNIFY_{name}: {wrong.message}") from wrong
+
+
+def path(env: Env, name: str) -> Path | None:
+    """Made absolute; None for an empty text."""
+    text = env.str(name, "")
+    return Path(text).expanduser().absolute() if text else None
+
+
+def _port(text: str) -> int:
+    if not 0 < int(text) < 65_536:
+        raise ValueError(f"no port: {text}")
+    return int(text)
