@@ -17,6 +17,7 @@ from knify.services import artifacts as stored
 MOST_FILES = 10_000  # artifacts of one execution
 _TOO_LARGE = "left out, all together exceed KNIFY_ARTIFACT_BYTES or the job's disk"
 _LATE = "collecting took longer than KNIFY_COLLECT_SECONDS"
+_CUT = "the job was cancelled while its files were collected"
 _MOST_PROBLEMS = 20  # said one by one
 
 
@@ -35,6 +36,7 @@ class Collected:
 
     artifacts: list[model.Artifact]
     problems: list[str]
+    is_cut: bool = False  # somebody cancelled the job meanwhile
 
 
 def save_baseline(store: base.ObjectStore, execution_id: str, root: Path) -> None:
@@ -58,13 +60,14 @@ def artifacts(
     check: Callable[[], None] = tree.nothing,
     made: Sequence[Made] = (),
 ) -> Collected:
-    """Store what the turn made and publish its manifest; `limit` is in bytes for all together.
+    """Store what the turn made; `limit` is in bytes for all together. `publish` comes next.
 
     `made` comes first, and files of such names do not count.
     `check` is called before each small piece of work. What it raises ends the collection: after
-    OutOfTime what is stored by then is kept, and the rest is told as a problem.
+    OutOfTime or CutShort what is stored by then is kept, and the rest is told as a problem.
     Safe to repeat: the manifest comes last and replaces the one before.
     """
+    is_cut = False
     found: list[model.Artifact] = []
     problems: list[str] = []
     try:
@@ -72,13 +75,18 @@ def artifacts(
             found.append(_keep(store, x.id, len(found), one, check))
         left = limit - sum(artifact.size for artifact in found)
         _collect(store, x, root, left, check, found, problems)
-    except errors.OutOfTime:
-        problems.insert(0, f"{_LATE}: what was not stored by then is left out")
-    stored.save_manifest(store, x.id, found, x.outcome)
+    except errors.OutOfTime as late:
+        is_cut = isinstance(late, errors.CutShort)
+        problems.insert(0, f"{_CUT if is_cut else _LATE}: what was not stored by then is left out")
     if len(problems) > _MOST_PROBLEMS:
         more = len(problems) - _MOST_PROBLEMS
         problems = [*problems[:_MOST_PROBLEMS], f"and {more} more files left out"]
-    return Collected(found, problems)
+    return Collected(found, problems, is_cut)
+
+
+def publish(store: base.ObjectStore, x: model.Execution, found: Collected) -> None:
+    """From now on there are these artifacts, and the turn has ended as its record says."""
+    stored.save_manifest(store, x.id, found.artifacts, x.outcome)
 
 
 def _collect(

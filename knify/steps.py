@@ -204,14 +204,13 @@ class Steps:
 
     def complete(self, turn: Turn) -> Ending:
         """Store the artifacts, pause the sandbox, and say how it all ended."""
-        outcome = turn.x.outcome
-        assert outcome is not None
-        detail = outcome.error or "Job completed successfully"
         kept = self._recovery.result(turn)
         if kept is None and not self._hands.has_files(turn):
-            return Ending(_ending(outcome), detail, self._hands.missing(turn))
+            outcome = _outcome(turn)
+            return Ending(_ending(outcome), _detail(outcome), self._hands.missing(turn))
         # What was stored completely is not collected again: later turns may have come since.
         found = self._artifacts(turn) if kept is None else kept.artifacts
+        outcome = _outcome(turn)
         hot = self._rests_hot(turn, outcome)
         state = SandboxState.PAUSED if hot else self._hands.quiet(turn)
         paused = "Sandbox paused (ready for continuation)"
@@ -219,7 +218,7 @@ class Steps:
         told = turn.x.said.files if turn.x.said else ()
         created = [a.path for a in found if a.path not in told]
         events = tuple({"type": "file_created", "path": path} for path in created)
-        return Ending(_ending(outcome), detail, state, events, hot)
+        return Ending(_ending(outcome), _detail(outcome), state, events, hot)
 
     def _rests_hot(self, turn: Turn, outcome: model.Outcome) -> bool:
         """Freeze the container, if we want that and all went its ordinary way."""
@@ -238,10 +237,20 @@ class Steps:
             )
         for problem in extra.problems + found.problems:
             turn.x = self._store.note(turn.x, "artifact_skipped", problem, level="warning")
+        if found.is_cut and _outcome(turn).succeeded:
+            turn.x = self._cancelled(turn)
+        collect.publish(self._core.objects, turn.x, found)
         if found.artifacts:
             detail = collect.describe(found.artifacts)
             turn.x = self._store.note(turn.x, "artifact_generated", detail)
         return found.artifacts
+
+    def _cancelled(self, turn: Turn) -> model.Execution:
+        """It ended well, yet not all of it was kept: what counts is who did not want to wait."""
+        now = self._store.find(turn.x.id)
+        reason = (now and now.cancel_reason) or "cancelled"
+        outcome = _outcome(turn).evolve(kind="cancelled", error=reason)
+        return self._store.note(turn.x, "", "", outcome=outcome, error=reason)
 
 
 def said(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -269,6 +278,15 @@ def _folder(spec: model.ExecutionSpec) -> str:
     """Where its command starts."""
     below = spec.repository.subpath if spec.repository else None
     return f"{sandbox_base.WORKSPACE}/{below}" if below else sandbox_base.WORKSPACE
+
+
+def _outcome(turn: Turn) -> model.Outcome:
+    assert turn.x.outcome is not None
+    return turn.x.outcome
+
+
+def _detail(outcome: model.Outcome) -> str:
+    return outcome.error or "Job completed successfully"
 
 
 def _ending(outcome: model.Outcome) -> State:

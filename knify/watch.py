@@ -54,7 +54,8 @@ class Watcher:
         self._loop.call_soon_threadsafe(self._begin, turn)
 
     def cancel(self, execution_id: str) -> None:
-        """Someone asked for cancellation; nothing happens unless we follow it."""
+        """Someone asked for cancellation; nothing happens unless it is ours."""
+        self._leases.cancel(execution_id)
         self._loop.call_soon_threadsafe(self._cancel, execution_id)
 
     def abandon(self, execution_id: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import knify
-from knify import clock, collect, errors, model
+from knify import clock, collect, conflicts, errors, model
 from knify.core import Core
 from knify.staging import patch
 from knify.turn import Hands, Turn
@@ -54,7 +54,7 @@ def _patch(core: Core, hands: Hands, turn: Turn, limit: int) -> patch.Patch | st
     check = hands.going(turn, core.settings.collect_seconds * _SHARE)
     try:
         return patch.make(core, hands, turn, limit, check)
-    except (errors.SandboxError, errors.SandboxLost, errors.BadRequest, OSError) as failed:
+    except (errors.SandboxError, conflicts.SandboxLost, errors.BadRequest, OSError) as failed:
         if turn.x.attempts < _ATTEMPTS and isinstance(failed, errors.SandboxError):
             raise
         log.warning("%s: its patch cannot be made: %s", turn.x.id, failed)

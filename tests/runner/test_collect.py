@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import fnmatch
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from knify import collect, errors, fields, globs
+from knify import collect, errors, fields, globs, model, turn
 from knify.lifecycle import State
 from knify.sandbox import tree
-from knify.services import artifacts
+from knify.services import artifacts, jobs
 from knify.turn import Turn
+from tests.parts.stack import eventually
 from tests.runner.rig import Rig, Worker
 
 
@@ -71,6 +73,8 @@ def test_collecting_ends_when_its_time_is_over_and_keeps_what_it_has(
 
     assert [a.path for a in found.artifacts] == ["0.txt", "1.txt"]
     assert "KNIFY_COLLECT_SECONDS" in found.problems[0]
+    assert artifacts.listing(rig.core, job) == []
+    collect.publish(rig.core.objects, rig.job(job), found)
     assert artifacts.listing(rig.core, job) == found.artifacts
 
 
@@ -130,6 +134,71 @@ def test_a_job_whose_time_for_artifacts_is_over_ends_all_the_same(
 
     assert rig.ended(job).state is State.COMPLETED
     assert rig.stages(job).count("artifact_skipped") == 1
+
+
+def _cancelled_while_collecting(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, exit_code: int, hear: Callable[[Worker, str], object]
+) -> str:
+    """A job that somebody cancels when its files are being looked for."""
+    rig.script("make", files={"report.md": b"x"}, exit_code=exit_code)
+    job, worker, listing = rig.submit("make"), Worker(rig), tree.listing
+
+    def slow(root: Path, **options: Callable[[], None]) -> tree.Listing:
+        found, end = listing(root), time.monotonic() + 60
+        if "check" in options:
+            jobs.cancel(rig.core, "default", job, "enough")
+            hear(worker, job)
+        while "check" in options and time.monotonic() < end:
+            options["check"]()
+        return found
+
+    monkeypatch.setattr(tree, "listing", slow)
+    monkeypatch.setattr(turn, "CUT_SECONDS", 0.05)
+    worker.advance(job)
+    rig.ended(job)
+    return job
+
+
+@pytest.mark.parametrize(
+    "hear", [lambda w, job: w.watcher.cancel(job), lambda w, _: w.leases.renew()]
+)
+def test_a_job_that_is_cancelled_while_its_files_are_collected_ends_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, hear: Callable[[Worker, str], object]
+) -> None:
+    job = _cancelled_while_collecting(rig, monkeypatch, 0, hear)
+
+    ended, kept = rig.job(job), artifacts.result(rig.core.objects, job)
+    assert (ended.state, ended.error) == (State.CANCELLED, "enough")
+    assert kept is not None
+    assert (kept.artifacts, kept.outcome.kind) == ([], "cancelled")
+    assert "artifact_skipped" in rig.stages(job)
+
+
+def test_what_had_failed_before_that_stays_failed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = _cancelled_while_collecting(rig, monkeypatch, 3, lambda w, job: w.watcher.cancel(job))
+
+    assert (rig.job(job).state, rig.job(job).exit_code) == (State.FAILED, 3)
+
+
+def test_files_of_a_job_that_was_cancelled_before_are_collected(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "CUT_SECONDS", 0.05)
+    job = rig.submit("true")
+    worker = Worker(rig)
+    hands = worker.runner._hands
+    claim = hands._leases.claim(job)
+    assert claim.execution is not None
+    ended = claim.execution.evolve(outcome=model.Outcome("cancelled"), cancel_requested_at=1)
+
+    hands.going(Turn(ended), 1000)()
+
+    going = hands.going(Turn(ended.evolve(outcome=model.Outcome("exited", 0))), 1000)
+    going()  # a moment is left
+    with pytest.raises(errors.CutShort):
+        eventually(going)
 
 
 def test_the_steps_check_counts_the_seconds_and_the_lease(rig: Rig) -> None:
