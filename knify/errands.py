@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from knify import errors, ids
+from knify.agents import base as agents
 from knify.sandbox import base as sandbox_base
 from knify.turn import Hands, Turn
 
-BUSYBOX: Final = "/.knify/busybox"
 _POLL: Final = 0.5  # seconds between two checks
 _LAST: Final = 8 * 1024  # bytes of each stream that are kept
 _MOST: Final = 1024**2  # bytes that it may print besides what a sink takes
@@ -46,7 +46,7 @@ class Done:
 
 def script(text: str, name: str) -> tuple[str, ...]:
     """The command that runs a script of ours in any image."""
-    return (BUSYBOX, "sh", "-c", text, name)
+    return (agents.BUSYBOX, "sh", "-c", text, name)
 
 
 def run(hands: Hands, turn: Turn, errand: Errand, check: Callable[[], None]) -> Done:

@@ -107,7 +107,7 @@ class Steps:
             nonce=turn.x.start_nonce,
             argv=plan.argv,
             env=way | plan.env | credentials.of(turn.x.spec.actor),  # no record ever holds these
-            cwd=_folder(turn.x.spec),
+            cwd=agents.folder(turn.x.spec),
             stdin=plan.stdin and f"{TURN_FOLDER}/{plan.stdin}",
         )
         if not self._hands.guarded(turn, turn.channel.run(command)):
@@ -237,7 +237,7 @@ class Steps:
             )
         for problem in extra.problems + found.problems:
             turn.x = self._store.note(turn.x, "artifact_skipped", problem, level="warning")
-        if found.is_cut and _outcome(turn).succeeded:
+        if (found.is_cut or extra.is_cut) and _outcome(turn).succeeded:
             turn.x = self._cancelled(turn)
         collect.publish(self._core.objects, turn.x, found)
         if found.artifacts:
@@ -272,12 +272,6 @@ def _read(root: Path, path: str) -> bytes:
     if len(data) > _MAX_FILE:
         raise errors.TooLarge(f"{path} is larger than {_MAX_FILE // 1024} KiB")
     return data
-
-
-def _folder(spec: model.ExecutionSpec) -> str:
-    """Where its command starts."""
-    below = spec.repository.subpath if spec.repository else None
-    return f"{sandbox_base.WORKSPACE}/{below}" if below else sandbox_base.WORKSPACE
 
 
 def _outcome(turn: Turn) -> model.Outcome:

@@ -33,9 +33,15 @@ LINE = 64 * 1024  # bytes of a line that is shown in one piece
 MAX_TEXT = 4_000  # characters of a message or command in an event
 
 
+def folder(spec: model.ExecutionSpec, workspace: str = WORKSPACE) -> str:
+    """Where its command starts."""
+    below = spec.repository.subpath if spec.repository else None
+    return f"{workspace}/{below}" if below else workspace
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start in the sandbox, with /workspace as the working directory."""
+    """What to start in the sandbox, with `folder` as the working directory."""
 
     argv: tuple[str, ...]
     env: dict[str, str]  # the spec's own and what the adapter adds

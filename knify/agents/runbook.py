@@ -57,7 +57,7 @@ class Runbook(base.Plain):
                 )
             else:
                 calls.append(f"say {name}.events")
-        files["driver.sh"] = self._driver(calls)
+        files["driver.sh"] = self._driver(calls, base.folder(spec, self._workspace))
         argv = (self._busybox, "sh", f"{base.TURN}/driver.sh")
         return base.Plan(argv, dict(spec.env), files)
 
@@ -97,11 +97,11 @@ class Runbook(base.Plain):
             self._running = event["id"]
         return [event]
 
-    def _driver(self, calls: list[str]) -> bytes:
+    def _driver(self, calls: list[str], folder: str) -> bytes:
         settings = {
             "bb": self._busybox,
             "mark": self._mark,
-            "workspace": self._workspace,
+            "workspace": folder,
         }
         lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
         body = importlib.resources.files("knify.agents").joinpath("driver.sh").read_text()

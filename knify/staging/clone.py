@@ -100,13 +100,13 @@ class Clones:
 
         def check() -> None:
             nonlocal measured
+            if self._store.is_to_end(turn.x.id):
+                raise Cancelled
             try:
                 going()
             except errors.OutOfTime as late:
                 passed = f"{turn.x.spec.provision_timeout:g} s"
                 raise errors.BadRequest(f"the repository was not cloned within {passed}") from late
-            if self._store.is_to_end(turn.x.id):
-                raise Cancelled
             if time.monotonic() - measured > _MEASURED:
                 measured = time.monotonic()
                 self._measure(turn, disk)

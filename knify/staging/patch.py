@@ -57,9 +57,14 @@ class Patch:
 def make(
     core: Core, hands: Hands, turn: Turn, limit: int, check: Callable[[], None]
 ) -> Patch | str:
-    """The patch, or why there is none. `limit` in bytes; SandboxError when the sandbox fails."""
+    """The patch, or why there is none. `limit` in bytes; SandboxError when the sandbox fails.
+
+    CutShort when the job was cancelled meanwhile.
+    """
     if turn.x.start_commit is None:
         return "it is not known which commit it began with"
+    if turn.channel is not None and not (turn.channel.end and turn.channel.end.marker):
+        hands.hang_up(turn)  # the job did not end by itself: nobody listens there
     if turn.channel is None:
         hands.open(turn, hands.sandbox(turn))
     # Not with `with`: whoever stores it closes it.
@@ -84,6 +89,8 @@ def _filled(hands: Hands, turn: Turn, made: Patch, check: Callable[[], None]) ->
         done = errands.run(hands, turn, errand, check)
     except (errors.TooLarge, errors.OutOfTime) as failed:
         hands.hang_up(turn)  # it may still run, so the sandbox is stopped next
+        if isinstance(failed, errors.CutShort):
+            raise
         return failed.message if isinstance(failed, errors.TooLarge) else "it took too long"
     if done.code == 0:
         return None

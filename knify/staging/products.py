@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 METADATA: Final = "metadata.json"
 _ATTEMPTS: Final = 3  # with a sandbox that fails; then it goes without a patch
 _SHARE: Final = 0.5  # of KNIFY_COLLECT_SECONDS
+_CUT: Final = "the task was cancelled while it was made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Products:
 
     made: list[collect.Made] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    is_cut: bool = False  # somebody cancelled the job meanwhile
 
 
 def name(x: model.Execution) -> str:
@@ -44,7 +46,7 @@ def of(core: Core, hands: Hands, turn: Turn, limit: int) -> Iterator[Products]:
     made = _patch(core, hands, turn, limit)
     about = collect.Made(METADATA, [_json(_about(turn.x, made))], "application/json")
     if isinstance(made, str):
-        yield Products([about], [f"{name(turn.x)}: there is none, {made}"])
+        yield Products([about], [f"{name(turn.x)}: there is none, {made}"], made is _CUT)
         return
     with contextlib.closing(made):
         yield Products([collect.Made(name(turn.x), made.chunks(), "text/x-diff"), about])
@@ -54,6 +56,8 @@ def _patch(core: Core, hands: Hands, turn: Turn, limit: int) -> patch.Patch | st
     check = hands.going(turn, core.settings.collect_seconds * _SHARE)
     try:
         return patch.make(core, hands, turn, limit, check)
+    except errors.CutShort:
+        return _CUT
     except (errors.SandboxError, conflicts.SandboxLost, errors.BadRequest, OSError) as failed:
         if turn.x.attempts < _ATTEMPTS and isinstance(failed, errors.SandboxError):
             raise

@@ -43,6 +43,15 @@ def test_steps_run_in_order_and_each_is_told(tmp_path: Path, shell: tuple[str, .
     assert done.lines("stderr") == ["oops"]
 
 
+def test_its_steps_begin_in_the_folder_that_was_asked_for() -> None:
+    repository = model.Repository("https://h.test/r.git", subpath="a b")
+    spec = model.ExecutionSpec("runbook_task", prompt="```sh\npwd\n```", repository=repository)
+
+    plan = runbook.Runbook("n").prepare(spec, lambda path: b"")
+
+    assert "workspace='/workspace/a b'" in plan.files["driver.sh"].decode()
+
+
 def test_the_first_failing_step_ends_the_run_with_its_code(tmp_path: Path) -> None:
     done = driving.run("```sh\nexit 7\n```\n```sh\ntouch never\n```", tmp_path, tmp_path / "t")
 

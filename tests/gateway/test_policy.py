@@ -78,3 +78,14 @@ def test_a_policy_travels_as_json() -> None:
     policy = built(network_mode="full", allowed_hosts=["a.com"]).evolve(max_tokens=3)
 
     assert Policy.parse(policy.as_json()) == policy
+
+
+def test_what_a_user_says_of_a_jobs_network_is_not_for_a_step_of_ours() -> None:
+    network = {"network_mode": "full", "allowed_hosts": ()}
+
+    own, jobs = Policy("outbound", ("git.test:443",), is_ours=True), Policy("outbound", ("a.com",))
+
+    assert own.changed(network) == own
+    assert Policy.parse(own.as_json()) == own  # also behind a restart of the gateway
+    assert jobs.changed(network).network_mode == "full" and jobs.changed({}) == jobs
+    assert allowed(own, "git.test") and not allowed(own, "git.test", 80)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from knify import model
+from knify import model, turn
 from knify.gateway import netns
 from knify.lifecycle import SandboxState, State
 from knify.sandbox import fakehost
@@ -297,6 +297,40 @@ def test_a_failed_and_a_cancelled_task_leave_their_patches_too(
     assert rig.ended(stopped).state is State.CANCELLED
     for one in (failed, stopped):
         assert files(rig, one)["fix-1.patch"] == DIFF
+
+
+def test_a_cancellation_cuts_short_what_would_take_long(
+    rig: Rig, gateway: gateways.Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "CUT_SECONDS", 0.0)
+    rig.host.script(patch.SCRIPT, fakehost.Script(hangs=True))
+    job, worker = submit(rig, "job"), Worker(rig)
+    worker.advance(job)
+    eventually(lambda: rig.job(job).state is State.COMPLETING)
+
+    jobs.cancel(rig.core, "default", job, "enough")
+    worker.leases.renew()
+
+    x = rig.ended(job)
+    assert (x.state, x.error) == (State.CANCELLED, "enough")
+    assert (
+        "cancelled while it was made"
+        in json.loads(files(rig, job)["metadata.json"])["patch"]["error"]
+    )
+
+
+def test_a_patch_is_made_though_the_sandbox_died_under_the_job(
+    rig: Rig, gateway: gateways.Gateway
+) -> None:
+    rig.script("waits", hangs=True)
+    job = submit(rig, "waits")
+    Worker(rig).advance(job)
+    (box,) = rig.host.containers.values()
+
+    rig.loop.loop.call_soon_threadsafe(box.halt)
+
+    assert rig.ended(job).state is State.FAILED
+    assert files(rig, job)["fix-1.patch"] == DIFF
 
 
 def test_a_file_of_the_workspace_cannot_pass_for_what_we_made(
