@@ -16,6 +16,7 @@ from knify.sandbox import base, hostfs, views
 
 MARK = "knify.installation"
 _SECONDS = 60  # for one call
+_TRIES = 5  # for a list of volumes while others come and go
 T = TypeVar("T")
 
 
@@ -38,7 +39,7 @@ def remove_volume(url: str, installation: str, name: str) -> None:
     """Remove a volume if it is there and ours. SandboxError while a container uses it."""
 
     def remove(client: Any) -> None:
-        for volume in client.volumes.list(filters={"name": f"^{name}$"}):
+        for volume in _volumes(client, {"name": f"^{name}$"}):
             if (volume.attrs.get("Labels") or {}).get(MARK) == installation:
                 volume.remove()
 
@@ -51,7 +52,7 @@ def remove_old_shells(url: str, installation: str, current: str) -> None:
 
     def remove(client: Any) -> None:
         mine = {"label": [f"{MARK}={installation}", "knify.shell=1"]}
-        for volume in client.volumes.list(filters=mine):
+        for volume in _volumes(client, mine):
             if volume.name != current:
                 with contextlib.suppress(podman_errors.APIError):  # in use
                     volume.remove()
@@ -68,8 +69,18 @@ def _owned(client: Any, installation: str) -> list[base.Listed]:
     )
     rows.raise_for_status()
     found = [views.listed_container(row) for row in rows.json() or []]
-    found += [views.listed_volume(volume.attrs) for volume in client.volumes.list(filters=mine)]
+    found += [views.listed_volume(volume.attrs) for volume in _volumes(client, mine)]
     return [row for row in found if row.sandbox_id]
+
+
+def _volumes(client: Any, filters: dict[str, Any]) -> list[Any]:
+    """Podman 4.3 fails to list when a volume goes while it looks at it, anybody's: ask again."""
+    from podman import errors as podman_errors
+
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(podman_errors.APIError):
+            return list(client.volumes.list(filters=filters))
+    return list(client.volumes.list(filters=filters))
 
 
 def _with_client(url: str, work: Callable[[Any], T]) -> T:
