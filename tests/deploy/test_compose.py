@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from knify import credentials, errors, settings
 from knify.agents import models
+from knify.gateway import main
 from workers import flower
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -26,11 +27,17 @@ OF_COMPOSE = {
     *("KNIFY_WORKERS", "KNIFY_REDIS_PASSWORD", "KNIFY_REDIS_IMAGE", "KNIFY_SERVER_IMAGE"),
     *("KNIFY_SERVER_FROM", "KNIFY_BIND", "KNIFY_PODMAN_DIR", "KNIFY_PODMAN_STORAGE"),
     *("KNIFY_FLOWER_PORT", "APT_SOURCES", "PIP_INDEX_URL"),
+    *("KNIFY_FILES", "KNIFY_GATEWAY_FILES"),
 }
 
 
+#: The operator's own files, read only.
+FILES, LOGINS = ":/srv/files:ro", ":/srv/gateway:ro"
 #: Of models: never in a sandbox.
 KEYS = {provider.key for provider in models.PROVIDERS.values()}
+
+
+OF_FILES = {"KNIFY_PRICES_FILE", "KNIFY_MODELS_FILE", "KNIFY_SOURCES_FILE", "KNIFY_EGRESS_CA"}
 
 
 def _known() -> set[str]:
@@ -92,12 +99,36 @@ def test_the_worker_has_the_keys_of_agents_and_the_gateway_those_of_models() -> 
 
 def test_the_worker_alone_reaches_podman_and_the_host_and_the_gateway_its_processes() -> None:
     for name in NAMES:
-        reaches = [mount for mount in _mounts(name) if not re.match(r"[a-z]+:/", mount)]
+        given = [mount for mount in _mounts(name) if not mount.endswith((FILES, LOGINS))]
+        reaches = [mount for mount in given if not re.match(r"[a-z]+:/", mount)]
         has_more = SERVICES[name].keys() & {"pid", "cap_add", "privileged", "ipc", "devices"}
         podman = "podman" in str(SERVICES[name]).lower()
 
         assert bool(reaches) == podman == (name == "worker")
         assert bool(has_more) == (name in ("gateway", "worker"))
+
+
+def test_all_that_the_operator_says_to_the_gateway_reaches_it() -> None:
+    folder = Path(main.__file__).parent
+    code = "".join(file.read_text() for file in folder.glob("*.py"))
+    fields = set(re.findall(r"\b(?:config|_config|settings)\.([a-z_]+)", code))
+    read = {f"KNIFY_{name.upper()}" for name in fields} & _known()
+
+    assert len(read) > 8
+    assert read - {"KNIFY_LOG_LEVEL"} <= set(SERVICES["gateway"]["environment"])
+    assert "KNIFY_ALLOWED_MODELS" in SERVICES["worker"]["environment"]
+
+
+def test_the_operators_files_reach_who_reads_them_and_logins_the_gateway_alone() -> None:
+    for name in NAMES:
+        environ = SERVICES[name].get("environment", {})
+        named = {variable for variable in environ if variable in OF_FILES}
+        assert any(mount.endswith(FILES) for mount in _mounts(name)) == bool(named)
+        has_logins = [mount for mount in _mounts(name) if mount.endswith(LOGINS)]
+        assert bool(has_logins) == (name == "gateway") == ("KNIFY_GIT_CREDENTIALS_FILE" in environ)
+    for folder in ("files", "gateway"):
+        assert f"deploy/{folder}/*\n" in (PROJECT / ".gitignore").read_text()
+        assert (PROJECT / "deploy" / folder).is_dir()
 
 
 def test_the_gateway_has_what_it_takes_to_listen_in_a_sandbox() -> None:
