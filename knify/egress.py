@@ -1,9 +1,10 @@
 """Where Knify connects to on a user's behalf: resolved once, checked, and then exactly there.
 
 Whoever names a host must not reach what only this machine reaches: loopback, private networks,
-cloud metadata. A name is resolved once for each connection; unless every address that it has is
-public, nothing is connected to. The socket goes to an address that was checked, so that a name
-which changes its answer between check and use (rebinding) gains nothing.
+cloud metadata, and itself by a public address, where a firewall would stand before it. A name is
+resolved once for each connection; unless every address that it has is public, nothing is connected
+to. The socket goes to an address that was checked, so that a name which changes its answer between
+check and use (rebinding) gains nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import idna
 
-from knify import errors
+from knify import errors, machine
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver: TypeAlias = Callable[[str, int], list[str]]
@@ -116,13 +117,15 @@ def allow(target: Target, *, private: bool = False) -> None:
 def check(address: Address, *, private: bool = False) -> None:
     """EgressRefused unless everybody on the internet could connect there.
 
-    `private` lets private, loopback and link-local addresses pass (the operator's choice); groups
-    and addresses that are none never do.
+    `private` lets private, loopback, link-local and own addresses pass (the operator's choice);
+    groups and addresses that are none never do.
     """
     for inner in _unwrapped(address):
         never = inner.is_multicast or inner.is_unspecified or str(inner) == "255.255.255.255"
         if never or not (private or _is_public(inner)):
             raise errors.EgressRefused(f"leads to {address}, which is not a public address")
+        if not private and _own.has(inner):
+            raise errors.EgressRefused(f"leads to {address}, which is an address of this machine")
 
 
 def resolve(
@@ -262,5 +265,6 @@ def _unwrapped(address: Address) -> Iterator[Address]:
         yield address
 
 
+_own = machine.Own()
 #: More than attempts at one time: a resolver that hangs holds a thread beyond its time limit.
 _resolvers = ThreadPoolExecutor(64, thread_name_prefix="resolve")

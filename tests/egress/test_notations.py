@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import socket
 import time
+from pathlib import Path
 
 import pytest
 
-from knify import egress, errors
+from knify import egress, errors, machine
+
+#: As /proc/net has them.
+ROUTES = """Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 8.8.4.0/24 2 0 2
+        |-- 8.8.4.0
+           /24 link UNICAST
+        |-- 8.8.4.4
+           /32 host LOCAL
+        |-- 8.8.4.255
+           /32 link BROADCAST
+"""
+INTERFACES = "26000000000000000000000000000007 02 40 00 80     eth0\n"
 
 INTERNAL = [
     # Loopback.
@@ -230,3 +248,31 @@ def test_the_operator_may_allow_private_addresses_but_no_groups() -> None:
     for url in ("http://0.0.0.0/", "http://224.0.0.1/", "http://[ff02::1]/", "http://127.1/"):
         with pytest.raises(errors.EgressRefused):
             egress.resolve(egress.parse(url), private=True)
+
+
+def test_a_public_address_of_this_very_machine_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fib_trie").write_text(ROUTES)
+    (tmp_path / "if_inet6").write_text(INTERFACES)
+    monkeypatch.setattr(egress, "_own", machine.Own((tmp_path / "none", tmp_path)))
+
+    for own in ("8.8.4.4", "[2600::7]", "[::ffff:8.8.4.4]", "[64:ff9b::8.8.4.4]"):
+        with pytest.raises(errors.EgressRefused, match="of this machine"):
+            egress.resolve(egress.parse(f"http://{own}/"))
+    with pytest.raises(errors.EgressRefused, match="of this machine"):
+        egress.resolve(egress.parse("http://me.example.com/"), lookup=lambda *_: ["8.8.4.4"])
+    for other in ("8.8.4.0", "8.8.4.255", "8.8.4.5", "[2600::8]"):  # its network, its neighbours
+        assert egress.resolve(egress.parse(f"http://{other}/"))
+    assert egress.resolve(egress.parse("http://8.8.4.4/"), private=True)
+
+
+def test_this_machines_addresses_are_read_from_its_kernel() -> None:
+    mine = ipaddress.ip_address("127.0.0.1")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there, contextlib.suppress(OSError):
+        there.connect(("198.51.100.1", 9))  # nothing is sent: only the way is looked up
+        mine = ipaddress.ip_address(there.getsockname()[0])
+
+    assert machine.Own().has(mine)
+    assert machine.Own().has(ipaddress.ip_address("127.0.0.1"))
+    assert not machine.Own().has(ipaddress.ip_address("8.8.8.8"))
