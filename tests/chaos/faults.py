@@ -33,6 +33,7 @@ class World:
     stack: Stack
     load: Load
     rng: random.Random
+    agents: Any = None  # `agentfaults.Agents`, where a fault needs them
 
     @property
     def redis(self) -> redis.Redis:
@@ -297,7 +298,7 @@ def _queues(world: World) -> list[str]:
 _NOT_IN_WORKERS = (
     *("script.submit", "script.cancel", "script.add_workspace", "script.drop_workspace"),
     *("script.drain", "script.expire", "script.forget", "script.expire_files", "script.lose"),
-    *("script.set_network", "script.add_usage"),
+    *("script.set_network", "script.add_usage", "script.tell"),
     *("script.lose_sandbox", "script.rescue", "driver.put_tar", "driver.seed"),
     *("cache.publish", "cache.evict", "script.index", "script.page", "script.match"),
     *("script.delete", "script.add_key", "script.rotate_key", "script.revoke_key"),

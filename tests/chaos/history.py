@@ -63,7 +63,8 @@ class Seen:
 class Violation:
     """A broken promise."""
 
-    kind: str  # lost, unexpected, doubled, illegal, output, artifact, idempotency, leaked, slow
+    #: lost, unexpected, doubled, illegal, output, artifact, usage, idempotency, leaked, slow
+    kind: str
     job: str  # '' where it is not of one job
     text: str
     span: tuple[int, int] = (0, 0)

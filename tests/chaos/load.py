@@ -256,12 +256,15 @@ class User:
         """Accepted for sure: repeated with one key until there is an answer. None: refused."""
         key = f"{self.rng.getrandbits(64):016x}"
         wish = Wish(key, kind, allowed, counted, hashed, marked)
-        body = {
-            "job_type": "command_task",
-            "command": command.format(key=key, n=n),
-            "metadata": {"key": key},
-            "network_mode": self.rng.choice(("isolated", "isolated", "full")),
-        } | spec
+        work = {"job_type": "command_task", "command": command.format(key=key, n=n)}
+        body = (
+            ({} if "job_type" in spec else work)
+            | {
+                "metadata": {"key": key},
+                "network_mode": self.rng.choice(("isolated", "isolated", "full")),
+            }
+            | spec
+        )
 
         def once() -> Any:
             if parent:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.chaos import checker, leaks, observe, report
+from tests.chaos import agentfaults, checker, leaks, observe, report
 from tests.chaos.faults import FAULTS, Fault, World
 from tests.chaos.history import Violation
 from tests.chaos.jobfaults import JOB_FAULTS
@@ -30,13 +30,14 @@ def run(
     seconds: float,
     seed: int,
     faults: Sequence[Fault] = FAULTS,
-    job_faults: Sequence[Fault] = JOB_FAULTS,
+    job_faults: Sequence[Fault] = (*JOB_FAULTS, *agentfaults.AGENT_FAULTS),
     least: int = 3,
 ) -> report.Result:
     """Everything from an empty home to nothing left. KeyboardInterrupt is obeyed at once."""
     began = time.monotonic()
     with (
         _disks() as prepare,
+        agentfaults.agents(job_faults) as agents,
         stack_part.prepared(
             prepare,
             KNIFY_LEASE_SECONDS="5",
@@ -47,6 +48,7 @@ def run(
             KNIFY_HOT_SECONDS="4",
             KNIFY_PACK_SECONDS="20",
             KNIFY_OUTPUT_TAIL_BYTES="6144",
+            **(agents.settings if agents else {}),
         ) as stack,
     ):
         load = Load(stack, seed)
@@ -57,7 +59,9 @@ def run(
             before = leaks.uses(stack)
             nemeses = [
                 Nemesis(world, faults, 2.0, least),
-                Nemesis(World(stack, load, random.Random(seed + 1)), job_faults, 6.0, least),
+                Nemesis(
+                    World(stack, load, random.Random(seed + 1), agents), job_faults, 6.0, least
+                ),
             ]
             for nemesis in nemeses:
                 nemesis.start(seconds)

@@ -60,7 +60,7 @@ def table(result: Result) -> list[str]:
 _COLUMNS = (
     ("lost",),
     ("doubled", "idempotency"),
-    ("illegal", "unexpected", "output", "artifact"),
+    ("illegal", "unexpected", "output", "artifact", "usage"),
     ("leaked",),
 )
 

@@ -30,6 +30,7 @@ OUT_OF_REACH = {
     "script.lose": "its node would have to be silent for KNIFY_NODE_LOST_SECONDS",
     "script.set_network": "no jobs with a way out there",
     "script.add_usage": "the gateway's, whose process is killed as a whole",
+    "script.tell": "likewise",
     "script.lose_sandbox": "the scripted host loses containers, but never volumes",
     "script.rescue": "only after a rollback of Redis",
     "driver.put_tar": "only when a worker dies between a sandbox's making and its turn",

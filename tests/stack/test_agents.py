@@ -6,6 +6,9 @@ stand-in for Codex stays, which asks its model like the real one.
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ from typing import Any
 import pytest
 import redis
 
+from knify import core as core_module
+from knify import hints
 from knify.agents import models as places
 from knify.client import Client, Job
 from knify.host import images, podman
-from tests.parts import model_server, standin
+from tests.parts import agent_work, model_server, standin
 from tests.parts import stack as stack_part
 from tests.parts.model_server import Models
 from tests.stack.parts import content
@@ -193,3 +198,44 @@ def _environments(stack: stack_part.Stack) -> list[str]:
     parts = ("api", "worker", "beat", "redis", "podman")
     files = [Path(f"/proc/{stack.pid(part)}/environ") for part in parts]
     return [file.read_bytes().decode("latin-1") for file in files]
+
+
+@pytest.mark.slow
+def test_of_an_agent_whose_gateway_is_killed_and_frozen_all_is_counted_and_told_once(
+    client: Client, own_stack: stack_part.Stack, image: str, models: Models
+) -> None:
+    job_id = client.create_job(agent_work.spec(image, "hurt")).job_id
+    for n, hurt in ((1, "kill"), (3, "freeze"), (5, "kill")):
+        stack_part.eventually(lambda n=n: agent_work.asked(models, "hurt") > n, seconds=60)
+        victim = own_stack.pid("gateway")
+        if hurt == "freeze":
+            os.kill(victim, signal.SIGSTOP)
+            time.sleep(1)  # whoever asks meanwhile waits
+            os.kill(victim, signal.SIGCONT)
+        else:
+            own_stack.kill("gateway")
+            stack_part.eventually(lambda v=victim: own_stack.pid("gateway") != v)
+
+    job = client.wait(job_id, timeout=100)
+
+    assert (job.status, job.error) == ("completed", None)
+    x = core_module.connect(own_stack.settings, hints.RecordedHints()).store.executions.find(job_id)
+    assert x is not None
+    details = [event["detail"] for event in client.events(job_id)]
+    assert not list(agent_work.wrong(x, models, "hurt", details))
+
+
+@pytest.mark.slow
+def test_a_budget_ends_its_run_once_though_gateway_and_worker_are_killed(
+    client: Client, own_stack: stack_part.Stack, image: str, models: Models
+) -> None:
+    job_id = client.create_job(agent_work.spec(image, "poor", max_tokens=1)).job_id
+    stack_part.eventually(lambda: agent_work.asked(models, "poor"), seconds=60)
+    for part in ("gateway", "worker"):
+        own_stack.kill(part)
+
+    job = client.wait(job_id, timeout=100)
+
+    assert job.status == "failed" and "budget_exceeded" in (job.error or "")
+    assert [event["stage"] for event in client.events(job_id)].count("budget_exceeded") <= 1
+    assert job.raw["usage"]["total_tokens"] > 1
