@@ -6,20 +6,21 @@ import logging
 from pathlib import Path
 from typing import Final
 
-import redis
-
 from knify import errors, model
 from knify.agents import models
 from knify.core import Core
-from knify.gateway import account, client, told
+from knify.gateway import account, client
 from knify.gateway.policy import Policy
+from knify.lifecycle import State
 from knify.sandbox import base as sandbox_base
+from knify.store.usage import Usage
 from knify.turn import Hands, Turn
 from knify.verdict import BUDGET
 
 log = logging.getLogger(__name__)
 
-_BRIEFLY: Final = 2.0  # seconds, where the gateway is of no more use
+_OPEN: Final = (State.READY, State.RUNNING, State.COMPLETING)  # states with a door, perhaps
+_BRIEFLY: Final = 3.0  # seconds, where the gateway is of no more use
 _CA_FILE: Final = "egress-ca.pem"
 _CA_PATH: Final = f"{sandbox_base.RUN}/{_CA_FILE}"
 _CA_VARIABLES: Final = (
@@ -58,14 +59,14 @@ class Exits:
 
     def shut(self, turn: Turn) -> None:
         """End what was lent. GatewayAway; then nothing of the job may be started."""
-        self._take(turn, self._gateway.close(turn.x.id, client.OPEN_SECONDS))
+        self._gateway.close(turn.x.id, turn.x.sandbox_id or "", client.OPEN_SECONDS)
 
     def forget(self, turn: Turn) -> None:
         """The same where the sandbox is stopped in any case."""
         try:
-            self._take(turn, self._gateway.close(turn.x.id, _BRIEFLY))
-        except (errors.KnifyError, redis.RedisError) as failed:
-            log.warning("%s: what its gateway had to tell is not known: %s", turn.x.id, failed)
+            self._gateway.close(turn.x.id, turn.x.sandbox_id or "", _BRIEFLY)
+        except errors.SandboxError as failed:
+            log.warning("%s: its gateway does not close: %s", turn.x.id, failed)
 
     def _way(self, turn: Turn, policy: Policy) -> dict[str, str]:
         logins = self._open(turn, policy, client.OPEN_SECONDS)
@@ -86,48 +87,46 @@ class Exits:
             log.warning("%s goes on, perhaps without its gateway: %s", turn.x.id, failed)
 
     def settle(self, turn: Turn, outcome: model.Outcome) -> model.Outcome:
-        """Let nothing out any more, publish what only the gateway knows; how the turn ended.
+        """Let nothing out any more; how the turn ended, in view of what its models took.
 
-        What it took of models is known here, and one that took too much has failed.
+        One that took too much has failed.
         """
-        policy = self._policy(turn)
-        if not policy.is_needed:
+        used = self.used(turn)
+        if used is None:
             return outcome
-        stages = self._close(turn)
-        if not policy.providers:
-            return outcome
-        used = self._core.store.usages.of(turn.x.id)
         if used.calls:
             outcome = outcome.evolve(usage=used.shown(), cost_usd=used.cost_usd)
+        policy = self._policy(turn)
         problem = account.over(policy, used)
-        if problem is None and BUDGET in stages:
+        if problem is None and self._core.store.notices.over(turn.x.id) is not None:
             problem = account.over(policy, used, least=0)
         if problem is None or outcome.kind in (BUDGET, "cancelled"):
             return outcome
         return outcome.evolve(kind=BUDGET, error=f"{BUDGET}: {problem}")
 
-    def _close(self, turn: Turn) -> set[str]:
-        """The stages of what was told last."""
-        try:
-            left = self._gateway.close(turn.x.id, _BRIEFLY)
-        except errors.SandboxError as failed:
-            log.warning("%s: what its gateway had to tell is not known: %s", turn.x.id, failed)
-            return set()
-        self._take(turn, left)
-        return {event.stage for event in left}
+    def is_shut(self, turn: Turn) -> bool:
+        """Whether nothing of it is let out any more, for sure."""
+        return turn.is_shut or not self._policy(turn).is_needed
 
-    def _take(self, turn: Turn, left: list[told.Event]) -> None:
-        """Publish what nobody has heard."""
-        for event in left:
-            if event.n not in turn.told:
-                turn.x = self._publish(turn.x, event)
-                turn.told.add(event.n)
-            self._ack(turn.x, event)
+    def used(self, turn: Turn) -> Usage | None:
+        """What it took of models so far; None for one that asks none. Its door is closed."""
+        self._close(turn)
+        return self._core.store.usages.of(turn.x.id) if self._policy(turn).providers else None
+
+    def _close(self, turn: Turn) -> None:
+        """Once a gateway has said so, it is; until then it is asked each time."""
+        if self.is_shut(turn) or turn.x.state not in _OPEN:
+            return
+        try:
+            turn.is_shut = self._gateway.close(turn.x.id, turn.x.sandbox_id or "", _BRIEFLY)
+        except errors.SandboxError as failed:
+            log.warning("%s: its gateway does not close: %s", turn.x.id, failed)
 
     def _policy(self, turn: Turn) -> Policy:
         return Policy.of(turn.x.spec, self._core.settings.allowed_models)
 
     def _open(self, turn: Turn, policy: Policy, seconds: float) -> list[str]:
+        turn.is_shut = False
         status = self._hands.call(self._hands.driver.inspect(turn.container))
         if status is None or status.pid is None:
             raise errors.SandboxGone("the sandbox does not run")
@@ -147,15 +146,6 @@ class Exits:
         bundle = authorities(self._core)
         self._hands.call(turn.channel.put_file(_CA_PATH, bundle, 0o644))
         return dict.fromkeys(_CA_VARIABLES, _CA_PATH)
-
-    def _publish(self, x: model.Execution, event: told.Event) -> model.Execution:
-        return self._core.store.executions.note(x, event.stage, event.detail, level=event.level)
-
-    def _ack(self, x: model.Execution, event: told.Event) -> None:
-        try:
-            self._gateway.ack(x.id, event.n)
-        except errors.SandboxError as failed:
-            log.debug("%s: %s", x.id, failed)
 
 
 def git_rewrites(hosts: list[str]) -> dict[str, str]:

@@ -16,14 +16,13 @@ import redis
 
 from knify import errors, model, units
 from knify.core import Core
-from knify.gateway import told
 from knify.ledger import Ledger
 from knify.sandbox import base as sandbox_base
 from knify.spool import Spool
 from knify.tail import Tail
 from knify.transcript import Transcript
 from knify.turn import Turn
-from knify.verdict import BUDGET, CANCELLED, LINGERED, Verdict
+from knify.verdict import CANCELLED, LINGERED, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,6 @@ _RETRY = 0.5
 _NOTED = 10.0  # seconds that a stop waits for Redis to take down its reason
 _FLOOD = 2  # times the kept output; who prints more is stopped, for the disk's sake
 _FLOODED = "flood"
-_NO_BUDGET = 5.0  # seconds that a command gets whose models answer no more
 _LINGER = 10.0  # seconds that an agent has to exit after its last word
 _KILLED_CODE = 128 + 9  # what a shell says of a command that died by SIGKILL
 
@@ -136,24 +134,6 @@ class Follow:
         if used > limit:
             error = f"used more than its disk limit of {units.show_size(limit)}"
             self.stop(Verdict("disk_full", error, grace=1.0))
-
-    async def publish(self, event: told.Event) -> bool:
-        """What the gateway tells of it, into its history; False: not now."""
-        if event.n in self.turn.told:
-            return True
-        self.turn.told.add(event.n)
-        note = self._watcher.core.store.executions.note
-        try:
-            await self._watcher.thread(
-                lambda: note(self.turn.x, event.stage, event.detail, level=event.level)
-            )
-        except (errors.KnifyError, redis.RedisError) as failed:
-            log.warning("%s: not told yet: %s", self.turn.x.id, failed)
-            self.turn.told.discard(event.n)
-            return False
-        if event.stage == BUDGET:
-            self.stop(Verdict(BUDGET, f"{BUDGET}: {event.detail}", grace=_NO_BUDGET))
-        return True
 
     async def hang_up(self) -> None:
         """Leave the sandbox to itself."""

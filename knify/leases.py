@@ -160,13 +160,13 @@ class Leases:
             dead=dead,
         )
 
-    def renew(self) -> tuple[list[str], list[str]]:
-        """Extend all. Returns (ids that are lost, ids whose cancellation was asked for)."""
+    def renew(self) -> tuple[list[str], list[str], list[str]]:
+        """Extend all. Ids that are lost; to be cancelled; whose budget is used up."""
         with self._lock:
             held = [(name, lease.fence) for name, lease in self._held.items()]
         asked = time.monotonic()
         answers = self._executions.renew(held, lease_ms=int(self.seconds * 1000))
-        lost, cancelled = [], []
+        lost, cancelled, over = list[str](), list[str](), list[str]()
         with self._lock:
             for (name, fence), answer in zip(held, answers, strict=True):
                 lease = self._held.get(name)
@@ -180,7 +180,9 @@ class Leases:
                 if answer == "cancel":
                     lease.cancelled = True
                     cancelled.append(name)
-        return lost, cancelled
+                elif answer == "over":
+                    over.append(name)
+        return lost, cancelled, over
 
     def cancel(self, execution_id: str) -> None:
         """Its cancellation was asked for: whatever takes long looks at `is_cancelled`."""

@@ -164,6 +164,9 @@ class Runner:
         view = State.FAILED if to is State.FAILED_PRESERVED else to
         code = outcome.exit_code if outcome else None
         told = {name: getattr(outcome, name, None) for name in ("result", "usage", "cost_usd")}
+        used = self._steps.exits.used(turn)  # whatever way led here
+        if used is not None and used.calls:
+            told |= {"usage": used.shown(), "cost_usd": used.cost_usd}
         final = jobs.final_entry(view, now, error=error, exit_code=code, **told)
         final["e"] = stamped(list(ending.events), now) + final["e"]
         moved = self._store.move(
@@ -174,6 +177,7 @@ class Runner:
             sandbox=sandbox,
             entries=[final],
             error=error,
+            usage=told["usage"],
         )
         turn.x = moved.execution
         self._leases.drop(turn.x.id)

@@ -44,8 +44,8 @@ class Steps:
         self._driver = hands.driver
         self._follow = follow
         self._recovery = Recovery(core, hands)
-        self._exits = Exits(core, hands)
-        provisioning = Provisioning(core, hands, self._recovery, self._exits)
+        self.exits = Exits(core, hands)
+        provisioning = Provisioning(core, hands, self._recovery, self.exits)
         self.table: dict[State, Step] = {
             State.PENDING: self.stage,
             State.STAGING: provisioning.begin_provisioning,
@@ -86,11 +86,11 @@ class Steps:
         turn.launched = True
         self._start(turn, plan)
 
-    def _plan(self, turn: Turn, nonce: str) -> agents.Plan:
+    def _plan(self, turn: Turn, nonce: str, *, again: bool = False) -> agents.Plan:
         root, spec = self._hands.root(turn), turn.x.spec
         sources = self._core.settings.sources_file
         turn.adapter = registry.adapter(spec.job_type, nonce, actor=spec.actor, sources=sources)
-        session = sessions.of(self._core, turn.x)
+        session = sessions.of(self._core, turn.x, again=again)
         return turn.adapter.prepare(spec, lambda path: _read(root, path), session)
 
     def _start(self, turn: Turn, plan: agents.Plan) -> None:
@@ -101,7 +101,7 @@ class Steps:
             self._hands.call(turn.channel.put_file(f"{TURN_FOLDER}/{path}", data))
         for path, data in plan.home.items():
             self._hands.call(turn.channel.put_file(f"{sandbox_base.HOME}/{path}", data))
-        way = self._exits.open(turn)  # before anything of the job runs
+        way = self.exits.open(turn)  # before anything of the job runs
         command = sandbox_base.Turn(
             execution=turn.x.id,
             nonce=turn.x.start_nonce,
@@ -114,6 +114,14 @@ class Steps:
             self._ran_before(turn)
             return
         self._hand_over(turn)
+
+    def _start_again(self, turn: Turn) -> None:
+        """What somebody was about to start; its conversation may have another id now."""
+        assert turn.x.start_nonce is not None
+        plan = self._plan(turn, turn.x.start_nonce, again=True)
+        if plan.session_id != turn.x.session_id:
+            turn.x = self._store.note(turn.x, "", "", session_id=plan.session_id)
+        self._start(turn, plan)
 
     def _ran_before(self, turn: Turn) -> None:
         """The sandbox says so, and its marker proves it: the turn goes on there, or has ended."""
@@ -149,7 +157,7 @@ class Steps:
                 self.begin_completing(turn, model.Outcome("cancelled", error=reason), [])
                 return
             self._hands.open(turn, sandbox)
-            self._start(turn, self._plan(turn, x.start_nonce))
+            self._start_again(turn)
             return
         turn.started = True
         if x.stopping is not None and x.stopping.kind == "flood":
@@ -165,7 +173,7 @@ class Steps:
         if status.running and self._recovery.is_overtaken(turn):
             self._hands.guarded(turn, self._driver.stop(turn.container))
             turn.forgotten = True
-        self._exits.rejoin(turn)
+        self.exits.rejoin(turn)
         told = x.said or model.Said(session_id=x.session_id)
         turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce, told, actor=x.spec.actor)
         turn.channel = self._hands.guarded(
@@ -190,7 +198,7 @@ class Steps:
         self, turn: Turn, outcome: model.Outcome, farewell: list[dict[str, Any]]
     ) -> None:
         """The command has ended."""
-        outcome = self._exits.settle(turn, outcome)
+        outcome = self.exits.settle(turn, outcome)
         turn.x = self._store.move(
             turn.x,
             State.COMPLETING,
@@ -224,7 +232,9 @@ class Steps:
         """Freeze the container, if we want that and all went its ordinary way."""
         wanted = self._core.settings.hot_seconds and self._core.settings.hot
         ordinary = outcome.kind == "exited" and turn.channel is not None and turn.container
-        return bool(wanted and ordinary) and self._hands.freeze(turn)
+        # A door that may be open ends with the container: the next turn may be isolated.
+        shut = self.exits.is_shut(turn)
+        return bool(wanted and ordinary and shut) and self._hands.freeze(turn)
 
     def _artifacts(self, turn: Turn) -> list[model.Artifact]:
         settings, root = self._core.settings, self._hands.root(turn)

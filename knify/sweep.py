@@ -78,9 +78,12 @@ def _lose(core: Core, execution_id: str, node: str) -> None:
     """
     seconds = core.settings.node_lost_seconds
     reason = f"node {node} has not been heard of for {seconds / 60:g} minutes"
-    final = jobs.final_entry("failed", clock.now_ms(), error=reason)
+    used = core.store.usages.of(execution_id)
+    usage = used.shown() if used.calls else None
+    told = {"usage": usage, "cost_usd": used.cost_usd}
+    final = jobs.final_entry("failed", clock.now_ms(), error=reason, **told)
     verdict, hints = core.store.executions.lose(
-        execution_id, node, int(seconds * 1000), reason, final
+        execution_id, node, int(seconds * 1000), reason, final, usage
     )
     if verdict == "lost":
         log.error("%s: %s", execution_id, reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ class Turn:
     followed: bool = False  # the watcher has it now
     started: bool = False  # its command is known to have been started
     launched: bool = False  # by this very process, so nothing of it can have been stored before
-    told: set[int] = field(default_factory=set)  # events of its gateway that are published
+    is_shut: bool = False  # its gateway has said that it lets nothing of it out any more
     forgotten: bool = False  # Redis, put back to an older state, did not know of its start or end
 
 

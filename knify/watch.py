@@ -17,15 +17,15 @@ import redis
 from knify import errors, leases, model
 from knify.core import Core
 from knify.follow import Follow
-from knify.gateway import told
 from knify.sandbox import base as sandbox_base
 from knify.turn import Turn
-from knify.verdict import CANCELLED
+from knify.verdict import BUDGET, CANCELLED, Verdict
 
 log = logging.getLogger(__name__)
 
 _PAUSE_MS = 250  # before a broken line is tried again, more each time
 _ATTEMPTS = 20
+_NO_BUDGET = 5.0  # seconds that a command gets whose models answer no more
 _MOVES = 2  # that write output into objects: a store that hangs must not take all threads
 
 
@@ -56,16 +56,16 @@ class Watcher:
     def cancel(self, execution_id: str) -> None:
         """Someone asked for cancellation; nothing happens unless it is ours."""
         self._leases.cancel(execution_id)
-        self._loop.call_soon_threadsafe(self._cancel, execution_id)
+        self._loop.call_soon_threadsafe(self._stop, execution_id, CANCELLED)
 
     def abandon(self, execution_id: str) -> None:
         """Its lease is lost: stop following, touch nothing."""
         self._loop.call_soon_threadsafe(self._abandon, execution_id)
 
-    async def hear(self, execution_id: str, event: told.Event) -> bool:
-        """The gateway has something to tell; whether it is published."""
-        follow = self._following.get(execution_id)
-        return follow is not None and await follow.publish(event)
+    def overspent(self, execution_id: str, why: str) -> None:
+        """Its budget is used up; nothing happens unless we follow it, or it is being stopped."""
+        verdict = Verdict(BUDGET, f"{BUDGET}: {why}", grace=_NO_BUDGET)
+        self._loop.call_soon_threadsafe(self._stop, execution_id, verdict)
 
     def _begin(self, turn: Turn) -> None:
         try:
@@ -77,10 +77,10 @@ class Watcher:
         self._following[turn.x.id] = follow
         follow.task = self._loop.create_task(self._follow(follow))
 
-    def _cancel(self, execution_id: str) -> None:
+    def _stop(self, execution_id: str, verdict: Verdict) -> None:
         follow = self._following.get(execution_id)
         if follow is not None:
-            follow.stop(CANCELLED)
+            follow.stop(verdict)
 
     def _abandon(self, execution_id: str) -> None:
         follow = self._following.get(execution_id)

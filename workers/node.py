@@ -112,7 +112,7 @@ class Node:
             ("disk limits", _MEASURE_SECONDS, self.watcher.measure),
         ):
             self._soon(self._forever(name, seconds, function))
-        self._soon(gateway.Client(self._config.gateway).hear(self.watcher.hear, self._beat))
+        self._soon(gateway.Client(self._config.gateway).meet(self._beat))
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         duty.begin("hot sandboxes", self.keeper.cooling, self.keeper.cool_due)
         duty.begin("archives", self.keeper.archiving, self.keeper.archive_due)
@@ -178,11 +178,18 @@ class Node:
     async def _renew(self) -> None:
         if await self.watcher.thread(self._epoch.look):
             await self._begin_anew()
-        lost, cancelled = await self.watcher.thread(self.leases.renew)
+        lost, cancelled, over = await self.watcher.thread(self.leases.renew)
         for execution_id in lost:
             self.watcher.abandon(execution_id)
         for execution_id in cancelled:
             self.watcher.cancel(execution_id)
+        for execution_id in over:
+            await self.watcher.thread(self._end_over_budget, execution_id)
+
+    def _end_over_budget(self, execution_id: str) -> None:
+        why = self.core.store.notices.over(execution_id)
+        if why is not None:
+            self.watcher.overspent(execution_id, why)
 
     async def _begin_anew(self) -> None:
         """Redis was put back: what is followed here is let go, and claimed as Redis knows it."""
@@ -233,7 +240,7 @@ class Node:
             log.warning("%s: %s", sandbox_id, failed)
 
     def _listen(self) -> None:
-        """Hear of cancellations and of webhooks at once; what is missed here is found in time."""
+        """Hear at once of what has to be ended or done; what is missed here is found in time."""
         client = connect_redis(self._config.redis, timeout=30)
         while True:
             try:
@@ -244,6 +251,8 @@ class Node:
                     verb, _, execution_id = (message["data"] if message else "").partition(" ")
                     if verb == "cancel":
                         self.watcher.cancel(execution_id)
+                    elif verb == "budget":
+                        self._end_over_budget(execution_id)
                     elif verb == "tidy":
                         self.keeper.archiving.set()
                     elif verb == "due":

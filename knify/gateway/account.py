@@ -50,7 +50,7 @@ class Account:
         `ask`: also with nothing to save, to hear how things stand.
         """
         async with self._lock:
-            while ask or self._sent or self._waiting or self._totals is None:
+            while ask or self._sent or self._waiting:
                 ask = False
                 if not self._sent:
                     self._sent, self._waiting = self._waiting, Counter()
@@ -65,6 +65,11 @@ class Account:
                 self.has_ended = found is None
                 self._totals = found or self._totals or Usage()
                 self._sent = Counter()
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether Redis has all of it."""
+        return not (self._sent or self._waiting)
 
     def over(self, policy: Policy) -> str | None:
         """Why its budget is used up, in words for people; None while there is some left."""

@@ -1,4 +1,4 @@
-"""The gateway, for this node's workers: open and close doors, hear what it has to tell."""
+"""The gateway, for this node's workers: open and close doors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import redis
 from knify import errors
 from knify.gateway import netns
 from knify.gateway.policy import Policy
-from knify.gateway.told import Event
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +24,10 @@ _CALL_SECONDS: Final = 5.0
 _PAUSE: Final = 0.1
 _LINE: Final = 256 * 1024
 _SANDBOX_GONE: Final = errors.SandboxGone.code
-Hear = Callable[[str, Event], Awaitable[bool]]
 
 
 class Client:
-    """Blocking calls, from any thread, each on a connection of its own; `hear` is asynchronous."""
+    """Blocking calls, from any thread, each on a connection of its own; `meet` is asynchronous."""
 
     def __init__(self, path: Path) -> None:
         """`path` of the control socket."""
@@ -46,7 +44,10 @@ class Client:
         `pid` of the container's init. SandboxGone when it has ended, GatewayAway when the gateway
         does not answer within `seconds`.
         """
-        start = netns.started(pid)
+        try:
+            start = netns.started(pid)
+        except OSError as failed:
+            raise errors.SandboxError(f"the sandbox's process is not seen: {failed}") from failed
         if start is None:
             raise errors.SandboxGone("the sandbox's process is gone")
         request = {
@@ -59,14 +60,13 @@ class Client:
         }
         return [str(host) for host in self._patiently("open", request, seconds).get("git", ())]
 
-    def close(self, execution: str, seconds: float = OPEN_SECONDS) -> list[Event]:
-        """Let nothing through any more; what was told and nobody has published. GatewayAway."""
-        answer = self._patiently("close", {"execution": execution}, seconds)
-        return [Event(**event) for event in answer["events"]]
+    def close(self, execution: str, sandbox: str, seconds: float = OPEN_SECONDS) -> bool:
+        """Let nothing through any more. GatewayAway.
 
-    def ack(self, execution: str, n: int) -> None:
-        """That event is published. GatewayAway."""
-        self._call("ack", {"execution": execution, "n": n})
+        Whether all that it took of models and told is in Redis by now; else that comes later.
+        """
+        request = {"execution": execution, "sandbox": sandbox}
+        return bool(self._patiently("close", request, seconds)["is_saved"])
 
     def status(self) -> dict[str, Any]:
         """What the gateway says of itself. GatewayAway."""
@@ -76,16 +76,18 @@ class Client:
         end = time.monotonic() + seconds
         while True:
             try:
-                return self._call(verb, request)
+                return self._call(verb, request, min(seconds, _CALL_SECONDS))
             except errors.GatewayAway:
                 if time.monotonic() + _PAUSE > end:
                     raise
             time.sleep(_PAUSE)
 
-    def _call(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _call(
+        self, verb: str, request: dict[str, Any], seconds: float = _CALL_SECONDS
+    ) -> dict[str, Any]:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(_CALL_SECONDS)
+                connection.settimeout(max(seconds, _PAUSE))
                 connection.connect(str(self._path))
                 connection.sendall(json.dumps({"verb": verb} | request).encode() + b"\n")
                 with connection.makefile("rb") as answers:
@@ -96,35 +98,19 @@ class Client:
             raise _problem(answer)
         return dict(answer)
 
-    async def hear(self, hear: Hear, met: Callable[[], Awaitable[None]]) -> None:
-        """For ever: `hear` gets each event, and says whether it has published it.
-
-        `met` is awaited each time that a gateway has come.
-        """
+    async def meet(self, met: Callable[[], Awaitable[None]]) -> None:
+        """For ever: `met` is awaited each time that a gateway has come."""
         while True:
             try:
-                reader, writer = await asyncio.open_unix_connection(str(self._path), limit=_LINE)
+                reader, writer = await asyncio.open_unix_connection(str(self._path))
                 try:
                     await met()
-                    await self._hear(reader, writer, hear)
+                    await reader.read()  # to its end
                 finally:
                     writer.close()
-            except (OSError, ValueError, TypeError, errors.KnifyError, redis.RedisError) as away:
-                log.debug("the gateway tells nothing: %s", away)
+            except (OSError, errors.KnifyError, redis.RedisError) as away:
+                log.debug("there is no gateway: %s", away)
             await asyncio.sleep(_PAUSE * 5)
-
-    async def _hear(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hear: Hear
-    ) -> None:
-        writer.write(b'{"verb":"events"}\n')
-        while line := await reader.readline():
-            said = json.loads(line)
-            execution = said.pop("execution")
-            event = Event(**said)
-            if await hear(execution, event):
-                taken = {"verb": "ack", "execution": execution, "n": event.n}
-                writer.write(json.dumps(taken).encode() + b"\n")
-                await writer.drain()
 
 
 def _problem(answer: dict[str, Any]) -> errors.KnifyError:

@@ -1,8 +1,7 @@
 """The gateway's control socket: requests of this node's workers, one JSON object a line each way.
 
-`open {execution, sandbox, tenant, pid, pid_start, policy}`, `close {execution}`,
-`ack {execution, n}`, `status {}`; and `events {}`, after which the connection carries what there is
-to be told, until it is taken (`ack`, on another connection or this one).
+`open {execution, sandbox, tenant, pid, pid_start, policy}`, `close {execution, sandbox}`,
+`status {}`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from knify.gateway.policy import Policy
 log = logging.getLogger(__name__)
 
 _LINE: Final = 256 * 1024  # bytes of one request
-_AGAIN_SECONDS: Final = 2.0  # after which what was not taken is said again
 Answer = dict[str, Any]
 
 
@@ -44,7 +42,6 @@ class Control:
         self._verbs: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
             "open": self._open,
             "close": self._close,
-            "ack": self._ack,
             "status": self._tell_status,
         }
 
@@ -58,21 +55,12 @@ class Control:
             os.umask(before)
 
     async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        saying: asyncio.Task[None] | None = None
         try:
             while line := await reader.readline():
-                request = json.loads(line)
-                if request.get("verb") == "events":
-                    saying = saying or asyncio.create_task(self._say(writer))
-                    continue
-                answer = await self._answered(request)
-                if saying is None:
-                    await _write(writer, answer)
+                await _write(writer, await self._answered(json.loads(line)))
         except (OSError, ValueError, AttributeError) as failed:
             log.warning("control: %s", failed)
         finally:
-            if saying is not None:
-                saying.cancel()
             with contextlib.suppress(OSError):
                 writer.close()
 
@@ -95,45 +83,11 @@ class Control:
         return {"port": models.PORT, "git": self._git(policy)}
 
     async def _close(self, request: Answer) -> Answer:
-        told = await self._doors.close(str(request["execution"]))
-        return {"events": [event.as_json() for event in told.waiting.values()]}
-
-    async def _ack(self, request: Answer) -> Answer:
-        self._doors.told(str(request["execution"])).take(int(request["n"]))
-        return {}
+        names = str(request["execution"]), str(request["sandbox"])
+        return {"is_saved": await self._doors.close(*names)}
 
     async def _tell_status(self, request: Answer) -> Answer:
         return self._status()
-
-    async def _say(self, writer: asyncio.StreamWriter) -> None:
-        """What is to be told, and again while nobody has taken it."""
-        said: dict[tuple[str, int], float] = {}
-        clock, news = asyncio.get_running_loop().time, asyncio.Event()
-        self._doors.listeners.add(news)
-        try:
-            while not writer.is_closing():
-                news.clear()
-                await self._say_new(writer, said, clock())
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_AGAIN_SECONDS):
-                        await news.wait()
-        finally:
-            self._doors.listeners.discard(news)
-
-    async def _say_new(
-        self, writer: asyncio.StreamWriter, said: dict[tuple[str, int], float], now: float
-    ) -> None:
-        waiting = {
-            (name, n): event
-            for name, told in self._doors.untaken()
-            for n, event in told.waiting.items()
-        }
-        for key in [key for key in said if key not in waiting]:
-            del said[key]
-        for key, event in waiting.items():
-            if now - said.get(key, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
-                said[key] = now
-                await _write(writer, {"execution": key[0]} | event.as_json())
 
 
 async def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from knify import egress, errors
+from knify.gateway import line as lines
 from knify.gateway.policy import Policy
 
 CONNECT_SECONDS: Final = 10.0
@@ -40,7 +41,7 @@ class Dialer:
         for address, port in await self._in_time(target, names):
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    return await asyncio.open_connection(address, port)
+                    return await asyncio.open_connection(address, port, limit=lines.READ_BYTES)
             except OSError as failed:  # TimeoutError is one
                 last = failed
         raise last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import time
@@ -16,12 +17,12 @@ from knify.agents import models
 from knify.gateway import line as lines
 from knify.gateway import netns
 from knify.gateway.account import Account
+from knify.gateway.places import Places
 from knify.gateway.policy import Policy
 from knify.gateway.told import Told
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS: Final = 512  # of one sandbox
 NAMES: Final = 8  # that one sandbox may have resolved at one time
 _SETTLE_SECONDS: Final = 2.0
 _BIND_SECONDS: Final = 3.0  # for which a port that is in use is tried again
@@ -58,9 +59,15 @@ class Door:
     """An open door; it closes by itself when the container's init ends."""
 
     def __init__(
-        self, place: Place, policy: Policy, told: Told, account: Account, serve: Serve
+        self,
+        place: Place,
+        policy: Policy,
+        told: Told,
+        account: Account,
+        serve: Serve,
+        places: Places,
     ) -> None:
-        """`serve` answers all that comes on one connection."""
+        """`serve` answers all that comes on one connection; `places` there are for all doors."""
         self.place = place
         self.policy = policy
         self.told = told
@@ -68,6 +75,7 @@ class Door:
         self.names = asyncio.Semaphore(NAMES)
         self.is_open = False
         self._serve = serve
+        self._places = places
         self._server: asyncio.Server | None = None
         self._handle = -1
         self._lines: dict[lines.Line, asyncio.Task[None]] = {}
@@ -76,14 +84,14 @@ class Door:
         """Listen. SandboxGone when the process is not there; SandboxError when it cannot be."""
         try:
             self._handle = os.pidfd_open(self.place.pid)
-        except OSError as gone:
-            raise errors.SandboxGone("the sandbox's process is gone") from gone
-        try:
             listener = await self._listen()
             self._server = await asyncio.start_server(
                 self._met, sock=listener, limit=lines.READ_BYTES
             )
-        except OSError as failed:
+        except ProcessLookupError as gone:
+            self.close()
+            raise errors.SandboxGone("the sandbox's process is gone") from gone
+        except OSError as failed:  # also of this process: it may have no descriptor left
             self.close()
             raise errors.SandboxError(f"cannot listen in the sandbox: {failed}") from failed
         except BaseException:
@@ -100,8 +108,9 @@ class Door:
                 return await asyncio.to_thread(
                     netns.listen, self._handle, place.pid, place.pid_start, models.PORT
                 )
-            except OSError:  # of a gateway that died a moment ago, or the job took it
-                if time.monotonic() > end:
+            except OSError as failed:
+                # The port is of a gateway that died a moment ago, or the job took it.
+                if failed.errno != errno.EADDRINUSE or time.monotonic() > end:
                     raise
             await asyncio.sleep(0.1)
 
@@ -119,12 +128,13 @@ class Door:
             line.abort()
             task.cancel()
 
-    async def settle(self) -> None:
-        """Behind its closing: all that was under way is counted."""
+    async def settle(self) -> bool:
+        """Behind its closing: whether all that was under way is in Redis, counted and told."""
         tasks = list(self._lines.values())
         if tasks:
             await asyncio.wait(tasks, timeout=_SETTLE_SECONDS)
-        await self.account.save()
+        await asyncio.gather(self.account.save(), self.told.save())
+        return not self._lines and self.account.is_saved and self.told.is_saved
 
     def abort_overdue(self, now: float) -> None:
         """End the connections whose time is over."""
@@ -138,14 +148,21 @@ class Door:
 
     def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = lines.Line(reader, writer)
-        if not self.is_open or len(self._lines) >= CONNECTIONS:
+        if not self.is_open:
             line.abort()
-            many = f"more than {CONNECTIONS} connections at one time: further ones are closed"
+            return
+        if not self._places.take(len(self._lines)):
+            line.abort()
+            many = "too many connections at one time: further ones are closed"
             self.told.once("egress_refused", many)
             return
         task = asyncio.get_running_loop().create_task(self._talk(line))
         self._lines[line] = task
-        task.add_done_callback(lambda _: self._lines.pop(line, None))
+        task.add_done_callback(lambda _: self._left(line))
+
+    def _left(self, line: lines.Line) -> None:
+        self._places.give_back()
+        del self._lines[line]
 
     async def _talk(self, line: lines.Line) -> None:
         try:

@@ -1,4 +1,4 @@
-"""All open doors of this node, and what they have to tell."""
+"""All open doors of this node."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 import logging
 import time
 import weakref
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import redis
 
 from knify import errors
 from knify.gateway.account import Account
 from knify.gateway.door import Door, Place, Serve
+from knify.gateway.places import Places
 from knify.gateway.policy import Policy
 from knify.gateway.told import Told
 from knify.store.doors import Doors as DoorStore
@@ -22,13 +22,16 @@ from knify.store.doors import Doors as DoorStore
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_KEPT: Final = 2_000  # executions whose events are kept behind their doors' end
 TICK_SECONDS: Final = 2.0
 _CHECK_SECONDS: Final = 20.0
+_AT_ONCE: Final = 16  # doors that are being opened again
 
 
 class Doors:
-    """The table; lives in the event loop. Redis keeps it, too, for the next gateway."""
+    """The table; lives in the event loop. Redis keeps it, too, for the next gateway.
+
+    Whatever is done to a sandbox's doors is done under that sandbox's lock.
+    """
 
     def __init__(
         self,
@@ -36,119 +39,174 @@ class Doors:
         node: str,
         boot: str,
         serve: Serve,
-        account: Callable[[str], Account],
+        books: Callable[[str, Callable[[], None]], tuple[Account, Told]],
+        places: Places,
     ) -> None:
-        """`boot`: of this machine, since pids mean nothing behind it; `account` opens one."""
-        self._account = account
-        self._store, self._node, self._boot, self._serve = store, node, boot, serve
-        self._open: dict[str, Door] = {}  # by execution
-        self._told: OrderedDict[str, Told] = OrderedDict()
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self.listeners: set[asyncio.Event] = set()  # set with each new event
+        """`boot`: of this machine, since pids mean nothing behind it.
 
-    async def open(self, place: Place, policy: Policy) -> None:
-        """Open it, or give the one that is open this policy. SandboxGone, SandboxError."""
+        `books` are an execution's, made anew for each door; its second argument is called when
+        there is something to be told.
+        """
+        self._store, self._node, self._boot, self._serve = store, node, boot, serve
+        self._books = books
+        self._places = places
+        self._open: dict[str, Door] = {}  # by execution
+        self._behind: set[Door] = set()  # closed, but Redis does not know all of them yet
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._news = asyncio.Event()
+        self._is_whole = False  # all that was open before is looked after
+
+    async def open(self, place: Place, policy: Policy, *, again: bool = False) -> None:
+        """Open it, or give the one that is open this policy. SandboxGone, SandboxError.
+
+        `again`: only if it was open before, and nobody has closed it meanwhile.
+        """
         async with self._lock(place.sandbox):
-            network = await self._ask(self._store.network, place.execution)
-            policy = policy.changed(network)
+            if again and not await self._is_wanted(place.execution):
+                return
+            look = await self._ask(self._store.look, place.execution)
+            if look.is_past:
+                raise errors.SandboxGone("it has ended")
+            policy = policy.changed(look.network)
             door = self._open.get(place.execution)
             if door is not None and door.is_open and door.place == place:
                 door.policy = policy
                 return
             for other in list(self._open.values()):
                 if other.place.sandbox == place.sandbox:
-                    await self._end(other)
-            told, account = self.told(place.execution), self._account(place.execution)
-            door = Door(place, policy, told, account, self._serve)
-            kept = place.as_json() | {"boot": self._boot, "policy": policy.as_json()}
-            await door.open()
-            try:
-                await self._ask(self._store.keep, self._node, place.execution, kept)
-            except BaseException:
-                door.close()
-                raise
-            self._open[place.execution] = door
-            log.info("open for %s", place.execution)
+                    self._shut(other)
+                    await self._quietly(self._settle(other))
+            await self._begin(place, policy)
 
-    async def close(self, execution: str) -> Told:
-        """Let nothing through any more; what nobody has taken yet."""
-        door = self._open.get(execution)
-        if door is not None:
-            async with self._lock(door.place.sandbox):
-                await self._end(door)
-        return self.told(execution)
+    async def _begin(self, place: Place, policy: Policy) -> None:
+        account, told = self._books(place.execution, self._news.set)
+        door = Door(place, policy, told, account, self._serve, self._places)
+        kept = place.as_json() | {"boot": self._boot, "policy": policy.as_json()}
+        await door.open()
+        try:
+            await self._ask(self._store.keep, self._node, place.execution, kept)
+        except BaseException:
+            door.close()
+            raise
+        self._open[place.execution] = door
+        log.info("open for %s", place.execution)
 
-    async def reopen(self) -> None:
-        """What a gateway that died had open, as far as it still runs."""
-        for execution, kept in (await self._ask(self._store.kept, self._node)).items():
-            try:
-                place, policy = Place.parse(kept), Policy.parse(kept["policy"])
-                if kept["boot"] != self._boot:
-                    raise errors.SandboxGone("of another boot")
-                if await self._ask(self._store.has_ended, execution):
-                    raise errors.SandboxGone("it has ended")
-                await self.open(place, policy)
-            except (errors.SandboxError, TypeError, KeyError, ValueError) as gone:
-                log.info("%s stays closed: %s", execution, gone)
+    async def close(self, execution: str, sandbox: str) -> bool:
+        """Let nothing through any more; whether Redis has all that it took and told by now."""
+        async with self._lock(sandbox):
+            door = self._open.get(execution)
+            if door is None:  # perhaps of a gateway before this one
                 await self._ask(self._store.drop, self._node, execution)
+            else:
+                self._shut(door)
+            behind = [door for door in self._behind if door.place.execution == execution]
+            return all([await self._quietly(self._settle(door)) for door in behind])
+
+    async def reopen(self) -> bool:
+        """What a gateway that died had open, as far as it still runs; whether all is done."""
+        kept = await self._ask(self._store.kept, self._node)
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(execution: str, door: Mapping[str, Any]) -> bool:
+            async with turns:
+                return await self._reopen(execution, door)
+
+        done = await asyncio.gather(
+            *(one(name, door) for name, door in kept.items() if name not in self._open)
+        )
+        return all(done)
+
+    async def _reopen(self, execution: str, kept: Mapping[str, Any]) -> bool:
+        """False: it could not be opened just now. The others do not wait for it."""
+        try:
+            place, policy = Place.parse(dict(kept)), Policy.parse(kept["policy"])
+            if kept["boot"] != self._boot:
+                raise errors.SandboxGone("of another boot")
+            await self.open(place, policy, again=True)
+        except (errors.SandboxGone, TypeError, KeyError, ValueError) as gone:
+            log.info("%s stays closed: %s", execution, gone)
+            return await self._quietly(self._ask(self._store.drop, self._node, execution))
+        except (errors.KnifyError, redis.RedisError, OSError) as failed:
+            log.warning("%s is not open yet: %s", execution, failed)
+            return False
+        return True
+
+    async def _is_wanted(self, execution: str) -> bool:
+        """Whether it was open, and nobody has closed it: perhaps we did, unheard by Redis."""
+        if any(door.place.execution == execution for door in self._behind):
+            return False
+        return await self._ask(self._store.is_kept, self._node, execution)
 
     async def refresh(self, execution: str) -> None:
         """Somebody changed what it may reach."""
         door = self._open.get(execution)
         if door is not None:
-            network = await self._ask(self._store.network, execution)
-            if network and not door.policy.is_ours:
-                door.policy = door.policy.changed(network)
+            look = await self._ask(self._store.look, execution)
+            if look.network and not door.policy.is_ours:
+                door.policy = door.policy.changed(look.network)
                 log.info("the network of %s was changed", execution)
 
     async def tick(self) -> None:
         """For ever: end what is overdue, close what has ended, hear what a message did not say."""
         checked = time.monotonic()
         while True:
+            if not self._is_whole:
+                self._is_whole = await self._quietly(self.reopen())
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
             for door in self._open.values():
                 door.abort_overdue(now)
+            for door in list(self._behind):
+                await self._quietly(self._settle_later(door))
             if now - checked > _CHECK_SECONDS:
                 checked = now
-                await self._quietly(self._check)
+                await self._quietly(self._check())
+
+    async def tell(self) -> None:
+        """For ever: what there is to be told, into Redis."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            doors = [*self._open.values(), *self._behind]
+            saved = [await door.told.save() for door in doors if not door.told.is_saved]
+            if not all(saved):
+                self._news.set()
+                await asyncio.sleep(TICK_SECONDS)
 
     async def _check(self) -> None:
+        self._is_whole = await self.reopen()
         for execution, door in list(self._open.items()):
-            if not door.is_open or await self._ask(self._store.has_ended, execution):
-                await self.close(execution)
+            if not door.is_open or (await self._ask(self._store.look, execution)).is_past:
+                await self.close(execution, door.place.sandbox)
             else:
                 await self.refresh(execution)
 
-    async def _quietly(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _quietly(self, work: Awaitable[object]) -> bool:
+        """What it says, else True; False when it failed, of which the log tells."""
         try:
-            await work()
-        except (errors.KnifyError, redis.RedisError) as failed:
+            return await work is not False
+        except (errors.KnifyError, redis.RedisError, OSError) as failed:
             log.warning("doors: %s", failed)
+            return False
 
-    async def _end(self, door: Door) -> None:
+    def _shut(self, door: Door) -> None:
+        """At once; it is looked after until Redis knows all of it."""
         door.close()
-        if door.policy.providers:
-            await door.settle()
         self._open.pop(door.place.execution, None)
-        await self._ask(self._store.drop, self._node, door.place.execution)
+        self._behind.add(door)
 
-    def told(self, execution: str) -> Told:
-        """What is told about it; kept for a while behind its end."""
-        if execution not in self._told:
-            self._told[execution] = Told(self._notify)
-        found = self._told[execution]
-        self._told.move_to_end(execution)
-        while len(self._told) > _KEPT:
-            oldest = next((name for name in self._told if name not in self._open), execution)
-            if oldest == execution:  # all are open
-                break
-            del self._told[oldest]
-        return found
+    async def _settle_later(self, door: Door) -> None:
+        async with self._lock(door.place.sandbox):
+            if door in self._behind:
+                await self._settle(door)
 
-    def untaken(self) -> list[tuple[str, Told]]:
-        """All executions of which something is to be published."""
-        return [(name, told) for name, told in self._told.items() if told.waiting]
+    async def _settle(self, door: Door) -> bool:
+        if not await door.settle():
+            return False
+        if door.place.execution not in self._open:
+            await self._ask(self._store.drop, self._node, door.place.execution)
+        self._behind.discard(door)
+        return True
 
     def get(self, execution: str) -> Door | None:
         """The open one."""
@@ -161,14 +219,10 @@ class Doors:
 
     async def close_all(self) -> None:
         """At the end of this process: Redis keeps the table for the next one."""
-        doors = list(self._open.values())
+        doors = [*self._open.values(), *self._behind]
         for door in doors:
             door.close()
-        await asyncio.gather(*(door.settle() for door in doors if door.policy.providers))
-
-    def _notify(self) -> None:
-        for listener in self.listeners:
-            listener.set()
+        await asyncio.gather(*(door.settle() for door in doors))
 
     def _lock(self, sandbox: str) -> asyncio.Lock:
         return self._locks.setdefault(sandbox, asyncio.Lock())

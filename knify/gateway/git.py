@@ -7,35 +7,33 @@ only git's own requests are passed on. The file has the form of git's credential
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
 import h11
-import yarl
 from aiohttp import abc
 
 from knify import egress, errors
-from knify.gateway import dial
+from knify.gateway import dial, passing
 from knify.gateway import line as lines
+from knify.gateway.caller import Caller
 from knify.gateway.policy import Policy
-from knify.gateway.told import Told
 
 _MOST: Final = 1_000  # lines of the file
-_SILENT_SECONDS: Final = 900.0
 _SEGMENT: Final = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _ROUTE: Final = re.compile(
     rf"/git/([a-z0-9.-]{{1,253}})/((?:{_SEGMENT}/){{1,20}})"
     r"(info/refs\?service=git-(?:upload|receive)-pack|git-upload-pack|git-receive-pack)"
 )
 _DROPPED: Final = frozenset(b"host content-length expect authorization cookie".split())
-_HIDDEN: Final = frozenset(b"set-cookie content-length".split())
+_HIDDEN: Final = frozenset({b"set-cookie"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +54,16 @@ class Login:
     @property
     def header(self) -> str:
         """As git's server takes it."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
-
-
-class Caller(Protocol):
-    """Whose request it is."""
+        return f"Basic {self._joined}"
 
     @property
-    def policy(self) -> Policy:
-        """As it is now."""
+    def secrets(self) -> tuple[str, ...]:
+        """What no answer may show."""
+        return self._joined, self.secret
 
     @property
-    def told(self) -> Told:
-        """Its events."""
+    def _joined(self) -> str:
+        return base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
 
 
 def load(path: Path | None) -> tuple[Login, ...]:
@@ -111,20 +106,11 @@ class Git:
         self._logins = logins
         self._dialer = dialer
         self._push = push
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=dial.CONNECT_SECONDS, sock_read=_SILENT_SECONDS
-        )
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls, resolver=_Resolver(dialer)),
-            timeout=timeout,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        self._upstream = passing.Upstream(tls, _Resolver(dialer))
 
     async def close(self) -> None:
         """At the end of this process."""
-        await self._session.close()
+        await self._upstream.close()
 
     def hosts(self, policy: Policy) -> list[str]:
         """Those that a sandbox may reach and that there are logins for."""
@@ -143,9 +129,12 @@ class Git:
         if login is None or why:
             detail = f"git {host}/{repository.rstrip('/')} was refused: {why}"
             caller.told.once("egress_refused", detail)
+            await caller.told.save()
             await line.answer(403, f"knify: {detail}\n")
             return
-        await self._pass_on(line, request, login, f"{repository}{verb}")
+        read = asyncio.Event()
+        passing_on = self._pass_on(line, request, login, f"{repository}{verb}", read)
+        await passing.watched(line, passing_on, read)
 
     def _login(self, host: str, repository: str) -> Login | None:
         fits = [x for x in self._logins if x.host == host and repository.startswith(x.path)]
@@ -161,35 +150,28 @@ class Git:
         return ""
 
     async def _pass_on(
-        self, line: lines.Line, request: h11.Request, login: Login, path: str
+        self, line: lines.Line, request: h11.Request, login: Login, path: str, read: asyncio.Event
     ) -> None:
         kept = lines.passed_on(request.headers, _DROPPED)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
         headers["authorization"] = login.header
-        line.until(_SILENT_SECONDS)
+        body = _body(line, read)
+        has_body = request.method == b"POST"
+        if not has_body and await anext(body, None) is not None:  # no git says anything there
+            raise lines.Gone
+        method = request.method.decode("ascii")
+        url = f"https://{login.host}:{login.port}/{path}"
+        line.until(passing.SILENT_SECONDS + passing.CONNECT_SECONDS)
         try:
-            answer = await self._session.request(
-                request.method.decode("ascii"),
-                yarl.URL(f"https://{login.host}:{login.port}/{path}", encoded=True),
-                data=_body(line) if request.method == b"POST" else None,
-                headers=headers,
-                skip_auto_headers=("user-agent", "content-type", "accept", "accept-encoding"),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError, errors.KnifyError) as failed:
-            await line.answer(502, f"knify: {login.host} cannot be reached: {_words(failed)}\n")
-            return
-        try:
-            shown = lines.passed_on(answer.raw_headers, _HIDDEN)
-            await line.send(h11.Response(status_code=answer.status, headers=shown))
-            async for piece in answer.content.iter_any():
-                line.until(_SILENT_SECONDS)
-                await line.send(h11.Data(data=piece))
-            await line.send(h11.EndOfMessage())
-        except aiohttp.ClientError as failed:
-            raise lines.Gone from failed
-        finally:
-            answer.close()
+            ask = passing.Ask(method, url, headers, body if has_body else None)
+            async with self._upstream.asked(ask) as answer:
+                shown = passing.shown(answer.raw_headers, _HIDDEN, login.secrets)
+                if answer.status >= 400:
+                    await passing.error(line, answer, shown, login.secrets)
+                else:
+                    await passing.stream(line, answer, shown)
+        except passing.Unreachable as why:
+            await line.answer(502, f"knify: {login.host} cannot be reached: {why}\n")
 
     def _allows(self, policy: Policy, login: Login) -> bool:
         try:
@@ -226,11 +208,8 @@ class _Resolver(abc.AbstractResolver):
         """See aiohttp."""
 
 
-async def _body(line: lines.Line) -> AsyncIterator[bytes]:
+async def _body(line: lines.Line, read: asyncio.Event) -> AsyncIterator[bytes]:
     async for piece in line.body():
         yield piece
-    line.until(_SILENT_SECONDS)
-
-
-def _words(failed: Exception) -> str:
-    return failed.message if isinstance(failed, errors.KnifyError) else type(failed).__name__
+    line.until(passing.SILENT_SECONDS)
+    read.set()

@@ -14,7 +14,7 @@ from typing import Final
 import h11
 
 HEAD_BYTES: Final = 32 * 1024
-READ_BYTES: Final = 64 * 1024
+READ_BYTES: Final = 16 * 1024  # in each buffer: thousands of connections may be stuck
 HEAD_SECONDS: Final = 30.0  # from the connection, or the last answer, to the end of the next head
 BODY_SECONDS: Final = 60.0  # without a byte of a body
 WRITE_SECONDS: Final = 120.0  # in which a sandbox takes nothing of an answer
@@ -43,6 +43,7 @@ class Line:
         self.reader, self.writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._others: list[asyncio.StreamWriter] = []
+        narrow(writer)
         self.until(HEAD_SECONDS)
 
     def until(self, seconds: float) -> None:
@@ -57,6 +58,7 @@ class Line:
 
     def bind(self, writer: asyncio.StreamWriter) -> None:
         """That connection ends with this one."""
+        narrow(writer)
         self._others.append(writer)
 
     async def request(self) -> h11.Request:
@@ -158,6 +160,12 @@ class Line:
             raise Gone
         assert not isinstance(event, type)
         return event
+
+
+def narrow(writer: asyncio.StreamWriter) -> None:
+    """Bound what a connection holds while its other end reads nothing, or sends more than we do."""
+    writer.transport.set_write_buffer_limits(high=READ_BYTES)
+    setattr(writer.transport, "max_size", READ_BYTES)  # noqa: B010  # of one read from the socket
 
 
 def passed_on(headers: Iterable[tuple[bytes, bytes]], without: frozenset[bytes]) -> Headers:

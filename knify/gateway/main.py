@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import resource
 import signal
 import ssl
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ import redis
 from knify import egress, errors, ids, logs
 from knify import settings as settings_module
 from knify.agents import models
-from knify.gateway import calls, dial, git, prices, vendors
+from knify.gateway import calls, dial, git, places, prices, vendors
 from knify.gateway import line as lines
 from knify.gateway.account import Account
 from knify.gateway.control import Control
@@ -27,6 +30,7 @@ from knify.gateway.door import Door
 from knify.gateway.doors import Doors
 from knify.gateway.policy import Policy
 from knify.gateway.proxy import Proxy
+from knify.gateway.told import Told
 from knify.store import keys, ready
 from knify.store import open as store_open
 from knify.store.redis import connect
@@ -34,6 +38,7 @@ from knify.store.redis import connect
 log = logging.getLogger(__name__)
 
 _FILES = 65_536  # open files that it asks for: two for each connection
+_THREADS = 32
 
 
 class Gateway:
@@ -53,10 +58,10 @@ class Gateway:
         self._git: git.Git | None = None
         store, life = store_open.from_settings(config), ids.nonce()
 
-        def account(execution: str) -> Account:
-            return Account(store.usages, execution, life)
+        def books(execution: str, news: Callable[[], None]) -> tuple[Account, Told]:
+            return Account(store.usages, execution, life), Told(store.notices, execution, news)
 
-        self.doors = Doors(store.doors, config.node, _boot(), self._serve, account)
+        self.doors = Doors(store.doors, config.node, _boot(), self._serve, books, places.measured())
         self._control = Control(self.doors, self._status, self._git_hosts)
 
     async def run(self) -> None:
@@ -75,13 +80,15 @@ class Gateway:
         tls = _tls(self._config)
         self._calls = calls.Calls(self._vendors, self._prices, tls)
         self._git = git.Git(self._logins, self._dialer, tls, push=self._config.git_push)
-        await self.doors.reopen()
+        # Redis is asked in threads: one that hangs must not take all of a small pool.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         server = await self._control.listen(self._config.gateway)
-        ticking = asyncio.create_task(self.doors.tick())
+        work = [asyncio.create_task(each) for each in (self.doors.tick(), self.doors.tell())]
         try:
             yield
         finally:
-            ticking.cancel()
+            for task in work:
+                task.cancel()
             server.close()
             self._config.gateway.unlink(missing_ok=True)
             await self.doors.close_all()
@@ -138,13 +145,34 @@ def main() -> int:
         config = settings_module.load()
         logs.configure(config.log_level, os.environ.get("KNIFY_PART", "gateway"))
         config.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _take_files()
-        ready.wait(config, log.warning)
-        asyncio.run(Gateway(config).run())
+        with alone(config.run_dir):
+            _take_files()
+            ready.wait(config, log.warning)
+            asyncio.run(Gateway(config).run())
     except errors.ConfigError as wrong:
         log.error("%s", wrong.message)
         return 2
     return 0
+
+
+@contextmanager
+def alone(run_dir: Path, seconds: float = 10.0) -> Iterator[None]:
+    """One gateway for each home: two would close each other's doors. ConfigError.
+
+    The one before may be about to end: it is waited for.
+    """
+    end = time.monotonic() + seconds
+    with (run_dir / "gateway.lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as taken:
+                if time.monotonic() > end:
+                    why = f"another gateway serves {run_dir.parent}: one node has one"
+                    raise errors.ConfigError(why) from taken
+            time.sleep(0.1)
+        yield
 
 
 def _tls(config: settings_module.Settings) -> ssl.SSLContext:

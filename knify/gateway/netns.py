@@ -24,7 +24,8 @@ def listen(handle: int, pid: int, start: int, port: int) -> socket.socket:
     """A socket on 127.0.0.1:`port` in the namespace of the process that the pidfd `handle` is of.
 
     SandboxGone when that process is not the one that was started at `start` (clock ticks since
-    boot), or when it shares this process's own namespace. OSError when the port is taken.
+    boot), or when it shares this process's own namespace. OSError when the port is taken, or when
+    this process has no descriptor left.
     """
     if started(pid) != start:
         raise errors.SandboxGone("the sandbox's process is gone")
@@ -40,10 +41,10 @@ def listen(handle: int, pid: int, start: int, port: int) -> socket.socket:
 
 
 def started(pid: int) -> int | None:
-    """When the process was started, in clock ticks since boot; None when it is gone."""
+    """When the process was started, in clock ticks since boot; None when it is gone. OSError."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     state, *rest = stat.rpartition(")")[2].split()
     return None if state in "ZX" else int(rest[18])
@@ -74,8 +75,8 @@ def _bound(port: int) -> socket.socket:
 
 
 def _inode(pid: int) -> int:
-    """Which network namespace a process is in; 0 when it is gone."""
+    """Which network namespace a process is in. OSError; ProcessLookupError when it is gone."""
     try:
         return Path(f"/proc/{pid}/ns/net").stat().st_ino
-    except OSError:
-        return 0
+    except FileNotFoundError as gone:
+        raise ProcessLookupError from gone

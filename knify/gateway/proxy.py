@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, Protocol
+from typing import Final
 
 import h11
 
 from knify import egress, errors
 from knify.gateway import dial, tunnel
 from knify.gateway import line as lines
-from knify.gateway.policy import Policy
-from knify.gateway.told import Told
+from knify.gateway.caller import Caller
 
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 900.0  # without a byte of an answer
-
-
-class Caller(Protocol):
-    """Whose connection it is."""
-
-    @property
-    def policy(self) -> Policy:
-        """As it is now."""
-
-    @property
-    def told(self) -> Told:
-        """Its events."""
-
-    @property
-    def names(self) -> asyncio.Semaphore:
-        """How many it may have resolved at one time."""
 
 
 class Proxy:
@@ -86,6 +69,7 @@ class Proxy:
             shown = shown[:200]
             detail = f"{method} {shown} was refused: {refused.message}"
             caller.told.once("egress_refused", detail)
+            await caller.told.save()
             await line.answer(403, f"knify: {detail}\n", [("x-knify-refused", "egress")])
         except (errors.NameUnknown, OSError) as failed:
             words = failed.message if isinstance(failed, errors.KnifyError) else _words(failed)

@@ -1,61 +1,78 @@
-"""What the gateway has to tell about one execution: bounded, kept until its owner has taken it."""
+"""What the gateway has to tell about one execution: bounded, and kept until Redis has it."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import logging
+import secrets
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
-from knify import clock
+import redis
+
+from knify.store.notices import Notice, Notices
+
+log = logging.getLogger(__name__)
 
 MOST: Final = 100  # of one stage and execution
 _DETAIL: Final = 300  # characters
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event for an execution's history."""
-
-    n: int  # grows; unique within its execution
-    stage: str  # egress_refused, model_refused, model_error, budget_exceeded, …
-    level: str
-    detail: str
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON-able."""
-        return asdict(self)
-
-
 class Told:
-    """One execution's events. What repeats is told once, and of very many only that they are."""
+    """One execution's events. What repeats is told once, and of very many only that they are.
 
-    def __init__(self, notify: Callable[[], None] = lambda: None) -> None:
-        """`notify` is called with each new one."""
-        self.waiting: dict[int, Event] = {}  # by n: not taken yet
-        self._notify = notify
-        self._seen: set[tuple[str, str]] = set()
+    Each has a mark: what is told `once` has the same with the next gateway, too.
+    """
+
+    def __init__(self, store: Notices, execution: str, news: Callable[[], None]) -> None:
+        """`news` is called with each new one; somebody is to `save` then."""
+        self._store, self._execution, self._news = store, execution, news
+        self._waiting: list[Notice] = []  # not in Redis yet
+        self._marks: set[str] = set()
         self._counts: Counter[str] = Counter()  # by stage
-        self._n = clock.now_ms()  # so that no two lives of the gateway give one number
+        self._life = secrets.token_hex(6)
+        self._n = 0
+        self._lock = asyncio.Lock()
 
     def once(self, stage: str, detail: str, *, mark: str | None = None) -> None:
         """Tell it, unless the same (`mark`, else the detail) was told before."""
-        seen = (stage, detail[:_DETAIL] if mark is None else mark)
-        if seen not in self._seen and self._counts[stage] <= MOST:
-            self._seen.add(seen)
-            self.add(stage, detail)
+        what = detail[:_DETAIL] if mark is None else mark
+        seen = f"{stage}:{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+        if seen not in self._marks and self._counts[stage] <= MOST:
+            self._marks.add(seen)
+            self._tell(stage, detail, seen)
 
     def add(self, stage: str, detail: str) -> None:
         """Tell it, as often as it happens."""
+        self._n += 1
+        self._tell(stage, detail, f"{self._life}.{self._n}")
+
+    def _tell(self, stage: str, detail: str, mark: str) -> None:
         self._counts[stage] += 1
         if self._counts[stage] > MOST + 1:
             return
         if self._counts[stage] > MOST:
             detail = f"more than {MOST} such events: further ones are not told"
-        self._n += 1
-        self.waiting[self._n] = Event(self._n, stage, "warning", detail[:_DETAIL])
-        self._notify()
+            mark = f"{stage}:more"
+        self._waiting.append(Notice(mark, stage, "warning", detail[:_DETAIL]))
+        self._news()
 
-    def take(self, n: int) -> None:
-        """Its owner has published it."""
-        self.waiting.pop(n, None)
+    @property
+    def is_saved(self) -> bool:
+        """Whether nothing waits."""
+        return not self._waiting
+
+    async def save(self) -> bool:
+        """Into Redis, as far as that answers; whether all is there."""
+        async with self._lock:
+            sent = list(self._waiting)
+            if sent:
+                try:
+                    await asyncio.to_thread(self._store.tell, self._execution, sent)
+                except redis.RedisError as away:
+                    log.warning("%s: events wait for Redis: %s", self._execution, away)
+                    return False
+                del self._waiting[: len(sent)]
+        return self.is_saved

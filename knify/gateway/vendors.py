@@ -16,6 +16,7 @@ from knify import errors
 from knify import settings as settings_module
 from knify.agents import models
 from knify.gateway import line as lines
+from knify.gateway import passing
 
 #: Never of a sandbox: keys, and whose account is meant; and what the connection decides itself.
 _DROPPED: Final = frozenset(
@@ -24,8 +25,8 @@ _DROPPED: Final = frozenset(
     b"x-forwarded-for x-forwarded-host x-forwarded-proto".split()
 )
 _HIDDEN: Final = frozenset(
-    b"set-cookie anthropic-organization-id openai-organization openai-project content-length "
-    b"alt-svc strict-transport-security".split()
+    b"set-cookie anthropic-organization-id openai-organization openai-project alt-svc "
+    b" strict-transport-security".split()
 )
 _QUERY: Final = re.compile(r"[A-Za-z0-9_.=&%-]{0,500}")
 _KEYS: Final = ("key", "access_token", "oauth_token")  # by query
@@ -54,6 +55,15 @@ class Vendor:
             name, form = _SIGNED[self.name]
             found[name] = form.format(self.key)
         return found
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no answer may show."""
+        return (self.key,) if self.key else ()
+
+    def shown(self, headers: Any) -> lines.Headers:
+        """An answer's headers as a sandbox may see them; `headers`: pairs of bytes."""
+        return passing.shown(headers, _HIDDEN, self.secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +179,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return found
-
-
-def shown(headers: Any) -> list[tuple[bytes, bytes]]:
-    """A vendor's headers as a sandbox may see them; `headers`: pairs of bytes."""
-    return lines.passed_on(headers, _HIDDEN)
 
 
 def complaint(vendor: str, kind: str, message: str) -> str:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
+from knify.lifecycle import State
 from knify.store import keys
 from knify.store.redis import Client, Scripts
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a door has to know of its execution."""
+
+    network: dict[str, Any]  # fields of the policy that a user changed meanwhile
+    is_past: bool  # its command has ended, or it is gone: nothing may be let out
 
 
 class Doors:
@@ -29,17 +39,19 @@ class Doors:
         found = self._client.hgetall(keys.doors(node))
         return {name: dict(json.loads(text)) for name, text in found.items()}
 
-    def network(self, execution_id: str) -> dict[str, Any]:
-        """Fields of the policy that a user changed meanwhile."""
-        text = self._client.hget(keys.execution(execution_id), "network")
-        if not text:
-            return {}
-        return {n: tuple(v) if isinstance(v, list) else v for n, v in json.loads(text).items()}
+    def is_kept(self, node: str, execution_id: str) -> bool:
+        """Whether it was opened and nobody has closed it."""
+        return bool(self._client.hexists(keys.doors(node), execution_id))
 
-    def has_ended(self, execution_id: str) -> bool:
-        """Whether it is terminal, or gone."""
-        state, ended = self._client.hmget(keys.execution(execution_id), "state", "completed_at")
-        return state is None or ended is not None
+    def look(self, execution_id: str) -> Look:
+        """How things stand."""
+        names = ("network", "state", "completed_at")
+        text, state, ended = self._client.hmget(keys.execution(execution_id), *names)
+        network = json.loads(text) if text else {}
+        return Look(
+            {n: tuple(v) if isinstance(v, list) else v for n, v in network.items()},
+            state in (None, State.COMPLETING) or ended is not None,
+        )
 
     def change(
         self, sandbox_id: str, network: dict[str, Any], detail: str

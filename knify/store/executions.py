@@ -92,7 +92,10 @@ class Executions:
         return replies.Claim(verdict, other=other, next=following)
 
     def renew(self, held: Sequence[tuple[str, int]], *, lease_ms: int) -> list[str]:
-        """Extend leases (pairs of id and fence). For each: ok, cancel (was asked for), or lost."""
+        """Extend leases (pairs of id and fence).
+
+        For each: ok, cancel (was asked for), over (its budget is used up), or lost.
+        """
         flat = [word for pair in held for word in pair]
         answers: list[str] = self._scripts.call("renew", lease_ms, *flat) if held else []
         return answers
@@ -220,16 +223,31 @@ class Executions:
         return verdict, rest
 
     def lose(
-        self, execution_id: str, node: str, limit_ms: int, reason: str, final: dict[str, Any]
+        self,
+        execution_id: str,
+        node: str,
+        limit_ms: int,
+        reason: str,
+        final: dict[str, Any],
+        usage: dict[str, int] | None = None,
     ) -> tuple[str, list[str]]:
         """End it as `host_lost`, if its sandbox's node was silent for that long.
 
         ('lost', hints), or why it was left alone: ended, alive, held (a living lease), early.
+        `usage`: what it took of models.
         """
-        outcome = codec.dump(asdict(model.Outcome("host_lost", error=reason))) or ""
+        outcome = codec.dump(asdict(model.Outcome("host_lost", error=reason, usage=usage))) or ""
         entry = json.dumps(final, separators=(",", ":"))
         verdict, *hints = self._scripts.call(
-            "lose", execution_id, node, limit_ms, reason, outcome, self._sandbox_ttl_ms, entry
+            "lose",
+            execution_id,
+            node,
+            limit_ms,
+            reason,
+            outcome,
+            self._sandbox_ttl_ms,
+            entry,
+            codec.dump(usage) or "",
         )
         return verdict, hints
 

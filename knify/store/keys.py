@@ -16,6 +16,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:segments` | zset | older entries that objects hold: `first-last`; score: last | until it is packed |
 | `knify:usage:{id}` | hash | what it took of models so far, and how far each gateway counted; see `store/usage.py` | until its end |
+| `knify:told:{id}` | hash | marks of what gateways told of it, so that each is told once; `over`: why its budget is used up | until its end |
 | `knify:ended` | zset | terminal executions that are not packed; score: when they ended | member leaves when packed |
 | `knify:packed:files` | zset | packed ones whose artifacts may still be there; score: when they ended | member leaves after `KNIFY_ARTIFACT_DAYS` |
 | `knify:packed` | zset | packed ones without artifacts; score: when they ended, or later while the sandbox lives | member leaves with the execution |
@@ -76,9 +77,9 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:webhooks:ill` | zset | the same of those whose attempts fail | as above |
 
 Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}`
-carries "cancel {execution}" and "tidy" (look at the idle sandboxes) to the node's workers, "network
-{execution}" to its gateway; `knify:webhooks`
-says that a delivery is due earlier than was known. All are hints: losing one costs time only.
+carries "cancel {execution}", "budget {execution}" (used up) and "tidy" (look at the idle sandboxes)
+to the node's workers, "network {execution}" to its gateway; `knify:webhooks` says that a delivery is
+due earlier than was known. All are hints: losing one costs time only.
 """
 
 from __future__ import annotations
@@ -123,6 +124,11 @@ def output(execution_id: str) -> str:
 def usage(execution_id: str) -> str:
     """What it took of models."""
     return f"{PREFIX}usage:{execution_id}"
+
+
+def told(execution_id: str) -> str:
+    """What gateways told of it."""
+    return f"{PREFIX}told:{execution_id}"
 
 
 def segments(execution_id: str) -> str:

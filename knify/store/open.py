@@ -10,6 +10,7 @@ from knify.store.admission import Admission
 from knify.store.doors import Doors
 from knify.store.executions import Executions
 from knify.store.listing import Listing
+from knify.store.notices import Notices
 from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
 from knify.store.replays import Replays
@@ -39,6 +40,7 @@ class Store:
     workspaces: Workspaces
     doors: Doors
     usages: Usages
+    notices: Notices
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -59,6 +61,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         workspaces=Workspaces(client, scripts),
         doors=Doors(client, scripts),
         usages=Usages(client, scripts),
+        notices=Notices(client, scripts),
     )
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import errno
 import os
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from knify import errors
-from knify.gateway import client, door, netns
+from knify.gateway import client, door, main, netns, places
 from knify.gateway import line as lines
 from knify.gateway.policy import Policy
-from knify.gateway.told import MOST, Event, Told
+from knify.gateway.tokens import Tokens
+from knify.gateway.told import MOST, Told
+from knify.lifecycle import State
+from knify.store import keys
+from knify.store.notices import Notice, Notices
+from knify.store.usage import Usages
 from tests.gateway import rig as rigs
 from tests.gateway import web
 from tests.parts.stack import eventually
@@ -67,15 +72,12 @@ def test_a_door_lets_out_what_its_policy_names_until_it_is_closed(
     assert through(rig, "http://web.test/") == 200
     assert through(rig, "http://other.test/") == 403
 
-    left = control.close(name)
+    assert control.close(name, f"s-{name}")
 
-    assert [e.stage for e in left] == ["egress_refused"]
     with pytest.raises(httpx.TransportError):
         through(rig, "http://web.test/")
     assert rig.core.store.doors.kept("n") == {}
-    assert control.close(name) == left  # until they are taken
-    control.ack(name, left[0].n)
-    assert control.close(name) == []
+    assert control.close(name, f"s-{name}")
 
 
 def test_opened_again_it_has_the_new_policy_and_the_old_socket(
@@ -113,29 +115,68 @@ def test_a_door_closes_when_its_sandbox_ends(rig: rigs.Rig, control: client.Clie
     eventually(lambda: not found.is_open)
 
 
-def test_what_is_told_is_said_until_it_is_taken(rig: rigs.Rig, control: client.Client) -> None:
+def test_a_refusal_stands_in_the_history_before_the_sandbox_sees_it(
+    rig: rigs.Rig, control: client.Client
+) -> None:
     name = opened(rig, control)
-    heard: list[tuple[str, Event]] = []
 
-    async def hear(execution: str, event: Event) -> bool:
-        heard.append((execution, event))
-        return len(heard) > 1  # the first time it cannot be published
+    assert [through(rig, "http://other.test/") for _ in range(2)] == [403, 403]
 
-    async def met() -> None:
-        pass
+    events = rig.core.store.streams.events(name)
+    details = [event.detail for event in events if event.stage == "egress_refused"]
+    assert details == ["GET other.test:80 was refused: allowed_hosts does not name it"]
 
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(control.hear(hear, met))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    through(rig, "http://other.test/")
 
-    eventually(lambda: len(heard) == 2 and not rig.told(name))
-    assert {execution for execution, _ in heard} == {name}
-    loop.call_soon_threadsafe(task.cancel)
-    eventually(task.done)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+def test_what_one_gateway_told_once_the_next_one_does_not_tell_again(rig: rigs.Rig) -> None:
+    name, notices = rig.submit(), rig.core.store.notices
+
+    async def life() -> None:
+        told = Told(notices, name, lambda: None)
+        told.once("egress_refused", "a.com was refused")
+        told.add("model_error", "429")
+        sent = list(told._waiting)
+        assert await told.save()
+        notices.tell(name, sent)  # an answer that was lost
+
+    rig.call(life())
+    rig.call(life())
+
+    assert [detail for _, detail in rig.told(name)] == ["a.com was refused", "429", "429"]
+
+
+def test_of_an_ended_job_nothing_is_told(rig: rigs.Rig) -> None:
+    name, notices = rig.submit(), rig.core.store.notices
+    notice = Notice("m", "budget_exceeded", "warning", "all used")
+    assert notices.tell(name, [notice]) and notices.over(name) == "all used"
+    rig.core.store.executions.cancel(name, "enough", {"t": 0, "e": []})
+
+    assert not notices.tell(name, [Notice("n", "model_error", "warning", "late")])
+
+    stages = [event.stage for event in rig.core.store.streams.events(name)]
+    assert stages.count("budget_exceeded") == 1 and stages[-1] == "cancelled"
+    assert notices.over(name) is None  # nothing of it is kept
+
+
+def test_what_redis_could_not_take_is_counted_and_told_behind_the_doors_end(
+    rig: rigs.Rig, control: client.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = rig.open(network_mode="outbound", allowed_hosts=("web.test",))[0]
+    door = rig.gateway.doors.get(name)
+    assert door is not None
+
+    def away(*_: object) -> None:
+        raise redis.ConnectionError("away")
+
+    with monkeypatch.context() as patch:
+        for part, verb in ((Usages, "add"), (Notices, "tell")):
+            patch.setattr(part, verb, away)
+        assert through(rig, "http://other.test/") == 403
+        door.account.add(Tokens(7, 0, 0, 5), None)
+        assert not control.close(name, f"s-{name}")
+
+    eventually(lambda: rig.core.store.usages.of(name).tokens == 12)
+    eventually(lambda: [stage for stage, _ in rig.told(name)] == ["egress_refused"])
+    assert control.close(name, f"s-{name}")
 
 
 def test_the_next_gateway_opens_what_still_runs_and_forgets_the_rest(
@@ -151,10 +192,86 @@ def test_the_next_gateway_opens_what_still_runs_and_forgets_the_rest(
     assert set(kept) == {lives, ended, dead}
     rig.call(_forget(rig))
 
-    rig.call(rig.gateway.doors.reopen())
+    assert rig.call(rig.gateway.doors.reopen())
 
     assert list(rig.core.store.doors.kept("n")) == [lives]
     assert through(rig, "http://web.test/") == 200
+
+
+def test_a_door_that_cannot_be_opened_again_just_now_keeps_no_other_waiting(
+    rig: rigs.Rig, control: client.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [opened(rig, control) for _ in range(3)]
+    rig.call(_forget(rig))
+    listen, failures = netns.listen, [OSError(errno.EMFILE, "too many"), OSError(errno.EPERM, "no")]
+
+    def failing(*arguments: int) -> socket.socket:
+        if failures:
+            raise failures.pop()
+        return listen(*arguments)
+
+    monkeypatch.setattr(netns, "listen", failing)
+
+    assert not rig.call(rig.gateway.doors.reopen())
+    assert sum(rig.gateway.doors.get(name) is not None for name in names) == 1
+    assert set(rig.core.store.doors.kept("n")) == set(names)
+    assert rig.call(rig.gateway.doors.reopen())
+    assert all(rig.gateway.doors.get(name) is not None for name in names)
+
+
+@pytest.mark.parametrize("how", ["closed", "completing"])
+def test_a_door_whose_turn_is_over_is_not_opened_again(
+    rig: rigs.Rig, control: client.Client, how: str
+) -> None:
+    name = opened(rig, control)
+    rig.call(_forget(rig))
+    if how == "closed":  # while the gateway that opened it was dead
+        control.close(name, f"s-{name}")
+    else:
+        rig.core.store.client.hset(keys.execution(name), "state", State.COMPLETING)
+
+    assert rig.call(rig.gateway.doors.reopen())
+
+    assert rig.gateway.doors.get(name) is None
+    assert rig.core.store.doors.kept("n") == {}
+
+
+def test_a_worker_that_comes_too_late_opens_nothing(rig: rigs.Rig, control: client.Client) -> None:
+    name = rig.submit()
+    rig.core.store.client.hset(keys.execution(name), "state", State.COMPLETING)
+
+    with pytest.raises(errors.SandboxGone):
+        control.open(execution=name, sandbox="s", tenant="t", pid=os.getpid(), policy=OUT)
+
+
+def test_who_has_no_descriptor_left_takes_no_sandbox_for_gone(
+    rig: rigs.Rig, control: client.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", full)
+        with pytest.raises(errors.GatewayAway, match="cannot listen"):
+            control.open(
+                execution=rig.submit(), sandbox="s", tenant="t", pid=os.getpid(), policy=OUT,
+                seconds=0,
+            )  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", full)
+        with pytest.raises(OSError, match="too many"):
+            netns.started(os.getpid())
+
+
+def test_one_home_has_one_gateway(tmp_path: Path) -> None:
+    with (
+        main.alone(tmp_path),
+        pytest.raises(errors.ConfigError, match="another gateway"),
+        main.alone(tmp_path, 0.2),
+    ):
+        pass
+    with main.alone(tmp_path, 0):  # a dead one's lock is free
+        pass
 
 
 async def _forget(rig: rigs.Rig) -> None:
@@ -186,22 +303,82 @@ def test_another_process_under_the_same_pid_is_not_let_out(
 def test_silent_connections_of_one_sandbox_leave_the_others_alone(
     rig: rigs.Rig, control: client.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "CONNECTIONS", 40)
+    monkeypatch.setattr(places, "SHARE", 40)
     name = opened(rig, control)
     address = ("127.0.0.1", rig.ports[-1])
     with contextlib.ExitStack() as silent:
-        for _ in range(door.CONNECTIONS + 10):
+        for _ in range(places.SHARE + 10):
             silent.enter_context(socket.create_connection(address, timeout=20))
         flooded = rig.gateway.doors.get(name)
         assert flooded is not None
         eventually(lambda: [stage for stage, _ in rig.told(name)] == ["egress_refused"])
-        assert flooded.connections == door.CONNECTIONS
+        assert flooded.connections == places.SHARE
 
         opened(rig, control)
         assert through(rig, "http://web.test/") == 200
         rig.call(_overdue(flooded))
 
         eventually(lambda: flooded.connections == 0)
+
+
+def test_nobody_takes_the_places_of_all() -> None:
+    crowd = places.Places(100)
+    greedy, second, late = 0, 0, 0
+
+    while crowd.take(greedy):
+        greedy += 1
+    while crowd.take(second):
+        second += 1
+    while crowd.take(late):
+        late += 1
+
+    assert (greedy, second, late) == (50, 25, 12)
+    while crowd.taken:
+        crowd.give_back()
+    assert crowd.take(0)
+    assert places.LEAST <= places.measured().most <= places.MOST
+
+
+def test_connections_that_nobody_reads_hold_what_was_counted_for_them(
+    rig: rigs.Rig, control: client.Client
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        mapped = {"deaf.test": ("127.0.0.1", deaf.getsockname()[1])}
+        rig.gateway._dialer._mapped = mapped
+        name = opened(rig, control, Policy("outbound", ("deaf.test",)))
+        with contextlib.ExitStack() as stuck:
+            for _ in range(2):
+                address = ("127.0.0.1", rig.ports[-1])
+                here = stuck.enter_context(socket.create_connection(address, timeout=20))
+                here.sendall(b"CONNECT deaf.test:443 HTTP/1.1\r\nHost: deaf.test:443\r\n\r\n")
+                assert b" 200 " in here.recv(1_000)
+                there = stuck.enter_context(deaf.accept()[0])
+                for end in (here, there):
+                    _stuff(end)
+            door = rig.gateway.doors.get(name)
+            assert door is not None and door.connections == 2
+
+            held = rig.call(_held(door))
+
+    assert all(size <= places.BYTES for size in held), held
+
+
+def _stuff(end: socket.socket) -> None:
+    """Send until nothing is taken any more."""
+    end.settimeout(0.1)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            end.sendall(b"x" * 65_536)
+
+
+async def _held(door: door.Door) -> list[int]:
+    """Bytes that each of its connections has in buffers of this process."""
+    return [
+        sum(writer.transport.get_write_buffer_size() for writer in (line.writer, *line._others))
+        + len(line.reader._buffer)  # type: ignore[attr-defined]
+        + sum(len(writer._reader._buffer) for writer in line._others if hasattr(writer, "_reader"))
+        for line in door._lines
+    ]
 
 
 async def _overdue(flooded: door.Door) -> None:
@@ -222,15 +399,17 @@ def test_rubbish_on_the_control_socket_harms_nothing(
     assert control.status()["connections"] == 0
 
 
-def test_of_very_many_events_only_some_are_told() -> None:
-    told = Told()
+def test_of_very_many_events_only_some_are_told(rig: rigs.Rig) -> None:
+    name = rig.submit()
+    told = Told(rig.core.store.notices, name, lambda: None)
 
     for n in range(10 * MOST):
         told.once("egress_refused", f"{n}.com was refused")
         told.once("egress_refused", "0.com was refused")
     told.add("model_error", "429")
+    rig.call(told.save())
 
-    details = [event.detail for event in told.waiting.values()]
+    details = [detail for _, detail in rig.told(name)]
     assert len(details) == MOST + 2
     assert details[-2].startswith(f"more than {MOST}") and details[-1] == "429"
 

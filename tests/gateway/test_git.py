@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
+import socket
+import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,6 +142,75 @@ def test_a_job_that_may_not_reach_the_host_has_no_use_of_its_login(rig: rigs.Rig
     assert rig.gateway._git_hosts(Policy("outbound", ("a.com",))) == []
     assert rig.gateway._git_hosts(Policy("full")) == []  # a host of the operator's own network
     assert rig.gateway._git_hosts(Policy("full", ("git.test",))) == ["git.test"]
+
+
+@contextlib.contextmanager
+def odd(folder: Path, answer: bytes) -> Iterator[tuple[int, str, threading.Event]]:
+    """A server that hears one request and gives this answer, or none: its port, its
+    certificate, and whether who asked has gone."""
+    secret, certificate = web.certified(folder, "git.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(secret)
+    left = threading.Event()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            raw, _ = listener.accept()
+            with context.wrap_socket(raw, server_side=True) as connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+                while connection.recv(65_536):
+                    pass
+            left.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1], str(certificate), left
+
+
+REFS = "/git/git.test/team/app.git/info/refs?service=git-upload-pack"
+
+
+@contextlib.contextmanager
+def before(
+    answer: bytes, redis_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, threading.Event]]:
+    """A gateway whose git server is such a one: the URL of a door."""
+    (folder / "logins").write_text(f"https://{gitserver.LOGIN}@git.test/team\n")
+    with odd(folder, answer) as (port, certificate, left):
+        environ = {
+            "KNIFY_EGRESS_HOSTS": f"git.test=127.0.0.1:{port}",
+            "KNIFY_EGRESS_CA": certificate,
+            "KNIFY_GIT_CREDENTIALS_FILE": str(folder / "logins"),
+        }
+        with rigs.running(redis_url, folder / "home", monkeypatch, **environ) as running:
+            yield running.open(**ALLOWED)[1], left
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_for_a_sandbox_that_has_left_nothing_is_asked_any_longer(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    with before(b"", redis_url, tmp_path, monkeypatch) as (url, left):
+        path = REFS if method == "GET" else "/git/git.test/team/app.git/git-upload-pack"
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.request(method, url + path, timeout=0.5)
+
+        assert left.wait(20)
+
+
+def test_a_login_is_hidden_where_the_server_quotes_it(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = base64.b64encode(gitserver.LOGIN.encode()).decode()
+    quoted = f"you are {gitserver.LOGIN}, as {whole} says"
+    answer = f"HTTP/1.1 403 No\r\nx-who: Basic {whole}\r\ncontent-length: {len(quoted)}\r\n\r\n"
+    with before((answer + quoted).encode(), redis_url, tmp_path, monkeypatch) as (url, _):
+        refused = httpx.get(url + REFS, timeout=20)
+
+    assert refused.status_code == 403
+    assert refused.text == "you are bot:[hidden], as [hidden] says"
+    assert refused.headers["x-who"] == "Basic [hidden]"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_a_node_that_returns_finds_its_jobs_ended_and_its_sandboxes_usable(rig: 
     silence(rig, 6, watched=6)
     sweep.sweep(rig.core)
 
-    lost, _ = worker.leases.renew()
+    lost, *_ = worker.leases.renew()
     for one in lost:
         worker.watcher.abandon(one)
     request = {"job_type": "command_task", "command": ["true"]}

@@ -241,7 +241,7 @@ def test_a_lost_lease_stops_following_and_touches_nothing(rig: Rig) -> None:
     eventually(lambda: rig.lines(job))
 
     second.advance(job)  # the first one's process does not exist, so its lease counts for nothing
-    lost, _ = first.leases.renew()
+    lost, *_ = first.leases.renew()
 
     assert lost == [job]
     assert first.leases.held() == []

@@ -1,5 +1,6 @@
 -- End an execution whose sandbox lives on a node that has not been heard of for too long.
--- ARGV: id, node, ms without a heartbeat, reason, outcome (JSON), sandbox ttl ms, last output entry
+-- ARGV: id, node, ms without a heartbeat, reason, outcome (JSON), sandbox ttl ms, last output entry,
+--       what it took of models (JSON, or '')
 -- Returns: {'ended' | 'alive' | 'held' | 'early'} | {'lost', hints…}
 local id, node, limit, reason = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local x = record(xkey(id))
@@ -13,6 +14,7 @@ if ts - tonumber(x.state_changed_at) < limit then return {'early'} end
 raise_fence(id, x, ts)
 append(id, tonumber(x.entries) + 1, {ARGV[7]})
 redis.call('HSET', xkey(id), 'error', reason, 'outcome', ARGV[5])
+if ARGV[8] ~= '' then redis.call('HSET', xkey(id), 'usage', ARGV[8]) end
 -- What runs there is stopped by the node's own repair, should it come back.
 if s.state == 'active' then
   write_sandbox(x.sandbox_id, {state = 'paused', state_changed_at = int(ts)})

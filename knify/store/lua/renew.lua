@@ -1,6 +1,7 @@
 -- Extend the leases that a process holds.
 -- ARGV: lease ms, then pairs: id, fence
--- Returns: for each pair 'ok' | 'cancel' (renewed; cancellation was asked for) | 'lost'
+-- Returns: for each pair 'ok' | 'cancel' (renewed; cancellation was asked for)
+--          | 'over' (renewed; its budget is used up) | 'lost'
 local ts, lease = now(), tonumber(ARGV[1])
 local answers = {}
 for i = 2, #ARGV, 2 do
@@ -11,7 +12,8 @@ for i = 2, #ARGV, 2 do
   else
     redis.call('HSET', xkey(id), 'lease_until', int(ts + lease))
     redis.call('ZADD', P .. 'due', 'XX', int(ts + lease), id)
-    answers[#answers + 1] = held[2] and 'cancel' or 'ok'
+    local over = redis.call('HEXISTS', P .. 'told:' .. id, 'over') == 1
+    answers[#answers + 1] = held[2] and 'cancel' or over and 'over' or 'ok'
   end
 end
 return answers
