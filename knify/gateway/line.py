@@ -14,7 +14,7 @@ from typing import Final
 import h11
 
 HEAD_BYTES: Final = 32 * 1024
-READ_BYTES: Final = 16 * 1024  # in each buffer: thousands of connections may be stuck
+READ_BYTES: Final = 32 * 1024  # in each buffer: thousands of connections may be stuck
 HEAD_SECONDS: Final = 30.0  # from the connection, or the last answer, to the end of the next head
 BODY_SECONDS: Final = 60.0  # without a byte of a body
 WRITE_SECONDS: Final = 120.0  # in which a sandbox takes nothing of an answer

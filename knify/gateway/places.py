@@ -16,7 +16,7 @@ SHARE: Final = 512  # of one sandbox
 LEAST: Final = 8  # that each may have, as long as there are any
 #: Two ways, each with a buffer for reading, what is on its way, and one for writing.
 BYTES: Final = 2 * 5 * lines.READ_BYTES
-_OF_MEMORY: Final = 16  # part of the machine's that all of them may take
+_OF_MEMORY: Final = 8  # part of the machine's that all of them may take
 _FILES: Final = 512  # descriptors for everything else
 
 
