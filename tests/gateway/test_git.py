@@ -145,19 +145,24 @@ def test_a_job_that_may_not_reach_the_host_has_no_use_of_its_login(rig: rigs.Rig
 
 
 @contextlib.contextmanager
-def odd(folder: Path, answer: bytes) -> Iterator[tuple[int, str, threading.Event]]:
-    """A server that hears one request and gives this answer, or none: its port, its
-    certificate, and whether who asked has gone."""
+def odd(
+    folder: Path, answer: bytes
+) -> Iterator[tuple[int, str, tuple[threading.Event, threading.Event]]]:
+    """A server that hears one request and gives this answer, or none.
+
+    Its port, its certificate, and whether it was asked and who asked has gone.
+    """
     secret, certificate = web.certified(folder, "git.test")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(secret)
-    left = threading.Event()
+    asked, left = threading.Event(), threading.Event()
 
     def serve() -> None:
         with contextlib.suppress(OSError):
             raw, _ = listener.accept()
             with context.wrap_socket(raw, server_side=True) as connection:
                 connection.recv(65_536)
+                asked.set()
                 connection.sendall(answer)
                 while connection.recv(65_536):
                     pass
@@ -165,7 +170,7 @@ def odd(folder: Path, answer: bytes) -> Iterator[tuple[int, str, threading.Event
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1], str(certificate), left
+        yield listener.getsockname()[1], str(certificate), (asked, left)
 
 
 REFS = "/git/git.test/team/app.git/info/refs?service=git-upload-pack"
@@ -174,29 +179,32 @@ REFS = "/git/git.test/team/app.git/info/refs?service=git-upload-pack"
 @contextlib.contextmanager
 def before(
     answer: bytes, redis_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[str, threading.Event]]:
+) -> Iterator[tuple[str, tuple[threading.Event, threading.Event]]]:
     """A gateway whose git server is such a one: the URL of a door."""
     (folder / "logins").write_text(f"https://{gitserver.LOGIN}@git.test/team\n")
-    with odd(folder, answer) as (port, certificate, left):
+    with odd(folder, answer) as (port, certificate, events):
         environ = {
             "KNIFY_EGRESS_HOSTS": f"git.test=127.0.0.1:{port}",
             "KNIFY_EGRESS_CA": certificate,
             "KNIFY_GIT_CREDENTIALS_FILE": str(folder / "logins"),
         }
         with rigs.running(redis_url, folder / "home", monkeypatch, **environ) as running:
-            yield running.open(**ALLOWED)[1], left
+            yield running.open(**ALLOWED)[1], events
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_for_a_sandbox_that_has_left_nothing_is_asked_any_longer(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    with before(b"", redis_url, tmp_path, monkeypatch) as (url, left):
+    with before(b"", redis_url, tmp_path, monkeypatch) as (url, (asked, left)):
         path = REFS if method == "GET" else "/git/git.test/team/app.git/git-upload-pack"
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.request(method, url + path, timeout=0.5)
+        host, port = url.removeprefix("http://").split(":")
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        with socket.create_connection((host, int(port))) as sandbox:
+            sandbox.sendall(head.encode())
+            assert asked.wait(30)
 
-        assert left.wait(20)
+        assert left.wait(30)
 
 
 def test_a_login_is_hidden_where_the_server_quotes_it(
