@@ -44,6 +44,7 @@ test: setup lint ## Everything that must be true before a change is merged
 	@KNIFY_CI=1 $(PYTEST) -m 'not slow'
 
 .PHONY: test-all
+test-all: export KNIFY_TEST_SERVERS := 1
 test-all: setup lint ## The same with the slow tests
 	@KNIFY_CI=1 $(PYTEST)
 

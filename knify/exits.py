@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from knify import errors, model
+from knify import errors, kinds, model
 from knify.agents import models
 from knify.core import Core
 from knify.gateway import account, client
@@ -69,12 +70,13 @@ class Exits:
             log.warning("%s: its gateway does not close: %s", turn.x.id, failed)
 
     def _way(self, turn: Turn, policy: Policy) -> dict[str, str]:
-        logins = self._open(turn, policy, client.OPEN_SECONDS)
+        opened = self._open(turn, policy, client.OPEN_SECONDS)
+        way = {kinds.BROWSER_URL: models.CDP_URL} if kinds.BROWSER in opened.services else {}
         if not policy.lets_out:
-            return {}
-        way = dict.fromkeys(_PROXIES, models.GATEWAY)
+            return way
+        way |= dict.fromkeys(_PROXIES, models.GATEWAY)
         way |= {"NO_PROXY": _DIRECT, "no_proxy": _DIRECT}
-        return way | self._authorities(turn) | git_rewrites(logins)
+        return way | self._authorities(turn) | git_rewrites(opened.git)
 
     def rejoin(self, turn: Turn) -> None:
         """Its command runs; the gateway knows it, as a rule."""
@@ -125,7 +127,7 @@ class Exits:
     def _policy(self, turn: Turn) -> Policy:
         return Policy.of(turn.x.spec, self._core.settings.allowed_models)
 
-    def _open(self, turn: Turn, policy: Policy, seconds: float) -> list[str]:
+    def _open(self, turn: Turn, policy: Policy, seconds: float) -> client.Opened:
         turn.is_shut = False
         status = self._hands.call(self._hands.driver.inspect(turn.container))
         if status is None or status.pid is None:
@@ -148,7 +150,7 @@ class Exits:
         return dict.fromkeys(_CA_VARIABLES, _CA_PATH)
 
 
-def git_rewrites(hosts: list[str]) -> dict[str, str]:
+def git_rewrites(hosts: Sequence[str]) -> dict[str, str]:
     """Variables by which git asks the gateway for these hosts, where their logins are put in."""
     if not hosts:
         return {}

@@ -96,7 +96,7 @@ class ExecutionSpec(Record):
 
 def actor(job_type: str, agent: str | None) -> str:
     """The job type of the agent, where one was chosen; else the job's own."""
-    return job_type if agent in (None, "runbook") else f"{agent}_task"
+    return job_type if agent in (None, "runbook", "none") else f"{agent}_task"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from marshmallow.validate import OneOf, Range
 
 from knify import errors, variables
 
-_AGENTS = ("runbook", "cursor", "claude", "gemini", "codex")
+_AGENTS = ("cursor", "claude", "gemini", "codex")
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 
@@ -54,8 +54,10 @@ class Settings:
     e2e_image: str | None
     data_image: str | None
     e2e_agent: str
+    exam_agent: str
     models_file: Path | None
     sources_file: Path | None
+    databases_file: Path | None
     profiles_file: Path | None
     images: tuple[str, ...]
     output_bytes: int
@@ -219,9 +221,11 @@ def _limits(env: Env) -> dict[str, Any]:
 def _agents(env: Env) -> dict[str, Any]:
     """What agents are told."""
     return {
-        "e2e_agent": env.str("E2E_AGENT", "runbook", validate=OneOf(_AGENTS)),
+        "e2e_agent": env.str("E2E_AGENT", "runbook", validate=OneOf(("runbook", *_AGENTS))),
+        "exam_agent": env.str("EXAM_AGENT", "none", validate=OneOf(("none", *_AGENTS))),
         "models_file": variables.path(env, "MODELS_FILE"),
         "sources_file": variables.path(env, "SOURCES_FILE"),
+        "databases_file": variables.path(env, "DATABASES_FILE"),
         "profiles_file": variables.path(env, "PROFILES_FILE"),
     }
 

@@ -1,4 +1,4 @@
-"""What a job may ask for: one table of fields per type, and the way from a request to a spec."""
+"""What a job may ask for: the way from a request to a spec, by the table of `kinds`."""
 
 from __future__ import annotations
 
@@ -6,111 +6,19 @@ import difflib
 import fnmatch
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import catalog, fields, hosts, model, options, subjects, units
+from knify import catalog, fields, hosts, kinds, model, options, subjects, units
 
-
-@dataclass(frozen=True, slots=True)
-class JobType:
-    """What one job type needs and may have besides what all have."""
-
-    required: frozenset[str]
-    optional: frozenset[str] = frozenset()
-    later: frozenset[str] = frozenset()  # belong to it, but this version cannot do them
-    is_agent: bool = False  # it has conversations
-    image: str | None = None  # the recipe of the image that it gets unless it names one
-    workspace: str | None = None  # that it starts from unless it names one
-    credential: str | None = None  # the operator's variable that its agent signs in with
-    provider: str | None = None  # whose models it asks through the gateway (`agents/models.py`)
-    has_uuids: bool = False  # its agent's conversations have no other ids
-
-    @property
-    def known(self) -> frozenset[str]:
-        """The fields of this type that this version can do."""
-        return COMMON | self.required | self.optional
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """All fields that belong to this type."""
-        return self.known | self.later | COMMON_LATER
-
-
-_BEHIND_THE_GATEWAY: Final = frozenset(
-    {"model", "session_id", "mcp_config", "system_prompt", "max_tokens", "max_cost_usd"}
-)
-
-
-def _vendor(provider: str, *more: str) -> JobType:
-    """An agent whose models are behind the gateway."""
-    return JobType(
-        required=frozenset({"prompt"}),
-        optional=_BEHIND_THE_GATEWAY | frozenset(more),
-        is_agent=True,
-        image="agents",
-        provider=provider,
-        has_uuids=True,
-    )
-
-
-#: The table: which field belongs to which type. First, those that belong to all.
-COMMON: Final = frozenset(
-    {
-        "job_type",
-        "workspace_path",
-        "image",
-        "env",
-        "metadata",
-        "timeout",
-        "hang_timeout",
-        "network_mode",
-        "allowed_hosts",
-        "cpus",
-        "memory",
-        "disk",
-        "artifact_patterns",
-        "priority",
-    }
-)
-COMMON_LATER: Final = frozenset({"secrets"})
-_AGENTS_LATER: Final = frozenset(
-    {"allowed_tools", "mcp_config", "max_turns", "system_prompt", "max_tokens", "max_cost_usd"}
-)
-JOB_TYPES: Final[dict[str, JobType]] = {
-    "command_task": JobType(required=frozenset({"command"})),
-    "runbook_task": JobType(required=frozenset({"prompt"})),
-    "cursor_task": JobType(
-        required=frozenset({"prompt"}),
-        optional=frozenset({"model", "session_id"}),
-        later=_AGENTS_LATER,
-        is_agent=True,
-        image="agents",
-        credential="CURSOR_API_KEY",
-    ),
-    "claude_task": _vendor("anthropic", "allowed_tools", "max_turns"),
-    "gemini_task": _vendor("google", "allowed_tools", "max_turns"),
-    "codex_task": _vendor("openai"),
-    "fh_e2e_tools": JobType(
-        required=frozenset({"prompt"}),
-        optional=frozenset({"agent"}),
-        later=frozenset({"model"}) | _AGENTS_LATER,
-        image="e2e",
-        workspace="e2e-tests",
-    ),
-    "user_exam": JobType(
-        required=frozenset({"user_id", "time_range"}),
-        later=frozenset({"agent", "prompt", "model"}),
-        image="data",
-    ),
-}
-
+JOB_TYPES: Final = kinds.JOB_TYPES
 bad = fields.bad
 _LATER: Final = "not available in this version"
 MAX_PROMPT = 512 * 1024  # characters
 MAX_ENV = 256  # variables
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/@-]{0,254}")
+#: A browser in the sandbox.
+NEAR: Final = r"(?:http|ws)://(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?(?:/[A-Za-z0-9_./-]*)?"
 #: What `metadata.priority` may say instead of a number.
 _PRIORITIES: Final = {"low": -5, "normal": 0, "high": 5}
 
@@ -145,6 +53,11 @@ def provider(job_type: str) -> str | None:
     return JOB_TYPES[job_type].provider if job_type in JOB_TYPES else None
 
 
+def services(job_type: str) -> tuple[str, ...]:
+    """What the gateway may have for it besides models."""
+    return JOB_TYPES[job_type].services if job_type in JOB_TYPES else ()
+
+
 def build(
     request: Mapping[str, Any],
     *,
@@ -159,8 +72,9 @@ def build(
     """
     job_type = request["job_type"]
     known = _known(job_type, request)
-    agent = _agent(request.get("agent"))
+    agent = _agent(known, request.get("agent"))
     actor = model.actor(job_type, agent)
+    _check_led(known, agent, actor, request)
     return model.ExecutionSpec(
         job_type=job_type,
         prompt=_prompt(request.get("prompt")),
@@ -171,7 +85,7 @@ def build(
         user_id=subjects.user_id(request.get("user_id")),
         time_range=subjects.time_range(request.get("time_range")),
         image=_image(request.get("image"), allowed_images),
-        env=_env(request.get("env") or {}, JOB_TYPES[actor].credential),
+        env=_env(request.get("env") or {}, known, JOB_TYPES[actor].credential),
         timeout=fields.parsed(request, "timeout", units.parse_duration, 86_400.0),
         hang_timeout=fields.parsed(request, "hang_timeout", units.parse_duration, None),
         resources=fields.resources(request, resources),
@@ -182,7 +96,7 @@ def build(
     )
 
 
-def _known(job_type: str, request: Mapping[str, Any]) -> JobType:
+def _known(job_type: str, request: Mapping[str, Any]) -> kinds.JobType:
     """The type: all fields belong to it, this version can do them, and none is missing."""
     known = JOB_TYPES.get(job_type)
     if known is None:
@@ -220,15 +134,30 @@ def _model(job_type: str, name: str | None, models: catalog.Catalog) -> str | No
     raise bad("model", f"{job_type} has no model {name!r}; it serves {', '.join(sorted(served))}")
 
 
-def agents() -> list[str]:
-    """Who may follow a prompt of `fh_e2e_tools`: its runbook by itself, or an agent."""
-    return ["runbook", *(n.removesuffix("_task") for n in available() if is_agent(n))]
+def agents(known: kinds.JobType) -> list[str]:
+    """Who may have a part in a job of this type: first what stands for nobody."""
+    found = [n.removesuffix("_task") for n in available() if is_agent(n)]
+    return [known.nobody, *found] if known.led else []
 
 
-def _agent(name: str | None) -> str | None:
-    if name is None or name in agents():
+def led(job_type: str, actor: str) -> frozenset[str]:
+    """Of the agents' fields those that a job of this type takes when that agent follows it."""
+    return JOB_TYPES[job_type].led & JOB_TYPES[actor].known if actor != job_type else frozenset()
+
+
+def _check_led(
+    known: kinds.JobType, agent: str | None, actor: str, request: Mapping[str, Any]
+) -> None:
+    for field in sorted(known.led & set(request) - led(request["job_type"], actor)):
+        if agent in (None, known.nobody):
+            raise bad(field, f"{field} is for an agent: name one in `agent`")
+        raise bad(field, f"{field}: the agent {agent} has none in this version")
+
+
+def _agent(known: kinds.JobType, name: str | None) -> str | None:
+    if name is None or name in agents(known):
         return name
-    raise bad("agent", f"agent {name[:40]!r}: this version has {', '.join(agents())}")
+    raise bad("agent", f"agent {name[:40]!r}: this version has {', '.join(agents(known))}")
 
 
 def _command(command: str | list[str] | None) -> tuple[str, ...] | None:
@@ -257,9 +186,17 @@ def _image(image: str | None, allowed: tuple[str, ...]) -> str | None:
     return image
 
 
-def _env(env: Mapping[str, str], credential: str | None) -> dict[str, str]:
+def _env(env: Mapping[str, str], known: kinds.JobType, credential: str | None) -> dict[str, str]:
     if credential in env:
         raise bad(f"env.{credential}", f"{credential} is the operator's: leave it out")
+    own = env.get(kinds.BROWSER_URL)
+    if kinds.BROWSER in known.services and own and not re.fullmatch(NEAR, own):
+        raise bad(
+            f"env.{kinds.BROWSER_URL}",
+            f"{kinds.BROWSER_URL} is the operator's, and its token is not for sandboxes: leave it "
+            "out for the operator's browser, or name one in the sandbox, http://127.0.0.1:PORT, or "
+            "give an empty text for the image's own",
+        )
     if len(env) > MAX_ENV:
         raise bad("env", f"env holds more than {MAX_ENV} variables")
     for name, value in env.items():

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from knify import catalog, credentials, errors, install, processes, profiles
+from knify import catalog, credentials, errors, install, kinds, processes, profiles
 from knify import settings as settings_module
 from knify.agents import models
 from knify.host import images, podman, redis_server, setup
@@ -193,14 +193,14 @@ def _podman(settings: settings_module.Settings) -> list[Part]:
 
 def _own_parts(settings: settings_module.Settings, no_auth: bool) -> list[Part]:
     env = dict(os.environ) | {"KNIFY_NO_AUTH": "1" if no_auth else ""}
-    models_keys = {provider.key for provider in models.PROVIDERS.values()}
+    outside = {provider.key for provider in models.PROVIDERS.values()} | {kinds.BROWSER_URL}
     agents_keys = credentials.names()
-    own = {"worker": agents_keys, "gateway": models_keys}  # which each may know
+    own = {"worker": agents_keys, "gateway": outside}  # which each may know
     envs = {
         part: {
             name: value
             for name, value in env.items()
-            if name not in (models_keys | agents_keys) - own.get(part, set())
+            if name not in (outside | agents_keys) - own.get(part, set())
         }
         for part in _PARTS
     }

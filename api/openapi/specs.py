@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from knify import catalog, hosts, options, spec, subjects, units
+from knify import catalog, hosts, kinds, model, options, spec, subjects, units
 from knify.services import jobs
 
 #: Sizes in text; the range as digits, since a schema cannot compare them. A fraction is allowed.
@@ -121,8 +121,9 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "priority": {"type": "integer", "minimum": -10, "maximum": 10},
     "agent": {
-        "type": "string", "enum": spec.agents(),
-        "description": "Who follows the prompt: `runbook` runs it, without a model.",
+        "type": "string",
+        "description": "Who follows the prompt: `runbook` runs it, without a model. Of a "
+        "`user_exam`: who adds a summary to its report.",
     },
     "user_id": {
         "type": "string", "maxLength": subjects.MAX_USER_ID,
@@ -197,7 +198,7 @@ def describe(
         for kind in spec.available():
             fields = read | FIELDS | {"image": image(allowed_images)} | _own(kind, models)
             name = _camel(kind) + suffix
-            schemas[name] = _object(kind, fields, hidden)
+            schemas[name] = _object(kind, fields, hidden, models)
             options[kind] = f"#/components/schemas/{name}"
         schemas[f"{suffix}Spec"] = {
             "oneOf": [{"$ref": ref} for ref in options.values()],
@@ -226,27 +227,62 @@ def _pattern(glob: str) -> str:
     return first + "".join(words.get(letter) or _SPECIAL.sub(r"\\\g<0>", letter) for letter in rest)
 
 
+def _served(kind: str, models: catalog.Catalog) -> list[str]:
+    """What `model` may be; of a type that is led, for any of the agents."""
+    agents = spec.agents(spec.JOB_TYPES[kind])
+    return sorted(
+        {name for agent in agents or ["none"] for name in models.of(model.actor(kind, agent))}
+    )
+
+
 def _own(kind: str, models: catalog.Catalog) -> dict[str, Any]:
     """What this type takes for fields that others have, too."""
     own: dict[str, Any] = {"job_type": {"type": "string", "enum": [kind]}}
-    if served := sorted(models.of(kind)):
+    if served := _served(kind, models):
         own["model"] = {"type": "string", "enum": served}
     if spec.JOB_TYPES[kind].has_uuids:
         own["session_id"] = FIELDS["session_id"] | {"format": "uuid", "pattern": _UUID}
     if credential := spec.credential(kind):
         names = FIELDS["env"]["propertyNames"] | {"not": {"const": credential}}
         own["env"] = FIELDS["env"] | {"propertyNames": names}
+    if agents := spec.agents(spec.JOB_TYPES[kind]):
+        own["agent"] = FIELDS["agent"] | {"enum": agents}
+    if kinds.BROWSER in spec.services(kind):
+        near = {"type": "string", "pattern": f"^(?:{spec.NEAR})?$"}
+        own["env"] = FIELDS["env"] | {"properties": {kinds.BROWSER_URL: near}}
     return own
 
 
-def _object(kind: str, fields: dict[str, Any], hidden: tuple[str, ...]) -> dict[str, Any]:
-    job_type = spec.JOB_TYPES[kind]
+def _led(kind: str, models: catalog.Catalog) -> dict[str, Any]:
+    """The agents' fields need an agent that has them."""
+    choices = []
+    fields = spec.JOB_TYPES[kind].led
+    for name in spec.agents(spec.JOB_TYPES[kind])[1:]:
+        actor = model.actor(kind, name)
+        own: dict[str, Any] = dict.fromkeys(sorted(fields - spec.led(kind, actor)), False)
+        own |= {"agent": {"const": name}, "model": {"enum": sorted(models.of(actor))}}
+        choices.append({"properties": own})
     return {
-        "type": "object",
-        "required": ["job_type", *sorted(job_type.required)],
-        "properties": {name: fields[name] for name in sorted(job_type.known - set(hidden))},
-        "additionalProperties": False,
-    } | HOSTS_NEED_A_MODE
+        "if": {"anyOf": [{"required": [name]} for name in sorted(fields)]},
+        "then": {"required": ["agent"], "anyOf": choices},
+    }
+
+
+def _object(
+    kind: str, fields: dict[str, Any], hidden: tuple[str, ...], models: catalog.Catalog
+) -> dict[str, Any]:
+    job_type = spec.JOB_TYPES[kind]
+    also = {"allOf": [_led(kind, models)]} if job_type.led else {}
+    return (
+        {
+            "type": "object",
+            "required": ["job_type", *sorted(job_type.required)],
+            "properties": {name: fields[name] for name in sorted(job_type.known - set(hidden))},
+            "additionalProperties": False,
+        }
+        | HOSTS_NEED_A_MODE
+        | also
+    )
 
 
 def _camel(kind: str) -> str:

@@ -7,25 +7,26 @@ makes the report.
 
 from __future__ import annotations
 
-import importlib.resources
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
 from knify import errors, model
-from knify.agents import base, runbook
+from knify.agents import base, packed, runbook
 
 _NAMED = re.compile(r"(?<![\w@])@([A-Za-z0-9][A-Za-z0-9._/-]*\.md)\b")
 _FOLDER = "runbooks"
 _MAX_NAMED = 20
 
+#: Who ends the job tells all of it, this shell too, which stays for the report.
 _WRAPPER = """\
+trap : TERM INT HUP
 began=$("$bb" date +%s)
 "$@"
 code=$?
 if command -v python3 >/dev/null 2>&1; then
-  python3 -I "$here/report.py" "$workspace" "$code" "$began" "$mark" </dev/null
+  python3 -I "$here/report.pyz" "$workspace" "$code" "$began" "$mark" </dev/null
 fi
 exit "$code"
 """
@@ -50,7 +51,7 @@ class E2E(runbook.Runbook):
         driver = (self._busybox, "sh", f"{base.TURN}/driver.sh")
         wrapper = _wrapper(self._busybox, self._workspace, self._mark)
         argv = (self._busybox, "sh", f"{base.TURN}/e2e.sh", *driver)
-        files = plan.files | {"e2e.sh": wrapper, "report.py": _report()}
+        files = plan.files | _files(wrapper)
         return base.Plan(argv, plan.env, files, title="Browser tests executing")
 
 
@@ -75,7 +76,7 @@ class Led:
         """See Adapter; BadRequest when the prompt names a runbook that is not there."""
         prompt = (spec.prompt or "") + _hint(spec.prompt or "", workspace)
         plan = self._agent.prepare(spec.evolve(prompt=prompt), workspace, session_id)
-        files = {"e2e.sh": _wrapper(base.BUSYBOX, base.WORKSPACE, ""), "report.py": _report()}
+        files = _files(_wrapper(base.BUSYBOX, base.WORKSPACE, ""))
         argv = (base.BUSYBOX, "sh", f"{base.TURN}/e2e.sh", *plan.argv)
         return replace(plan, argv=argv, files=plan.files | files)
 
@@ -103,8 +104,8 @@ def _wrapper(busybox: str, workspace: str, mark: str) -> bytes:
     return "\n".join([*lines, "here=${0%/*}", _WRAPPER]).encode()
 
 
-def _report() -> bytes:
-    return importlib.resources.files("knify.agents.e2e").joinpath("report.py").read_bytes()
+def _files(wrapper: bytes) -> dict[str, bytes]:
+    return {"e2e.sh": wrapper, "report.pyz": packed.program("knify.agents.e2e", "report")}
 
 
 def _hint(prompt: str, workspace: base.WorkspaceReader) -> str:

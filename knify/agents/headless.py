@@ -36,6 +36,15 @@ class Headless:
         self._odd = 0  # lines that are none of its format
         self._code = "AGENT_FAILED"
 
+    def prepare(
+        self,
+        spec: model.ExecutionSpec,
+        workspace: base.WorkspaceReader,
+        session_id: str | None = None,
+    ) -> base.Plan:
+        """See Adapter."""
+        raise NotImplementedError
+
     def feed(self, stream_: base.Stream, line: str) -> list[base.Event]:
         """See Adapter."""
         if stream_ == "stderr":

@@ -12,6 +12,9 @@ from typing import Final
 PORT: Final = 8119  # in each sandbox's own namespace
 GATEWAY: Final = f"http://127.0.0.1:{PORT}"
 GIT: Final = "/git/"  # behind it: a host with a login of the operator's, and what git asks there
+CDP: Final = "/cdp"  # behind it: the operator's browser
+CDP_URL: Final = f"{GATEWAY}{CDP}"
+DATABASES_PORT: Final = 8120  # beside PORT: the operator's databases, each by its name
 #: What stands where an agent's program insists on a key. It opens nothing anywhere.
 NO_KEY: Final = "knify-gateway"
 

@@ -14,7 +14,9 @@ from knify.agents import (
     cursor,
     e2e_tools,
     gemini,
+    headless,
     runbook,
+    summarised,
     user_exam,
 )
 
@@ -55,9 +57,15 @@ def adapter(
             f"unknown job_type {job_type!r}: use one of {', '.join(available())}",
             detail={"field": "job_type"},
         )
-    if actor not in (None, job_type):
-        return e2e_tools.Led(adapter(str(actor), nonce, said))
     made = make(nonce, said or model.Said())
     if isinstance(made, user_exam.UserExam):
         made.operators = sources
-    return made
+    return made if actor in (None, job_type) else _led(made, adapter(str(actor), nonce, said))
+
+
+def _led(made: base.Adapter, agent: base.Adapter) -> base.Adapter:
+    """An agent has a part in it: the prompt, or what is to be said of an examination."""
+    if isinstance(made, user_exam.UserExam) and isinstance(agent, headless.Headless):
+        made.said = model.Said()  # what was said is the agent's
+        return summarised.Summarised(made, agent)
+    return e2e_tools.Led(agent)

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.resources
-import io
 import json
-import zipfile
 from pathlib import Path
 
 from knify import errors, model
-from knify.agents import base
+from knify.agents import base, models, packed
 from knify.agents.exam import declared
 
 PROGRAM = "exam.pyz"
 PLAN = "plan.json"
 _SAID = ("agent_message", "tool_use", "tool_result", "warning")
-_MAIN = b"import sys\nfrom knify.agents.exam import main\nsys.exit(main.main(sys.argv[1]))\n"
 _STAYS = ("declared.py",)  # what only Knify itself needs
-_STAMP = (2026, 1, 1, 0, 0, 0)  # the same bytes each time
 
 
 class UserExam:
@@ -50,7 +45,7 @@ class UserExam:
         wanted = {"user_id": spec.user_id, "start": start, "end": end}
         plan = {
             "mark": self._mark,
-            "wanted": wanted | {"workspace": base.WORKSPACE},
+            "wanted": wanted | {"workspace": base.WORKSPACE, "databases": models.DATABASES_PORT},
             "sources": declared.sources(*self._declarations(workspace)),
         }
         files = {PLAN: json.dumps(plan).encode(), PROGRAM: program()}
@@ -72,6 +67,10 @@ class UserExam:
                     self.said = self.said.evolve(text=base.clip(str(event.get("message", ""))))
                 return [*shown, event]
         return shown
+
+    def is_own(self, line: str) -> bool:
+        """Whether our own program printed it, or a part of it."""
+        return self._mark in line
 
     def own_line(self, stream: base.Stream, line: str) -> str | None:
         """See Adapter."""
@@ -112,16 +111,4 @@ class UserExam:
 
 def program() -> bytes:
     """All that runs in the sandbox, as one file that Python runs."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-
-        def add(name: str, data: bytes) -> None:
-            archive.writestr(zipfile.ZipInfo(name, _STAMP), data)
-
-        add("__main__.py", _MAIN)
-        add("knify/__init__.py", b"")
-        add("knify/agents/__init__.py", b"")
-        for part in importlib.resources.files("knify.agents.exam").iterdir():
-            if part.name.endswith(".py") and part.name not in _STAYS:
-                add(f"knify/agents/exam/{part.name}", part.read_bytes())
-    return packed.getvalue()
+    return packed.program("knify.agents.exam", "main", without=_STAYS)

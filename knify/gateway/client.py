@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,14 @@ _LINE: Final = 256 * 1024
 _SANDBOX_GONE: Final = errors.SandboxGone.code
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What there is behind a door."""
+
+    git: tuple[str, ...] = ()  # hosts for which there are logins of git's
+    services: tuple[str, ...] = ()  # of the policy's
+
+
 class Client:
     """Blocking calls, from any thread, each on a connection of its own; `meet` is asynchronous."""
 
@@ -36,10 +45,8 @@ class Client:
     def open(
         self, *, execution: str, sandbox: str, tenant: str, pid: int, policy: Policy,
         seconds: float = OPEN_SECONDS,
-    ) -> list[str]:  # fmt: skip
+    ) -> Opened:  # fmt: skip
         """Let the sandbox out, as far as the policy goes; opened before, the policy is replaced.
-
-        The hosts for which there are logins of git's.
 
         `pid` of the container's init. SandboxGone when it has ended, GatewayAway when the gateway
         does not answer within `seconds`.
@@ -58,7 +65,8 @@ class Client:
             "pid_start": start,
             "policy": policy.as_json(),
         }
-        return [str(host) for host in self._patiently("open", request, seconds).get("git", ())]
+        answer = self._patiently("open", request, seconds)
+        return Opened(tuple(answer.get("git", ())), tuple(answer.get("services", ())))
 
     def close(self, execution: str, sandbox: str, seconds: float = OPEN_SECONDS) -> bool:
         """Let nothing through any more. GatewayAway.

@@ -33,10 +33,15 @@ class Control:
     """Serves the socket; root alone may open it."""
 
     def __init__(
-        self, doors: Doors, status: Callable[[], Answer], git: Callable[[Policy], list[str]]
+        self,
+        doors: Doors,
+        status: Callable[[], Answer],
+        git: Callable[[Policy], list[str]],
+        services: Callable[[Place, Policy], tuple[str, ...]],
     ) -> None:
-        """`git`: the hosts that a policy lets git log in to."""
+        """`git`: the hosts that a policy lets git log in to; `services`: those that there are."""
         self._git = git
+        self._services = services
         self._doors = doors
         self._status = status
         self._verbs: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
@@ -78,9 +83,11 @@ class Control:
             return {"error": f"not a request: {wrong!r}", "code": "BAD_REQUEST"}
 
     async def _open(self, request: Answer) -> Answer:
-        policy = Policy.parse(request["policy"])
-        await self._doors.open(Place.parse(request), policy)
-        return {"port": models.PORT, "git": self._git(policy)}
+        place, policy = Place.parse(request), Policy.parse(request["policy"])
+        policy = policy.evolve(services=self._services(place, policy))
+        if policy.is_needed:  # else there is nothing behind a door
+            await self._doors.open(place, policy)
+        return {"port": models.PORT, "git": self._git(policy), "services": policy.services}
 
     async def _close(self, request: Answer) -> Answer:
         names = str(request["execution"]), str(request["sandbox"])

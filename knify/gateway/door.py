@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from knify import errors
-from knify.agents import models
 from knify.gateway import line as lines
 from knify.gateway import netns
 from knify.gateway.account import Account
@@ -64,19 +64,22 @@ class Door:
         policy: Policy,
         told: Told,
         account: Account,
-        serve: Serve,
+        ports: Mapping[int, Serve],
         places: Places,
     ) -> None:
-        """`serve` answers all that comes on one connection; `places` there are for all doors."""
+        """`ports`: where it listens, and what answers all that comes on a connection there.
+
+        `places` there are for all doors.
+        """
         self.place = place
         self.policy = policy
         self.told = told
         self.account = account
         self.names = asyncio.Semaphore(NAMES)
         self.is_open = False
-        self._serve = serve
+        self._ports = ports
         self._places = places
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._handle = -1
         self._lines: dict[lines.Line, asyncio.Task[None]] = {}
 
@@ -84,10 +87,11 @@ class Door:
         """Listen. SandboxGone when the process is not there; SandboxError when it cannot be."""
         try:
             self._handle = os.pidfd_open(self.place.pid)
-            listener = await self._listen()
-            self._server = await asyncio.start_server(
-                self._met, sock=listener, limit=lines.READ_BYTES
-            )
+            for port, serve in self._ports.items():
+                met = functools.partial(self._met, serve)
+                listener = await self._listen(port)
+                server = asyncio.start_server(met, sock=listener, limit=lines.READ_BYTES)
+                self._servers.append(await server)
         except ProcessLookupError as gone:
             self.close()
             raise errors.SandboxGone("the sandbox's process is gone") from gone
@@ -100,13 +104,13 @@ class Door:
         self.is_open = True
         asyncio.get_running_loop().add_reader(self._handle, self.close)
 
-    async def _listen(self) -> Any:
+    async def _listen(self, port: int) -> Any:
         end = time.monotonic() + _BIND_SECONDS
         place = self.place
         while True:
             try:
                 return await asyncio.to_thread(
-                    netns.listen, self._handle, place.pid, place.pid_start, models.PORT
+                    netns.listen, self._handle, place.pid, place.pid_start, port
                 )
             except OSError as failed:
                 # The port is of a gateway that died a moment ago, or the job took it.
@@ -121,9 +125,8 @@ class Door:
         if handle >= 0:
             asyncio.get_running_loop().remove_reader(handle)
             os.close(handle)
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        while self._servers:
+            self._servers.pop().close()
         for line, task in list(self._lines.items()):
             line.abort()
             task.cancel()
@@ -146,7 +149,9 @@ class Door:
         """How many there are."""
         return len(self._lines)
 
-    def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _met(
+        self, serve: Serve, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         line = lines.Line(reader, writer)
         if not self.is_open:
             line.abort()
@@ -156,7 +161,7 @@ class Door:
             many = "too many connections at one time: further ones are closed"
             self.told.once("egress_refused", many)
             return
-        task = asyncio.get_running_loop().create_task(self._talk(line))
+        task = asyncio.get_running_loop().create_task(self._talk(serve, line))
         self._lines[line] = task
         task.add_done_callback(lambda _: self._left(line))
 
@@ -164,9 +169,9 @@ class Door:
         self._places.give_back()
         del self._lines[line]
 
-    async def _talk(self, line: lines.Line) -> None:
+    async def _talk(self, serve: Serve, line: lines.Line) -> None:
         try:
-            await self._serve(self, line)
+            await serve(self, line)
         except (lines.Gone, OSError):
             pass
         except asyncio.CancelledError:

@@ -38,16 +38,16 @@ class Doors:
         store: DoorStore,
         node: str,
         boot: str,
-        serve: Serve,
+        ports: Callable[[Policy], Mapping[int, Serve]],
         books: Callable[[str, Callable[[], None]], tuple[Account, Told]],
         places: Places,
     ) -> None:
-        """`boot`: of this machine, since pids mean nothing behind it.
+        """`boot`: of this machine, since pids mean nothing behind it; `ports`: what answers where.
 
         `books` are an execution's, made anew for each door; its second argument is called when
         there is something to be told.
         """
-        self._store, self._node, self._boot, self._serve = store, node, boot, serve
+        self._store, self._node, self._boot, self._ports = store, node, boot, ports
         self._books = books
         self._places = places
         self._open: dict[str, Door] = {}  # by execution
@@ -80,7 +80,7 @@ class Doors:
 
     async def _begin(self, place: Place, policy: Policy) -> None:
         account, told = self._books(place.execution, self._news.set)
-        door = Door(place, policy, told, account, self._serve, self._places)
+        door = Door(place, policy, told, account, self._ports(policy), self._places)
         kept = place.as_json() | {"boot": self._boot, "policy": policy.as_json()}
         await door.open()
         try:

@@ -131,9 +131,13 @@ class Line:
         except OSError as failed:
             raise Gone from failed
 
-    async def switch(self) -> bytes:
-        """Agree to a CONNECT: from now on bytes only; those that came early."""
-        await self.send(h11.Response(status_code=200, headers=[], reason=b"Connection established"))
+    async def switch(self, upgrade: Headers | None = None) -> bytes:
+        """Agree to a CONNECT, or to an upgrade: from now on bytes only; those that came early."""
+        if upgrade is None:
+            reason = b"Connection established"
+            await self.send(h11.Response(status_code=200, headers=[], reason=reason))
+        else:
+            await self.send(h11.InformationalResponse(status_code=101, headers=upgrade))
         early, _ = self._http.trailing_data
         self._http = h11.Connection(h11.SERVER)  # the old one's buffers are of no more use
         return bytes(early)

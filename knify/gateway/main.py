@@ -19,16 +19,17 @@ from typing import Any
 
 import redis
 
-from knify import egress, errors, ids, logs
+from knify import egress, errors, ids, kinds, logs
 from knify import settings as settings_module
 from knify.agents import models
-from knify.gateway import calls, dial, git, places, prices, vendors
+from knify.gateway import browser, calls, dial, git, places, prices, vendors
 from knify.gateway import line as lines
 from knify.gateway.account import Account
 from knify.gateway.control import Control
-from knify.gateway.door import Door
+from knify.gateway.door import Door, Place, Serve
 from knify.gateway.doors import Doors
 from knify.gateway.policy import Policy
+from knify.gateway.postgres import declared, port
 from knify.gateway.proxy import Proxy
 from knify.gateway.told import Told
 from knify.store import keys, ready
@@ -54,6 +55,10 @@ class Gateway:
         self._logins = git.load(config.git_credentials_file)
         self._vendors = vendors.Vendors(config, os.environ)
         self._prices = prices.load(config.prices_file)
+        self._remote = browser.load(os.environ)
+        tls = _tls(config)
+        self._browser = browser.Browser(self._remote, tls)
+        self._databases = port.Port(declared.load(config.databases_file), tls)
         self._calls: calls.Calls | None = None  # within the loop only
         self._git: git.Git | None = None
         store, life = store_open.from_settings(config), ids.nonce()
@@ -61,8 +66,8 @@ class Gateway:
         def books(execution: str, news: Callable[[], None]) -> tuple[Account, Told]:
             return Account(store.usages, execution, life), Told(store.notices, execution, news)
 
-        self.doors = Doors(store.doors, config.node, _boot(), self._serve, books, places.measured())
-        self._control = Control(self.doors, self._status, self._git_hosts)
+        self.doors = Doors(store.doors, config.node, _boot(), self._ports, books, places.measured())
+        self._control = Control(self.doors, self._status, self._git_hosts, self._services)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -106,11 +111,27 @@ class Gateway:
             elif request.target.startswith(models.GIT.encode()):
                 assert self._git is not None
                 await self._git.serve(door, line, request)
+            elif browser.is_asked(request.target):
+                await self._browser.serve(door, line, request)
             else:
                 assert self._calls is not None
                 await self._calls.serve(door, line, request)
             if not line.go_on():
                 return
+
+    def _ports(self, policy: Policy) -> dict[int, Serve]:
+        """Where a door listens."""
+        more = kinds.DATABASES in policy.services
+        databases: dict[int, Serve] = {models.DATABASES_PORT: self._databases.serve}
+        return (databases if more else {}) | {models.PORT: self._serve}
+
+    def _services(self, place: Place, policy: Policy) -> tuple[str, ...]:
+        """Those of a policy's that there are here, for this tenant."""
+        there = {
+            kinds.BROWSER: self._remote is not None,
+            kinds.DATABASES: bool(self._databases.names(place.tenant)),
+        }
+        return tuple(name for name in policy.services if there.get(name))
 
     def _git_hosts(self, policy: Policy) -> list[str]:
         return self._git.hosts(policy) if self._git is not None else []

@@ -20,6 +20,7 @@ class Policy(model.Record):
     allowed_hosts: tuple[str, ...] = ()  # NAME or *.NAME, perhaps with :PORT; normalised
     providers: tuple[str, ...] = ()  # whose model routes it may use
     models: tuple[str, ...] = ()  # patterns of models that it may ask; none: any
+    services: tuple[str, ...] = ()  # that there are for it besides: `models.BROWSER` and such
     max_tokens: int | None = None  # of all its model calls together
     max_cost_usd: float | None = None
     is_ours: bool = False  # for a step of ours: what users say of the job's network is not for it
@@ -27,7 +28,7 @@ class Policy(model.Record):
     @property
     def is_needed(self) -> bool:
         """Whether there is anything that it may reach."""
-        return self.network_mode != "isolated" or bool(self.providers)
+        return self.network_mode != "isolated" or bool(self.providers or self.services)
 
     @property
     def lets_out(self) -> bool:
@@ -43,6 +44,7 @@ class Policy(model.Record):
             allowed_hosts=wanted.allowed_hosts,
             providers=(provider,) if provider else (),
             models=models,
+            services=spec.services(wanted.job_type),
             max_tokens=wanted.max_tokens,
             max_cost_usd=wanted.max_cost_usd,
         )

@@ -145,8 +145,9 @@ def final_entry(status: str, ts: int, **fields: Any) -> dict[str, Any]:
 
 def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.ExecutionSpec:
     asked = dict(request)
-    if request["job_type"] == "fh_e2e_tools" and core.settings.e2e_agent != "runbook":
-        asked = {"agent": core.settings.e2e_agent} | asked
+    agents = {"fh_e2e_tools": core.settings.e2e_agent, "user_exam": core.settings.exam_agent}
+    if request["job_type"] in agents:
+        asked = {"agent": agents[request["job_type"]]} | asked
     wanted = spec.build(asked, allowed_images=core.settings.images, models=core.models)
     if wanted.max_cost_usd is not None and core.settings.prices_file is None:
         raise spec.bad("max_cost_usd", "no model has a price here (KNIFY_PRICES_FILE)")

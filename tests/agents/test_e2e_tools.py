@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 
 from knify import errors, model
 from knify import spec as spec_module
-from knify.agents import base, e2e_tools, registry
+from knify.agents import base, e2e_tools, packed, registry
 from knify.agents.e2e import report
+from tests.parts.stack import eventually
 
 RUNBOOK = b"```sh\necho from the runbook\n```\n"
 
@@ -74,10 +76,8 @@ def test_a_prompt_without_a_runbook_says_what_is_missing(prompt: str, why: str) 
         _prepare(prompt, {"runbooks/create-user.md": RUNBOOK})
 
 
-@pytest.mark.parametrize(("script", "code"), [("true", 0), ("exit 7", 7)])
-def test_the_report_comes_also_after_a_failure_and_the_code_stays(
-    tmp_path: Path, script: str, code: int
-) -> None:
+def _made(tmp_path: Path, script: str) -> tuple[e2e_tools.E2E, Path, list[str]]:
+    """The adapter, the workspace, and the command that runs here what would run in a sandbox."""
     busybox = shutil.which("busybox")
     assert busybox
     workspace, turn = tmp_path / "workspace", tmp_path / "turn"
@@ -88,8 +88,16 @@ def test_the_report_comes_also_after_a_failure_and_the_code_stays(
     plan = adapter.prepare(spec, lambda path: b"")
     for name, data in plan.files.items():
         (turn / name).write_bytes(data)
-
     argv = [busybox, "sh", str(turn / "e2e.sh"), busybox, "sh", str(turn / "driver.sh")]
+    return adapter, workspace, argv
+
+
+@pytest.mark.parametrize(("script", "code"), [("true", 0), ("exit 7", 7)])
+def test_the_report_comes_also_after_a_failure_and_the_code_stays(
+    tmp_path: Path, script: str, code: int
+) -> None:
+    adapter, workspace, argv = _made(tmp_path, script)
+
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr.replace(adapter._mark, "").strip()) == (code, "")
@@ -97,6 +105,21 @@ def test_the_report_comes_also_after_a_failure_and_the_code_stays(
     assert [e["type"] for e in events] == ["tool_use", "tool_result", "agent_message"]
     assert json.loads((workspace / "result.json").read_text())["exit_code"] == code
     assert (workspace / "report.md").is_file()
+
+
+def test_a_run_that_is_ended_at_its_time_limit_leaves_its_report(tmp_path: Path) -> None:
+    seen = "e2e-results/login"
+    script = f"mkdir -p {seen}; echo png >{seen}/01-form.png; touch begun; exec sleep 600"
+    _, workspace, argv = _made(tmp_path, script)
+
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        eventually(lambda: (workspace / "begun").exists())
+        os.killpg(process.pid, signal.SIGTERM)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    (session,) = json.loads((workspace / "result.json").read_text())["sessions"]
+    assert (session["name"], session["error"]) == ("login", "it did not come to its end")
+    assert f"]({seen}/01-form.png)" in (workspace / "report.md").read_text()
 
 
 def _session(workspace: Path, name: str, **told: object) -> Path:
@@ -165,7 +188,9 @@ def test_whatever_a_session_claims_the_report_is_written_and_harmless(
 
 
 def test_the_report_runs_by_itself(tmp_path: Path) -> None:
-    argv = [sys.executable, "-I", report.__file__, str(tmp_path), "3", "0", "M"]
+    program = tmp_path / "report.pyz"
+    program.write_bytes(packed.program("knify.agents.e2e", "report"))
+    argv = [sys.executable, "-I", str(program), str(tmp_path), "3", "0", "M"]
 
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 
@@ -187,7 +212,7 @@ def test_an_agent_gets_the_prompt_with_the_way_to_the_runbook_and_its_argv_is_wr
         "Create a user: @create-user.md\n\nThe runbook create-user.md is"
     )
     assert "`runbooks/create-user.md`" in plan.argv[-1]
-    assert {"e2e.sh", "report.py"} <= set(plan.files)
+    assert {"e2e.sh", "report.pyz"} <= set(plan.files)
 
 
 def test_what_an_agent_tells_is_read_by_its_own_adapter() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from knify import errors, model
-from knify.agents import base, registry, user_exam
+from knify.agents import base, models, registry, user_exam
 
 SPEC = model.ExecutionSpec(job_type="user_exam", user_id="u1", time_range=(0, 10**13))
 YAML = b"sources: {a: {kind: csv, path: a.csv, user: u, time: t}}"
@@ -32,6 +32,7 @@ def test_the_plan_names_the_user_the_time_and_the_sources() -> None:
     sent = json.loads(plan.files["plan.json"])
     assert sent["wanted"] == {
         "user_id": "u1", "start": 0, "end": 10**13, "workspace": "/workspace",
+        "databases": models.DATABASES_PORT,
     }  # fmt: skip
     assert [one["name"] for one in sent["sources"]] == ["a"]
     assert plan.argv[:2] == ("python3", "-I")

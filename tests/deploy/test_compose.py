@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from knify import credentials, errors, settings
+from knify import credentials, errors, kinds, settings
 from knify.agents import models
 from knify.gateway import main
 from workers import flower
@@ -34,7 +34,7 @@ OF_COMPOSE = {
 #: The operator's own files, read only.
 FILES, LOGINS = ":/srv/files:ro", ":/srv/gateway:ro"
 #: Of models: never in a sandbox.
-KEYS = {provider.key for provider in models.PROVIDERS.values()}
+KEYS = {provider.key for provider in models.PROVIDERS.values()} | {kinds.BROWSER_URL}
 
 
 OF_FILES = {"KNIFY_PRICES_FILE", "KNIFY_MODELS_FILE", "KNIFY_SOURCES_FILE", "KNIFY_EGRESS_CA"}

@@ -26,7 +26,9 @@ def workspace(tmp_path: Path) -> Path:
 def examine(workspace: Path) -> Examine:
     """Reads what a `sources.yaml` declares, for user u1 in January; keeps what it says."""
 
-    def run(yaml: str, user_id: str = "u1", span: tuple[int, int] = JANUARY) -> dict[str, Any]:
+    def run(
+        yaml: str, user_id: str = "u1", span: tuple[int, int] = JANUARY, seconds: float = 60
+    ) -> dict[str, Any]:
         said: list[dict[str, Any]] = []
         plan = {
             "sources": declared.sources(declared.File("sources.yaml", yaml.encode())),
@@ -35,7 +37,7 @@ def examine(workspace: Path) -> Examine:
                 "start": span[0],
                 "end": span[1],
                 "workspace": str(workspace),
-                "seconds": 60,
+                "seconds": seconds,
             },
         }
         return main.examine(plan, said.append) | {"said": said}

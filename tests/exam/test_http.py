@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from knify.agents.exam import http, main
 from tests.exam.conftest import Examine, failed, only
 
 CRM = (
@@ -30,7 +31,9 @@ class Proxy(ThreadingHTTPServer):
     daemon_threads = True
     status = 200
     body: bytes = b""
+    trickles = False
     asked: list[str] = []
+    ended: threading.Event
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -40,6 +43,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(proxy.status)
         self.send_header("Content-Length", str(len(proxy.body)))
         self.end_headers()
+        while proxy.trickles:
+            self.wfile.write(b" ")
+            proxy.ended.wait(0.05)
         self.wfile.write(proxy.body)
 
     def log_message(self, *_: Any) -> None:
@@ -49,13 +55,15 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     server = Proxy(("127.0.0.1", 0), _Handler)
-    server.asked = []
+    server.asked, server.ended = [], threading.Event()
     server.body = json.dumps({"data/rows": ROWS}).encode()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in ("http_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.server_port}")
     yield server
+    server.trickles = False
+    server.ended.set()
     server.shutdown()
     server.server_close()
 
@@ -91,6 +99,25 @@ def test_a_service_that_fails_says_how(
     assert why in failed(examine(CRM))
 
 
+def test_a_service_that_sends_a_byte_now_and_then_is_given_up(
+    proxy: Proxy, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "_GRACE", 0.0)
+    proxy.trickles = True
+
+    assert failed(examine(CRM, seconds=0.5)) == "took longer than 0.5 s"
+
+
+def test_rows_that_are_not_looked_at_are_told(
+    proxy: Proxy, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_ROWS", 3)
+
+    found = only(examine(CRM.replace("data/rows", "/data~1rows")))
+
+    assert [(a["kind"], a["rows"]) for a in found["anomalies"]] == [("cut", 1)]
+
+
 def test_without_a_way_out_it_says_so(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -105,9 +132,11 @@ def test_only_http_is_http(examine: Examine, url: str) -> None:
     assert "http://" in why
 
 
-def test_a_database_beyond_the_sandbox_is_not_available(examine: Examine) -> None:
-    fields = "kind: postgres, address: 'db.example:5432', database: d, login: l, table: t"
+def test_a_database_is_named_as_the_operator_does(examine: Examine) -> None:
+    rest = "kind: postgres, table: t, user: u, time: t}}"
 
-    why = failed(examine(f"sources: {{a: {{{fields}, user: u, time: t}}}}"))
+    old = failed(examine(f"sources: {{a: {{address: 'db.example:5432', connection: c, {rest}"))
+    none = failed(examine(f"sources: {{a: {{connection: crm, {rest}"))
 
-    assert why.startswith("not available") or "psycopg" in why  # where that is not installed
+    assert old == "address does not belong to postgres"
+    assert none.startswith("not available") or "psycopg" in none  # where that is not installed

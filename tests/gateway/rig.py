@@ -45,6 +45,13 @@ class Rig:
         self.call(self.gateway.doors.open(place, Policy(**policy)))
         return name, f"http://127.0.0.1:{self.ports[-1]}"
 
+    def opened(self, **policy: Any) -> dict[str, Any]:
+        """What a worker is answered that asks for a door."""
+        pid = os.getpid()
+        place = door.Place(self.submit(), "s", "default", pid, netns.started(pid) or 0)
+        request = place.as_json() | {"policy": Policy(**policy).as_json()}
+        return dict(self.call(self.gateway._control._open(request)))
+
     def told(self, name: str) -> list[tuple[str, str]]:
         """What stands in its history of the gateway's, all of it."""
         door = self.gateway.doors.get(name)

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi import checks
 OF_STATE = {
     "spec.workspace_path",  # no such workspace: `workspace_path` must name an uploaded one
     "spec.image",  # allowed, but on no node
+    "spec.max_cost_usd",  # the operator gave no prices
     "spec.time_range.to",  # it lies before `from`, which no schema can compare
     "expires_at",  # a moment that has passed
     "before",  # a job that is not known any more

@@ -16,6 +16,7 @@ import pytest
 from knify import settings as settings_module
 from knify.client import Client
 from knify.host import images
+from tests.parts import postgres
 from tests.parts import stack as stack_part
 from tests.stack import parts
 
@@ -23,8 +24,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.slow, pytest.ma
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "user-exam"
 JANUARY = {"from": "2025-01-01T00:00:00Z", "to": "2025-01-31T23:59:59Z"}
-ROWS = 225_000  # of each of the kinds that are files
-MORE = 100_000  # of the service
+PASSWORD = "pg-passw0rd-outside"
+ROWS = 200_000  # of each of the kinds that are files
+MORE = 100_000  # of the service, and of the database: a million in all
 SOURCES = """
 sources:
   a: {kind: csv, path: a.csv, user: user_id, time: at, label: kind}
@@ -32,6 +34,14 @@ sources:
   c: {kind: ndjson, path: a.ndjson, user: user_id, time: at}
   d: {kind: sqlite, path: a.db, table: events, user: user_id, time: at}
   e: {kind: http, url: 'http://crm.test/?u={user_id}', user: user_id, time: at}
+  f: {kind: postgres, connection: crm, table: app.events, user: user_id, time: at, label: kind}
+"""
+TABLE = f"""
+CREATE SCHEMA app;
+CREATE TABLE app.events AS SELECT 'user_' || (i % 4) AS user_id, 'k' || (i % 7) AS kind,
+  timestamptz '2025-01-01Z' + i * interval '10 seconds' AS at FROM generate_series(0, {MORE} - 1) i;
+CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT USAGE ON SCHEMA app TO reader;
+GRANT SELECT ON app.events TO reader;
 """
 
 
@@ -53,14 +63,19 @@ class _Service(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[stack_part.Stack]:
-    """An installation on a host that has the data image, and a service, crm.test."""
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack_part.Stack]:
+    """An installation on a host that has the data image, a service and a database."""
     images.ensure(settings_module.load(), "data", lambda _: None)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Service) as service:
         threading.Thread(target=service.serve_forever, daemon=True).start()
         hosts = f"crm.test=127.0.0.1:{service.server_port}"
-        with stack_part.running(KNIFY_EGRESS_HOSTS=hosts) as running:
-            yield running
+        with postgres.running() as database:
+            database.sql(TABLE)
+            declared = tmp_path_factory.mktemp("operator") / "databases.yaml"
+            declared.write_text(f"crm: {database.url('reader', PASSWORD)}\n")
+            own = {"KNIFY_EGRESS_HOSTS": hosts, "KNIFY_DATABASES_FILE": str(declared)}
+            with stack_part.running(**own) as running:
+                yield running
         service.shutdown()
 
 
@@ -91,7 +106,7 @@ def test_the_example_is_examined_and_its_report_has_a_plot(client: Client, tmp_p
     assert events[-1]["result"] == result["summary"]
 
 
-def test_a_million_rows_of_five_kinds_are_read_whole(client: Client, tmp_path: Path) -> None:
+def test_a_million_rows_of_six_kinds_are_read_whole(client: Client, tmp_path: Path) -> None:
     _fill(tmp_path / "big")
     out = {"network_mode": "outbound", "allowed_hosts": ["crm.test"]}
 
@@ -99,7 +114,35 @@ def test_a_million_rows_of_five_kinds_are_read_whole(client: Client, tmp_path: P
 
     assert (job.status, job.error) == ("completed", None)
     result = parts.content(client, job.id, "result.json")
-    assert [one.get("rows") for one in result["sources"]] == [ROWS // 4] * 4 + [MORE // 4]
+    assert [one.get("rows") for one in result["sources"]] == [ROWS // 4] * 4 + [MORE // 4] * 2
+    assert all(one["timeline"] and one["first"] < one["last"] for one in result["sources"])
+    report = parts.content(client, job.id, "report.md")
+    assert "![Rows of all sources over time](timeline.png)" in report
+    assert all(f"\n## {name}\n" in report for name in "abcdef")
+    picture = client.download(job.id, "timeline.png", tmp_path).file.read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+
+
+def test_a_database_is_read_by_who_does_not_know_its_password(
+    client: Client, tmp_path: Path
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    rest = "user: user_id, time: at}"
+    names = {"f": "crm, table: app.events", "g": "crm, table: app.none", "h": "hr, table: a.b"}
+    lines = [f"  {n}: {{kind: postgres, connection: {of}, {rest}" for n, of in names.items()]
+    (folder / "sources.yaml").write_text("\n".join(["sources:", *lines]))
+
+    job = client.job(_examine(client, folder, "user_1"))  # isolated
+
+    assert (job.status, job.error) == ("completed", None)
+    result = parts.content(client, job.id, "result.json")
+    read, missing, unknown = result["sources"]
+    assert (read["status"], read["rows"]) == ("ok", MORE // 4)
+    assert 'relation "app.none" does not exist' in missing["error"]
+    assert "there is no database hr" in unknown["error"]
+    told = [str(client.output(job.id)), str(client.events(job.id)), str(result)]
+    assert not [text for text in told if PASSWORD in text]
 
 
 def _fill(folder: Path) -> None:

@@ -46,6 +46,35 @@ def test_what_this_version_cannot_do_is_refused_and_never_ignored(field: str) ->
         _build(job_type="cursor_task", prompt="x", **{field: ["y"]})
 
 
+def test_an_agent_that_follows_a_browser_test_brings_its_own_fields() -> None:
+    wanted = {"model": "haiku", "max_turns": 3, "allowed_tools": ["read_file"], "max_tokens": 9}
+
+    built = _build(job_type="fh_e2e_tools", prompt="x", agent="claude", **wanted)
+
+    assert (built.model, built.max_turns, built.max_tokens) == ("haiku", 3, 9)
+
+
+@pytest.mark.parametrize(
+    ("agent", "field", "value", "why"),
+    [
+        (None, "model", "auto", "is for an agent: name one"),
+        ("runbook", "max_tokens", 5, "is for an agent: name one"),
+        ("codex", "max_turns", 5, "the agent codex has none"),
+        ("cursor", "system_prompt", "x", "the agent cursor has none"),
+        ("claude", "model", "gemini-2.5-pro", "has no model"),
+    ],
+)
+def test_a_browser_test_takes_no_field_that_its_agent_does_not_have(
+    agent: str | None, field: str, value: Any, why: str
+) -> None:
+    request = {"agent": agent, field: value} if agent else {field: value}
+
+    with pytest.raises(errors.BadRequest, match=why) as refused:
+        _build(job_type="fh_e2e_tools", prompt="x", **request)
+
+    assert refused.value.detail == {"field": f"spec.{field}"}
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [

@@ -46,9 +46,3 @@ def test_an_id_is_a_printable_text(user_id: str | None) -> None:
         _build(user_id=user_id)
 
     assert refused.value.detail == {"field": "spec.user_id"}
-
-
-@pytest.mark.parametrize("field", ["agent", "prompt", "model"])
-def test_a_summary_by_an_agent_comes_later(field: str) -> None:
-    with pytest.raises(errors.BadRequest, match="not available in this version"):
-        _build(**{field: "x"})

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from knify.agents import shown
+
 RESULTS = "e2e-results"
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOUD = ("error", "pageerror", "requestfailed", "knify")
 _SESSIONS, _SHOTS, _LINES = 100, 100, 20
@@ -36,20 +37,33 @@ def write(workspace: Path, code: int, since: float) -> dict[str, Any]:
         "summary": _summary(sessions, code),
         "sessions": sessions,
     }
-    _replace(workspace / "result.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    _replace(workspace / "report.md", _text(result))
+    shown.write(workspace / "result.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    shown.write(workspace / "report.md", _text(result))
     return result
 
 
 def _sessions(folder: Path, since: float) -> list[dict[str, Any]]:
     found = []
-    for path in sorted(folder.glob("*/session.json"))[:_SESSIONS]:
+    for path in sorted(folder.glob("*/"))[:_SESSIONS]:
         try:
-            if path.stat().st_mtime >= since:
-                found.append(_session(path.parent, json.loads(path.read_text())))
+            told = path / "session.json"
+            if not told.exists():
+                found += _unfinished(path, since)
+            elif told.stat().st_mtime >= since:
+                found.append(_session(path, json.loads(told.read_text())))
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             continue
     return sorted(found, key=lambda one: one["began"])
+
+
+def _unfinished(folder: Path, since: float) -> list[dict[str, Any]]:
+    """A session that was ended before it could tell of itself: at a time limit, or by a crash."""
+    shots = sorted(p for p in folder.glob("*.png") if p.lstat().st_mtime >= since)
+    if not shots and folder.stat().st_mtime < since:
+        return []
+    named = [{"file": path.name, "title": path.stem, "url": ""} for path in shots]
+    told = {"status": "failed", "error": "it did not come to its end", "shots": named}
+    return [_session(folder, told)]
 
 
 def _session(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
@@ -105,17 +119,22 @@ def _count(number: int, word: str) -> str:
 
 
 def _text(result: dict[str, Any]) -> str:
-    lines = [f"# Browser tests: {result['status']}", "", _plain(result["summary"])]
+    lines = [f"# Browser tests: {result['status']}", "", shown.plain(result["summary"])]
     for one in result["sessions"]:
-        lines += ["", f"## {_plain(one['name'])}: {one['status']}", "", f"{one['seconds']:.1f} s"]
+        lines += [
+            "",
+            f"## {shown.plain(one['name'])}: {one['status']}",
+            "",
+            f"{one['seconds']:.1f} s",
+        ]
         if one["error"]:
-            lines += ["", f"> {_plain(one['error'])}"]
+            lines += ["", f"> {shown.plain(one['error'])}"]
         for shot in one["shots"]:
             lines += [
                 "",
-                f"{_plain(shot['title'])}",
+                f"{shown.plain(shot['title'])}",
                 "",
-                f"![{_plain(shot['title'])}]({shot['file']})",
+                f"![{shown.plain(shot['title'])}]({shot['file']})",
             ]
         if one["files"]:
             links = [f"[{name.rpartition('/')[2]}]({name})" for name in one["files"]]
@@ -123,22 +142,7 @@ def _text(result: dict[str, Any]) -> str:
         if one["console"]:
             lines += ["", "Console:", ""]
             lines += [
-                f"- {_plain(line['type'])}: {_plain(line['text'])}" for line in one["console"]
+                f"- {shown.plain(line['type'])}: {shown.plain(line['text'])}"
+                for line in one["console"]
             ]
     return "\n".join(lines) + "\n"
-
-
-def _plain(value: str) -> str:
-    """One line that Markdown and HTML show as it is."""
-    shown = " ".join(value.split())
-    return _SPECIAL.sub(r"\\\1", "".join(c if c.isprintable() else "\ufffd" for c in shown))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Into a new file: what a workspace has under that name may be a link to elsewhere."""
-    path.unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8", errors="replace")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:5]))

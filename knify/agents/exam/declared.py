@@ -39,7 +39,7 @@ _KINDS: dict[str, tuple[set[str], set[str]]] = {
     "ndjson": ({"path"}, set()),
     "sqlite": ({"path", "table"}, set()),
     "http": ({"url"}, {"items"}),
-    "postgres": ({"address", "database", "login", "table"}, set()),
+    "postgres": ({"connection", "table"}, set()),
 }
 _ALWAYS, _OPTIONAL = {"kind", "user", "time"}, {"unit", "label"}
 _KNOWN = {field.name for field in fields(source.Source)} - {"name"}

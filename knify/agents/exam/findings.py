@@ -60,6 +60,8 @@ def _faults(rows: source.Rows) -> list[dict[str, Any]]:
     found = (
         ("unreadable_time", rows.untimed, "rows of the user have no time that can be read"),
         ("unreadable_row", rows.unreadable, "rows of the source cannot be read at all"),
+        ("cut", rows.cut, "rows of the source were not looked at: it gives too many at once"),
+        ("labels_cut", rows.unlabelled, "rows have further labels, which are not counted"),
         ("duplicate", rows.doubles, "rows repeat another one with all its values"),
     )
     return [

@@ -28,7 +28,7 @@ def read(found: source.Source, wanted: source.Wanted) -> source.Rows:
     items = _at(_answer(opener, url, min(_SECONDS, wanted.seconds)), found.items)
     if not isinstance(items, list):
         raise source.SourceError(f"there is no list of rows at {found.items or 'the top'}")
-    rows = source.Rows(wanted)
+    rows = source.Rows(wanted, cut=max(0, len(items) - _ROWS))
     for item in items[:_ROWS]:
         if not isinstance(item, dict):
             rows.unreadable += 1

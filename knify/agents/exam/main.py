@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from knify.agents import shown
 from knify.agents.exam import (
+    deadline,
     files,
     findings,
     http,
@@ -25,6 +27,7 @@ from knify.agents.exam import (
 )
 
 PLOT = "timeline.png"
+_GRACE = 5.0  # seconds: readers that know when to stop say so themselves
 READERS: dict[str, Callable[[source.Source, source.Wanted], source.Rows]] = {
     "csv": files.read,
     "parquet": files.read,
@@ -36,9 +39,14 @@ READERS: dict[str, Callable[[source.Source, source.Wanted], source.Rows]] = {
 Say = Callable[[dict[str, Any]], None]
 
 
-def main(plan_path: str) -> int:
-    """The command: 0, however many sources could not be read."""
+def main(plan_path: str, agent: str = "") -> int:
+    """The command: 0, however many sources could not be read.
+
+    With an agent's name, what that one wrote is put into the report that there is already.
+    """
     plan = json.loads(Path(plan_path).read_text())
+    if agent:
+        return 0 if report.add(Path(plan["wanted"]["workspace"]), agent) else 1
 
     def say(event: dict[str, Any]) -> None:
         sys.stdout.write(f"{plan['mark']} {json.dumps(event)}\n")
@@ -64,8 +72,9 @@ def examine(plan: dict[str, Any], say: Say) -> dict[str, Any]:
     }
     folder = Path(wanted.workspace)
     drawn = _draw(result, step, folder / PLOT, say)
-    _write(folder / "result.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    _write(folder / "report.md", report.text(result, PLOT if drawn else None))
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    shown.write(folder / "result.json", text)
+    shown.write(folder / "report.md", report.text(result, PLOT if drawn else None))
     say({"type": "agent_message", "message": result["summary"]})
     return result
 
@@ -77,21 +86,22 @@ def _one(declared: dict[str, Any], wanted: source.Wanted, step: int, say: Say) -
     say({"type": "tool_use", "id": name, "tool": "read_source", "parameters": parameters})
     began = time.monotonic()
     try:
-        shown = findings.of(_read(declared, wanted), step)
+        rows = deadline.within(wanted.seconds + _GRACE, lambda: _read(declared, wanted))
+        told = findings.of(rows, step)
     except source.SourceError as failed:
-        shown = {"status": "error", "error": str(failed)}
+        told = {"status": "error", "error": str(failed)}
     except MemoryError:
-        shown = {"status": "error", "error": "more rows than the memory of this job holds"}
+        told = {"status": "error", "error": "more rows than the memory of this job holds"}
     except Exception as failed:  # a source may break its reader in any way, and only itself
-        shown = {"status": "error", "error": f"{type(failed).__name__}: {failed}"[:500]}
+        told = {"status": "error", "error": f"{type(failed).__name__}: {failed}"[:500]}
     took = round((time.monotonic() - began) * 1000)
-    is_ok = shown["status"] == "ok"
-    output = f"{shown['rows']:,} rows" if is_ok else shown["error"]
+    is_ok = told["status"] == "ok"
+    output = f"{told['rows']:,} rows" if is_ok else told["error"]
     status = "success" if is_ok else "error"
     say(
         {"type": "tool_result", "id": name, "status": status, "output": output, "duration_ms": took}
     )
-    return {"name": name, "kind": kind, **shown, "seconds": took / 1000}
+    return {"name": name, "kind": kind, **told, "seconds": took / 1000}
 
 
 def _read(declared: dict[str, Any], wanted: source.Wanted) -> source.Rows:
@@ -121,9 +131,3 @@ def _draw(result: dict[str, Any], step: int, path: Path, say: Say) -> bool:
         message = f"the plot could not be drawn: {failed}"[:500]
         say({"type": "warning", "code": "PLOT", "message": message})
         return False
-
-
-def _write(path: Path, text: str) -> None:
-    """Into a new file: what a workspace has under that name may be a link to elsewhere."""
-    path.unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8", errors="replace")

@@ -29,9 +29,7 @@ class Source:
     table: str | None = None  # sqlite, postgres; `schema.table` is two names there
     url: str | None = None  # http; {user_id}, {from} and {to} stand for themselves
     items: str = ""  # http: where in the answer the list of rows is
-    address: str | None = None  # postgres: host:port
-    database: str | None = None
-    login: str | None = None
+    connection: str | None = None  # postgres: the operator's name of the database
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Source:
@@ -48,6 +46,7 @@ class Wanted:
     end: int  # ms, included
     workspace: str = "/workspace"
     seconds: float = 120.0  # that one source may take
+    databases: int = 8120  # the port at which the operator's databases are
 
 
 @dataclass(slots=True)
@@ -59,6 +58,8 @@ class Rows:
     untimed: int = 0  # the user's rows whose time cannot be read
     outside: int = 0  # the user's rows of other times
     unreadable: int = 0  # rows of the source that cannot be read at all
+    cut: int = 0  # rows of the source that were not looked at, for there are too many
+    unlabelled: int = 0  # rows in range whose label is not counted, for there are too many
     doubles: int = 0  # rows that are there before, with all their values
     labels: Counter[str] = field(default_factory=Counter)
     _seen: set[int] = field(default_factory=set)
@@ -82,3 +83,5 @@ class Rows:
         label = label[:LABEL]
         if label in self.labels or len(self.labels) < MAX_LABELS:
             self.labels[label] += times
+        else:
+            self.unlabelled += times

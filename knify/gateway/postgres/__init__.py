@@ -1,0 +1,1 @@
+"""The operator's PostgreSQL databases, for sandboxes: signed in to here, and read only."""
