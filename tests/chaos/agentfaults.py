@@ -40,11 +40,11 @@ class GatewayUnderAgent(Fault):
         agents, user = world.agents, world.load.user()
         assert agents is not None
         key = f"agent {world.rng.getrandbits(64):016x}"
-        spec = agent_work.spec(agents.image, key)
+        spec = agent_work.spec(agents.image, key, steps=5)
         job = user.submit("agent", "", marked=False, **spec)
         if job is None:
             return
-        moment = world.rng.randint(1, 6)
+        moment = world.rng.randint(1, 4)
         with contextlib.suppress(AssertionError):  # it may not come that far under other faults
             eventually(lambda: agent_work.asked(agents.models, key) >= moment, seconds=RESTART)
         self._hurt(world)

@@ -23,7 +23,7 @@ TELLING = (
 def test_a_minute_of_faults_loses_doubles_and_leaks_nothing() -> None:
     conmon = [fault for fault in jobfaults.JOB_FAULTS if "conmon" in fault.name]
 
-    result = real.run(30, SEED, TELLING, [*conmon, *agentfaults.AGENT_FAULTS], least=1)
+    result = real.run(45, SEED, TELLING, [*conmon, *agentfaults.AGENT_FAULTS], least=1)
 
     assert result.violations == [], "\n".join(report.table(result))
     assert all(row.injected for row in result.rows)
