@@ -27,9 +27,9 @@ class Gateway:
         self.is_away = False
         self.open: set[str] = set()
 
-    def opened(self, _: object, *, execution: str, **__: Any) -> list[str]:
+    def opened(self, _: object, *, execution: str, **__: Any) -> client.Opened:
         self.open.add(execution)
-        return []
+        return client.Opened()
 
     def closed(self, _: object, execution: str, sandbox: str, seconds: float = 0) -> bool:
         if self.is_away:
