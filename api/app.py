@@ -21,6 +21,7 @@ from api.openapi import routes as openapi
 from api.output import routes as output
 from api.sandboxes import routes as sandboxes
 from api.stream_tokens import routes as stream_tokens
+from api.tasks import routes as tasks
 from api.webhooks import routes as webhooks
 from api.workspaces import routes as workspaces
 from knify import __version__, errors, ids
@@ -78,6 +79,7 @@ def _register(api: smorest.Api) -> None:
         jobs,
         output,
         artifacts,
+        tasks,
         sandboxes,
         workspaces,
         webhooks,

@@ -30,25 +30,28 @@ def read() -> Any:
         raise api_errors.UnsupportedMediaType(
             f"send the body as JSON with Content-Type: application/json ({sent})"
         )
-    raw = _raw()
-    if not raw:
+    found = raw()
+    if not found:
         raise errors.BadRequest("the body is empty: send a JSON object")
-    most = request.max_content_length
-    if request.content_length is None and most is not None and len(raw) >= most:
-        raise errors.TooLarge()  # a chunked body, which the framework has cut off there
-    return parse(raw)
+    return parse(found)
 
 
 def read_optional() -> Any:
     """The same, and an empty object when there is no body at all."""
-    return read() if _raw() else {}
+    return read() if raw() else {}
 
 
-def _raw() -> bytes:
+def raw() -> bytes:
+    """The body's bytes. BadRequest, TooLarge."""
+    request = flask.request
     try:
-        return flask.request.get_data(cache=True)
+        found = request.get_data(cache=True)
     except InvalidChunkSize as broken:
         raise errors.BadRequest("the body's chunks are malformed") from broken
+    most = request.max_content_length
+    if request.content_length is None and most is not None and len(found) >= most:
+        raise errors.TooLarge()  # a chunked body, which the framework has cut off there
+    return found
 
 
 def parse(raw: bytes) -> Any:
@@ -75,14 +78,14 @@ def digest() -> str:
 
     No body at all is another one than `{}`, which only some routes take it for.
     """
-    body = json.dumps(read(), sort_keys=True, separators=(",", ":")) if _raw() else ""
+    body = json.dumps(read(), sort_keys=True, separators=(",", ":")) if raw() else ""
     return hashlib.sha256(f"{flask.request.path}\n{body}".encode()).hexdigest()
 
 
-def idempotency() -> dict[str, str]:
+def idempotency() -> tuple[str, str]:
     """`idempotency_key` and `digest` of a Submission; both empty without the header."""
     key = idempotency_key()
-    return {} if key is None else {"idempotency_key": key, "digest": digest()}
+    return ("", "") if key is None else (key, digest())
 
 
 def idempotency_key() -> str | None:

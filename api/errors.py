@@ -115,8 +115,16 @@ def of_redis(failed: redis.RedisError) -> Exception:
     return errors.StoreUnavailable() if away or refuses else failed
 
 
-def envelope(message: str, detail: Any, code: str) -> dict[str, Any]:
-    """The body of an error in the Jobs API."""
+def of_tasks(path: str) -> bool:
+    """Whether the Tasks API speaks here, whose errors have another form; health is everybody's."""
+    return path.startswith("/api/v1/") and not path.startswith("/api/v1/health")
+
+
+def envelope(message: str, detail: Any, code: str, path: str = "") -> dict[str, Any]:
+    """The body of an error, as the API at this path speaks."""
+    if of_tasks(path):
+        details = detail if isinstance(detail, dict) else {}
+        return {"error": code.lower(), "message": message, "details": details}
     return {"error": message, "detail": detail, "code": code}
 
 
@@ -136,7 +144,7 @@ def _known(failed: errors.KnifyError) -> flask.typing.ResponseReturnValue:
         headers["Retry-After"] = str(TRANSFER_SECONDS)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="knify"'
-    body = envelope(failed.message, failed.detail, failed.code)
+    body = envelope(failed.message, failed.detail, failed.code, flask.request.path)
     return flask.jsonify(body), status, headers
 
 
@@ -148,7 +156,7 @@ def _http(failed: http.HTTPException) -> flask.typing.ResponseReturnValue:
         return _internal()
     code = HTTP_CODES.get(status, "BAD_REQUEST")
     message = _HTTP_MESSAGES.get(status) or failed.description or failed.name
-    response = flask.jsonify(envelope(message, None, code))
+    response = flask.jsonify(envelope(message, None, code, flask.request.path))
     response.status_code = status
     for name, value in failed.get_headers():
         if name.lower() not in ("content-type", "content-length"):  # keeps Allow, Content-Range
@@ -159,4 +167,5 @@ def _http(failed: http.HTTPException) -> flask.typing.ResponseReturnValue:
 def _internal() -> flask.typing.ResponseReturnValue:
     detail = {"request_id": flask.g.request_id}
     message = "something went wrong here; the server's log has it under this request id"
-    return flask.jsonify(envelope(message, detail, "INTERNAL_ERROR")), 500
+    body = envelope(message, detail, "INTERNAL_ERROR", flask.request.path)
+    return flask.jsonify(body), 500

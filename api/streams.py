@@ -1,6 +1,7 @@
-"""Server-sent events: a stored stream, replayed and then followed, resumable at every frame.
+"""A stored stream, replayed and then followed, resumable at every frame: as server-sent events.
 
-Frames have `id:` and `data:` only, so that the plain `onmessage` of browsers sees all of them.
+Those have `id:` and `data:` only, so that the plain `onmessage` of browsers sees all of them. What
+has another `Style` is JSON, one object a line.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import flask
 import redis
@@ -48,6 +49,24 @@ class Frame:
         return f"id: {self.id}\ndata: {json.dumps(self.data, separators=(',', ':'))}\n\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a stream looks on the wire."""
+
+    mimetype: str
+    frame: Callable[[Frame], str]
+    comment: Callable[[str], str]  # what readers pass over
+
+
+def _line(frame: Frame) -> str:
+    """Without a position: who comes again begins anew."""
+    return "" if frame.data is None else json.dumps(frame.data, separators=(",", ":")) + "\n"
+
+
+SSE: Final = Style("text/event-stream", Frame.text, lambda words: f": {words}\n\n")
+NDJSON: Final = Style("application/x-ndjson", _line, lambda _: "\n")
+
+
 class Source(Protocol):
     """One execution's stored stream as frames."""
 
@@ -55,6 +74,7 @@ class Source(Protocol):
     newest: int  # number of its newest entry then
     kind: str  # which of the execution's streams
     dotted: bool  # ids are `entry.event` instead of `entry`
+    style: Style
 
     def page(self, after: Position) -> tuple[Sequence[Frame], bool]:
         """Some frames behind `after`, in order, and whether there are probably more.
@@ -66,9 +86,10 @@ class Source(Protocol):
         """Whether nothing will be added any more."""
 
 
-def respond(source: Source) -> flask.Response:
-    """The stream from where the client was; 204 when it has seen the end."""
+def respond(source: Source, start: Position = START) -> flask.Response:
+    """The stream from where the client was, else from `start`; 204 when it has seen the end."""
     after = position(dotted=source.dotted)
+    after = start if after == START else after
     if after != START and after[0] > source.newest:
         raise _bad("Last-Event-ID is ahead of this stream")
     if after != START and source.x.completed_at is not None and not _left(source, after):
@@ -83,7 +104,7 @@ def respond(source: Source) -> flask.Response:
         line=lines.of(flask.request.environ),
     )
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return flask.Response(_Placed(body), mimetype="text/event-stream", headers=headers)
+    return flask.Response(_Placed(body), mimetype=source.style.mimetype, headers=headers)
 
 
 class _Placed:
@@ -151,19 +172,20 @@ def follow(
     since the last one is told to come again; the worker drops it where even that finds no room.
     What is new for all who follow goes over `line`, past this iterator, where there is one.
     """
-    yield ": stream\n\n"  # sent at once, so that the client knows that it is connected
+    comment = source.style.comment
+    yield comment("stream")  # sent at once, so that the client knows that it is connected
     try:
         with hub.waiter(source.x.id) as waiter:
             yield from _follow(_Reader(hub, waiter, source, after, client, line), allowed)
     except (redis.RedisError, errors.KnifyError) as failed:
         log.warning("the stream of %s ends early: %s", source.x.id, failed)
-        yield ": ended early, connect again\n\n"
+        yield comment("ended early, connect again")
 
 
-def _page(frames: Sequence[Frame], turn: int, *, few: bool) -> Page | None:
+def _page(frames: Sequence[Frame], style: Style, turn: int, *, few: bool) -> Page | None:
     if not frames:
         return None
-    text = "".join(frame.text() for frame in frames)
+    text = "".join(map(style.frame, frames))
     return Page(text, frames[-1].position, frames[-1].last, turn, few)
 
 
@@ -209,7 +231,7 @@ class _Reader:
             known, turn = self._pages.get(key), self.waiter.turn()
             if known is None:
                 frames, more = self.source.page(self.after)
-                known = _page(frames, turn, few=not more)
+                known = _page(frames, self.source.style, turn, few=not more)
                 if known is not None:
                     self._pages.keep(key, known)
         return known
@@ -229,6 +251,7 @@ class _Reader:
 
 def _follow(reader: _Reader, allowed: Callable[[], bool]) -> Iterator[str]:
     over = reader.source.x.completed_at is not None
+    comment = reader.source.style.comment
     beat = time.monotonic() + HEARTBEAT_SECONDS
     up_to_date = False
     while True:
@@ -255,8 +278,8 @@ def _follow(reader: _Reader, allowed: Callable[[], bool]) -> Iterator[str]:
             if not allowed():
                 return
             if reader.client.idle() >= HEARTBEAT_SECONDS / 2:
-                yield ": too slow, connect again\n\n"
+                yield comment("too slow, connect again")
                 return
-            yield ": still here\n\n"
+            yield comment("still here")
             over = reader.source.over()  # asked before the next reading: what is over is written
             beat = time.monotonic() + HEARTBEAT_SECONDS

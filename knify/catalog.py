@@ -41,6 +41,7 @@ DOCUMENTED: Final = Catalog(
         "claude_task": {
             "auto": "",
             "sonnet-4.5": "claude-sonnet-4-5",
+            "claude-sonnet-4-5-20250929": "claude-sonnet-4-5-20250929",  # that of manifests
             "opus-4.1": "claude-opus-4-1",
             "opus": "opus",
             "sonnet": "sonnet",

@@ -81,3 +81,15 @@ class IllegalTransition(errors.Conflict):
     """The state table does not allow this move."""
 
     code = "ILLEGAL_TRANSITION"
+
+
+class DuplicateTaskId(errors.Conflict):
+    """There is a task with this id: leave out metadata.id, or choose another."""
+
+    code = "DUPLICATE_TASK_ID"
+
+
+class TaskAlreadyTerminal(errors.Conflict):
+    """The task has ended already."""
+
+    code = "TASK_ALREADY_TERMINAL"

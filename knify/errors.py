@@ -227,3 +227,15 @@ class StoreNewer(ConfigError):
     """The store was upgraded by a newer version: upgrade Knify here, too."""
 
     code = "STORE_NEWER"
+
+
+class InvalidManifest(BadRequest):
+    """The manifest is not valid."""
+
+    code = "INVALID_MANIFEST"
+
+
+class TaskNotFound(NotFound):
+    """No such task."""
+
+    code = "TASK_NOT_FOUND"

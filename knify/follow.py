@@ -18,6 +18,7 @@ from knify import errors, model, units
 from knify.core import Core
 from knify.ledger import Ledger
 from knify.sandbox import base as sandbox_base
+from knify.signals import Signals
 from knify.spool import Spool
 from knify.tail import Tail
 from knify.transcript import Transcript
@@ -65,6 +66,7 @@ class Follow:
         self.task: asyncio.Task[None] | None = None
         self._watcher = watcher
         self._channel = turn.channel
+        self._signals = Signals(turn.channel)
         self._adapter = turn.adapter
         self._transcript = Transcript(turn.x, turn.adapter, settings.output_bytes)
         self._loop = asyncio.get_running_loop()
@@ -73,9 +75,8 @@ class Follow:
         self._verdict: Verdict | None = None
         self._stopping = asyncio.Event()
         self._lingering: asyncio.TimerHandle | None = None
-        self._signalled = False  # whether the command was told to end
         if (before := turn.x.stopping) is not None:  # by an owner who died over it
-            self._verdict, self._signalled = Verdict(before.kind, before.error or ""), True
+            self._verdict, self._signals.sent = Verdict(before.kind, before.error or ""), True
             self._stopping.set()  # perhaps before it had told the command
         self._spool = Spool(settings.home / "spool")
         self._ledger = Ledger(
@@ -88,7 +89,9 @@ class Follow:
         self._tail = Tail(watcher.core, turn.x, watcher.thread, watcher.moves)
 
     def stop(self, verdict: Verdict) -> None:
-        """End the command; the first reason counts."""
+        """End the command; the first reason counts, and any may leave it no time."""
+        if verdict.grace == 0:
+            self._signals.hurry()
         if self._verdict is None:
             self._verdict = verdict
             self._stopping.set()
@@ -187,18 +190,18 @@ class Follow:
             return
         await self._note_stop(self._verdict)
         # At the command's end this task is cancelled.
-        await self._signal("TERM", self._verdict.grace)
+        await self._signals.ask(self._verdict.grace)
         if self._verdict.kind == _FLOODED:
             await self._end_by_force()
             reader.cancel()  # nothing of the rest would be kept, and gigabytes take minutes
             return
-        await self._signal("KILL", _KILLED)
+        await self._signals.make(_KILLED)
         while self._channel.end is None:
             await self._end_by_force()
             await asyncio.sleep(_KILLED)
 
     async def _end_by_force(self) -> None:
-        self._signalled = True
+        self._signals.sent = True
         with contextlib.suppress(errors.SandboxError):
             await self._watcher.driver.stop(self.turn.container)
 
@@ -226,16 +229,6 @@ class Follow:
                     return
             await asyncio.sleep(_RETRY)
 
-    async def _signal(self, name: str, seconds: float) -> None:
-        """Signal the command and give it time; again while it had not begun to listen."""
-        end = self._loop.time() + seconds
-        while self._loop.time() < end and self._channel.end is None:
-            unheard = self._channel.job_pid is None
-            self._signalled = True  # before it is sent: the end may be here before the answer
-            with contextlib.suppress(errors.SandboxError):
-                await self._channel.signal(name)
-            await asyncio.sleep(_RETRY if unheard else seconds)
-
     def _deadline(self) -> tuple[float, Verdict]:
         """The next moment at which the command has had its time (loop's clock), and why."""
         limits = self.turn.x.spec
@@ -251,7 +244,7 @@ class Follow:
     async def _outcome(self) -> model.Outcome:
         end = self._channel.end
         code = end.exit_code if end else None
-        in_time = end is not None and end.marker and not self._signalled
+        in_time = end is not None and end.marker and not self._signals.sent
         if in_time:  # it had ended by itself before anyone stopped it
             self._verdict = None
         if self._verdict is not None and self._verdict.kind == CANCELLED.kind:

@@ -160,13 +160,13 @@ class Leases:
             dead=dead,
         )
 
-    def renew(self) -> tuple[list[str], list[str], list[str]]:
-        """Extend all. Ids that are lost; to be cancelled; whose budget is used up."""
+    def renew(self) -> tuple[list[str], list[tuple[str, bool]], list[str]]:
+        """Extend all. Ids that are lost; to be cancelled, perhaps at once; over their budget."""
         with self._lock:
             held = [(name, lease.fence) for name, lease in self._held.items()]
         asked = time.monotonic()
         answers = self._executions.renew(held, lease_ms=int(self.seconds * 1000))
-        lost, cancelled, over = list[str](), list[str](), list[str]()
+        lost, cancelled, over = list[str](), list[tuple[str, bool]](), list[str]()
         with self._lock:
             for (name, fence), answer in zip(held, answers, strict=True):
                 lease = self._held.get(name)
@@ -177,9 +177,9 @@ class Leases:
                     lost.append(name)
                     continue
                 lease.until = asked + self.seconds
-                if answer == "cancel":
+                if answer in ("cancel", "kill"):
                     lease.cancelled = True
-                    cancelled.append(name)
+                    cancelled.append((name, answer == "kill"))
                 elif answer == "over":
                     over.append(name)
         return lost, cancelled, over

@@ -68,7 +68,8 @@ class Ledger:
 
     def _append(self, x: model.Execution, chunk: Chunk) -> model.Execution:
         totals = {"lines": chunk.lines, "out": chunk.out, "err": chunk.err}
-        return self._store.append(x, chunk.entries, said=chunk.said, **totals)
+        told, tools = chunk.said, chunk.tools
+        return self._store.append(x, chunk.entries, said=told, tools=tools, **totals)
 
     def _note_truncation(self, x: model.Execution) -> model.Execution:
         detail = f"more than {units.show_size(self._limit)} printed; the rest is not kept"

@@ -175,6 +175,8 @@ class Execution(Record):
     lines: int = 0  # number of the newest raw line
     out_bytes: int = 0  # bytes of stdout already stored, from the start nonce on
     err_bytes: int = 0  # the same of stderr
+    tool_calls: int = 0  # that its agent began
+    current_tool: str | None = None  # the one that it is at
     tail_bytes: int = 0  # bytes of output entries that Redis holds; older ones are objects
     exit_code: int | None = None
     error: str | None = None

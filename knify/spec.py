@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from knify import catalog, fields, hosts, kinds, model, options, subjects, units
+from knify import catalog, fields, hosts, kinds, lifespans, model, options, subjects
 
 JOB_TYPES: Final = kinds.JOB_TYPES
 bad = fields.bad
@@ -86,8 +86,8 @@ def build(
         time_range=subjects.time_range(request.get("time_range")),
         image=_image(request.get("image"), allowed_images),
         env=_env(request.get("env") or {}, known, JOB_TYPES[actor].credential),
-        timeout=fields.parsed(request, "timeout", units.parse_duration, 86_400.0),
-        hang_timeout=fields.parsed(request, "hang_timeout", units.parse_duration, None),
+        profile=request.get("profile"),
+        **lifespans.read(request),
         resources=fields.resources(request, resources),
         artifact_patterns=fields.patterns(request.get("artifact_patterns") or ()),
         **hosts.read(request, "spec"),
@@ -104,13 +104,14 @@ def _known(job_type: str, request: Mapping[str, Any]) -> kinds.JobType:
         hint = f"did you mean {near[0]}? Use one of" if near else "use one of"
         names = ", ".join(available())
         raise bad("job_type", f"unknown job type {job_type!r}: {hint} {names}")
-    for field in sorted(set(request) - known.fields):
+    written = set(request) - kinds.OF_TASKS
+    for field in sorted(written - known.fields):
         close = difflib.get_close_matches(field, known.known, n=1)
         hint = (
             f"did you mean {close[0]}?" if close else f"it knows {', '.join(sorted(known.known))}"
         )
         raise bad(field, f"{field} does not belong to {job_type}: {hint}")
-    for field in sorted(set(request) - known.known):
+    for field in sorted(written - known.known):
         raise bad(field, f"{field}: {_LATER}")
     for field in sorted(known.required):
         value = request.get(field)

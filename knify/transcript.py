@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 CHUNK = 2000  # lines in one call to Redis, each of which waits for the disk
 _SHORTEST = 16  # bytes that a line counts at least: each is stored with its number, time and events
 _MASK = b"[hidden]"
+_TOOL = 100  # characters of a tool's name
 _STREAMS: dict[int, agents.Stream] = {1: "stdout", 2: "stderr"}
 
 
@@ -102,6 +103,7 @@ class Chunk:
     out: int
     err: int
     said: model.Said | None = None
+    tools: tuple[int, str | None] | None = None  # how many were begun, and which is at work
 
 
 class Transcript:
@@ -153,19 +155,21 @@ class Transcript:
         To be called once for each: an adapter remembers what it was fed.
         """
         now, n = clock.now_ms(), x.lines
+        tools = x.tool_calls, x.current_tool
         entries = []
         for piece in pieces:
             events, own = self._read(piece)
             if self._cost(piece.out + piece.err, n) >= 1:
                 events, own = [event for event in events if event["type"] != "progress"], None
             n += own is not None
+            tools = _tools(tools, events)
             text = _entry(now, events, n, piece.stream, own)
             if text is None and own is not None:  # an event that is no JSON
                 text = _entry(now, [agents.progress(piece.stream, own)], n, piece.stream, own)
             if text is not None:
                 entries.append(text)
         last = pieces[-1]
-        return Chunk(entries, n, last.out, last.err, self._adapter.said)
+        return Chunk(entries, n, last.out, last.err, self._adapter.said, tools)
 
     def _read(self, piece: Piece) -> tuple[list[dict[str, Any]], str | None]:
         """The adapter's view of a line. Its bugs and a job's tricks end here."""
@@ -176,6 +180,17 @@ class Transcript:
         except Exception:
             log.exception("a line of output could not be read")
             return [agents.progress(piece.stream, piece.text)], piece.text
+
+
+def _tools(before: tuple[int, str | None], events: list[dict[str, Any]]) -> tuple[int, str | None]:
+    """How many tools were begun by now, and which one has not ended."""
+    count, name = before
+    for event in events:
+        if event["type"] == "tool_use":
+            count, name = count + 1, str(event.get("tool"))[:_TOOL]
+        elif event["type"] == "tool_result":
+            name = None
+    return count, name
 
 
 def _entry(

@@ -56,6 +56,14 @@ def _seconds(text: str) -> float:
     return sum(float(part or 0) * unit for part, unit in parts)
 
 
+def write_size(count: int) -> str | int:
+    """As `parse_size` reads it: `8G`, `512M`, else bytes."""
+    for unit, power in (("G", 3), ("M", 2)):
+        if count and count % 1024**power == 0:
+            return f"{count // 1024**power}{unit}"
+    return count
+
+
 def show_size(count: int) -> str:
     """`12 B`, `3.4 KiB`, `1.2 GiB`."""
     size = float(count)

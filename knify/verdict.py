@@ -20,4 +20,5 @@ class Verdict:
 #: As a verdict, an outcome, and the gateway's event: it took more of models than it may.
 BUDGET: Final = "budget_exceeded"
 CANCELLED: Final = Verdict("cancelled", "cancelled by request")
+KILLED: Final = Verdict("cancelled", "cancelled by request", grace=0.0)
 LINGERED: Final = Verdict("lingered", "it had told its result and did not exit", grace=5.0)

@@ -19,7 +19,7 @@ from knify.core import Core
 from knify.follow import Follow
 from knify.sandbox import base as sandbox_base
 from knify.turn import Turn
-from knify.verdict import BUDGET, CANCELLED, Verdict
+from knify.verdict import BUDGET, CANCELLED, KILLED, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +53,11 @@ class Watcher:
         """Take a turn over from the runner."""
         self._loop.call_soon_threadsafe(self._begin, turn)
 
-    def cancel(self, execution_id: str) -> None:
-        """Someone asked for cancellation; nothing happens unless it is ours."""
+    def cancel(self, execution_id: str, *, force: bool = False) -> None:
+        """Someone asked for cancellation, perhaps at once; nothing happens unless it is ours."""
         self._leases.cancel(execution_id)
-        self._loop.call_soon_threadsafe(self._stop, execution_id, CANCELLED)
+        verdict = KILLED if force else CANCELLED
+        self._loop.call_soon_threadsafe(self._stop, execution_id, verdict)
 
     def abandon(self, execution_id: str) -> None:
         """Its lease is lost: stop following, touch nothing."""

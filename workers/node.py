@@ -181,8 +181,8 @@ class Node:
         lost, cancelled, over = await self.watcher.thread(self.leases.renew)
         for execution_id in lost:
             self.watcher.abandon(execution_id)
-        for execution_id in cancelled:
-            self.watcher.cancel(execution_id)
+        for execution_id, force in cancelled:
+            self.watcher.cancel(execution_id, force=force)
         for execution_id in over:
             await self.watcher.thread(self._end_over_budget, execution_id)
 
@@ -249,8 +249,8 @@ class Node:
                 while True:
                     message = pubsub.get_message(timeout=20)
                     verb, _, execution_id = (message["data"] if message else "").partition(" ")
-                    if verb == "cancel":
-                        self.watcher.cancel(execution_id)
+                    if verb in ("cancel", "kill"):
+                        self.watcher.cancel(execution_id, force=verb == "kill")
                     elif verb == "budget":
                         self._end_over_budget(execution_id)
                     elif verb == "tidy":

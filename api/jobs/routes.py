@@ -112,7 +112,8 @@ def _moment(before: str | None) -> int | None:
 
 
 def _submission(body: dict[str, Any]) -> jobs.Submission:
-    return jobs.Submission(body["spec"], name=body.get("name"), **bodies.idempotency())
+    key, digest = bodies.idempotency()
+    return jobs.Submission(body["spec"], name=body.get("name"), idempotency_key=key, digest=digest)
 
 
 def _accepted(body: dict[str, Any], replayed: bool) -> flask.Response:

@@ -30,6 +30,10 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
     "download_all_artifacts": (410,),
     "archive_sandbox": (409,),
     "change_network": (409,),
+    "submit_task": (507,),
+    "cancel_task": (409,),
+    "list_task_artifacts": (410,),
+    "download_task_artifact": (410,),
     "get_ready": (503,),
 }
 #: Errors of processes other than the API; none reaches a client.
@@ -62,6 +66,8 @@ WHEN: Final = {
     503: "Redis or the object store is away, or nothing can run now.",
     507: "No living node could ever hold what was asked for, or storage is full.",
 }
+OF_TASKS: Final = "Task"  # in names of what only the Tasks API answers
+NDJSON: Final = "application/x-ndjson"
 _REQUEST_ID: Final = {"$ref": "#/components/headers/X-Request-Id"}
 _LIMITS: Final = {
     f"X-RateLimit-{name}": {"$ref": f"#/components/headers/X-RateLimit-{name}"}
@@ -78,8 +84,9 @@ def describe(document: dict[str, Any]) -> None:
     for status, name in _NAMES.items():
         if not codes(status):
             continue
-        components["schemas"][f"{name}Error"] = _schema(status)
-        components["responses"][name] = _answer(status, name)
+        for prefix, schema in (("", _schema(status)), (OF_TASKS, _schema_of_tasks(status))):
+            components["schemas"][f"{prefix}{name}Error"] = schema
+            components["responses"][f"{prefix}{name}"] = _answer(status, f"{prefix}{name}")
     components["schemas"].pop("Error", None)
     components["schemas"].pop("PaginationMetadata", None)
 
@@ -90,13 +97,14 @@ def finish(operation: Operation) -> None:
     for text, answer in found.items():
         answer.setdefault("description", http.HTTPStatus(int(text)).phrase)
         for kind, media in answer.get("content", {}).items():
-            if kind.startswith("application/") and kind != JSON:
+            if kind.startswith("application/") and kind not in (JSON, NDJSON):
                 media["schema"] = {"type": "string", "format": "binary"}
         answer["headers"] = {"X-Request-Id": _REQUEST_ID} | answer.get("headers", {})
         if not operation.is_public:
             answer["headers"] |= _LIMITS
+    prefix = OF_TASKS if api_errors.of_tasks(operation.path) else ""
     for status in sorted(set(_statuses(operation))):
-        found[str(status)] = {"$ref": f"#/components/responses/{_NAMES[status]}"}
+        found[str(status)] = {"$ref": f"#/components/responses/{prefix}{_NAMES[status]}"}
     operation.doc["responses"] = dict(sorted(found.items()))
 
 
@@ -127,6 +135,22 @@ def _schema(status: int) -> dict[str, Any]:
             "error": {"type": "string", "description": "for people"},
             "detail": {"description": "context, such as the field's path"},
             "code": {"type": "string", "enum": codes(status), "description": "for programs"},
+        },
+        "additionalProperties": False,
+    }
+
+
+def _schema_of_tasks(status: int) -> dict[str, Any]:
+    """The other form, with the same codes in small letters."""
+    small = [code.lower() for code in codes(status)]
+    return {
+        "type": "object",
+        "description": WHEN[status],
+        "required": ["error", "message", "details"],
+        "properties": {
+            "error": {"type": "string", "enum": small, "description": "for programs"},
+            "message": {"type": "string", "description": "for people"},
+            "details": {"type": "object", "description": "context, such as the key's path"},
         },
         "additionalProperties": False,
     }

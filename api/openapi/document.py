@@ -13,14 +13,25 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from api.openapi import answers, examples, links, operations, patterns, requests, schemas, specs
+from api.openapi import (
+    answers,
+    examples,
+    links,
+    manifests,
+    operations,
+    patterns,
+    requests,
+    schemas,
+    specs,
+)
 from knify.core import Core
 
 _DESCRIPTION: Final = """
 Runs untrusted work in isolated Podman sandboxes.
 
 Every call but health and this description needs `Authorization: Bearer KEY`; the scope that a key
-must have stands with each operation. Errors are `{"error", "detail", "code"}` everywhere.
+must have stands with each operation. Errors are `{"error", "detail", "code"}`; below `/api/v1/`
+they are `{"error", "message", "details"}`, where `error` is the code in small letters.
 """
 _KEY: Final = {
     "type": "http",
@@ -66,6 +77,7 @@ def build(found: dict[str, Any], core: Core) -> dict[str, Any]:
     document["components"]["securitySchemes"] = {"key": _KEY, "token": _TOKEN}
     document["components"]["schemas"]["Pagination"] = requests.PAGINATION
     specs.describe(document, core.settings.images, core.models)
+    manifests.describe(document, core.settings.images, core.models, core.profiles)
     schemas.describe(document)
     answers.describe(document)
     requests.describe(document)

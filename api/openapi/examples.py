@@ -37,6 +37,10 @@ VALUES: Final[dict[str, Any]] = {
     "node": "n1", "image": "localhost/knify/base:latest", "kinds": ["container"],
     "scopes": ["read", "write"], "tier": "enterprise", "message": "done", "success": True,
     "events": [], "artifacts": {"files": ["hello.txt"]}, "checks": {"redis": "ok"},
+    "task_id": "task-001", "labels": {"team": "platform"}, "tasks": [], "state": "pending",
+    "new_state": "cancelled", "previous_state": "running", "checksum": "sha256:" + "0" * 64,
+    "execution_id": "task_019a8f6c2b7d7c3e9f10a2b3c4d5e6f7", "current_tool": None,
+    "definition": {"version": "1", "kind": "Task"}, "started_at": None,
     "pending_reason": "no free slot on any node", "key": "knify_live_ID_SECRET",
 }  # fmt: skip
 
@@ -59,8 +63,14 @@ def errors(document: dict[str, Any]) -> None:
     """An example for each error."""
     for answer in document["components"]["responses"].values():
         media = answer["content"][JSON]
-        code = resolve(document, media["schema"])["properties"]["code"]["enum"][0]
-        media["example"] = {"error": answer["description"], "detail": None, "code": code}
+        known = resolve(document, media["schema"])["properties"]
+        words = answer["description"]
+        if "code" in known:
+            code = known["code"]["enum"][0]
+            media["example"] = {"error": words, "detail": None, "code": code}
+        else:
+            code = known["error"]["enum"][0]
+            media["example"] = {"error": code, "message": words, "details": {}}
 
 
 def of(document: dict[str, Any], schema: dict[str, Any], name: str = "") -> Any:
@@ -89,7 +99,7 @@ def _typed(document: dict[str, Any], schema: dict[str, Any], name: str, kinds: l
     if "object" in kinds:
         return {k: of(document, s, k) for k, s in schema.get("properties", {}).items()}
     if "array" in kinds:
-        return [of(document, schema.get("items", {}), name)]
+        return [of(document, schema.get("items", {}), name.removesuffix("s"))]
     if "string" in kinds:
         return _TIME if schema.get("format") == "date-time" else name or "text"
     if "boolean" in kinds:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from api.jobs import schemas, view
+from api.openapi import specs
 from api.openapi.operations import JSON, SSE, Operation
+from knify import lifecycle, manifest
 
 #: Those that take an Idempotency-Key without the decorator of `api/idempotency.py`.
 IDEMPOTENT: Final = ("create_job", "continue_job")
@@ -33,6 +35,29 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
             ]
         },
     },
+    ("list_tasks", "state"): {
+        "style": "form",
+        "explode": False,
+        "schema": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "enum": list(lifecycle.State)},
+        },
+    },
+    ("list_tasks", "label"): {
+        "style": "form",
+        "explode": True,
+        "description": "Each as `label.KEY=VALUE`; a key has at most 64 characters.",
+        "schema": {
+            "type": "object",
+            "maxProperties": schemas.MAX_FILTERS,
+            "propertyNames": {"pattern": r"^label\.[\s\S]{1,64}$"},
+            "additionalProperties": {"type": "string"},
+        },
+    },
+    ("get_task_logs", "since"): {
+        "schema": {"anyOf": [{"type": "string", "format": "date-time"}, specs.AGO]}
+    },
     ("list_jobs", "metadata"): {
         "style": "form",
         "explode": True,
@@ -47,6 +72,7 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
 }
 
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}
+_TASK_ID: Final = {"type": "string", "pattern": f"^{manifest.ID}$"}
 _REF: Final = "#/components/parameters/"
 IDEMPOTENCY_KEY: Final = f"{_REF}Idempotency-Key"
 _POSITION: Final = r"^(?:[0-9]{1,18})?$"  # empty: from the start
@@ -84,7 +110,13 @@ def _path(operation: Operation) -> None:
     known = [p for p in operation.parameters if p.get("in") != "path"]
     schemas = {p["name"]: p["schema"] for p in operation.parameters if p.get("in") == "path"}
     for name in operation.in_path:
-        schema = _ID if name.endswith("_id") else schemas.get(name, {}) | _text(name)
+        schema = (
+            _TASK_ID
+            if name == "task_id"
+            else _ID
+            if name.endswith("_id")
+            else schemas.get(name, {}) | _text(name)
+        )
         known.append({"in": "path", "name": name, "required": True, "schema": schema})
     operation.doc["parameters"] = known
 

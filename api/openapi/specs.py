@@ -46,6 +46,8 @@ def duration(longest: float = 315_360_000, *, least: float | None = None) -> dic
     return {"anyOf": [number, *none, {"type": "string", "pattern": pattern}]}
 
 
+#: How long ago something was.
+AGO: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,4}[smhd]$"}
 #: What the server takes for each field of `spec`; `image` depends on its settings.
 _WORDS: Final = {"type": "object", "additionalProperties": _WORD}
 _SERVER: Final = {
@@ -196,7 +198,7 @@ def describe(
     for suffix, hidden in (("", ()), ("Turn", jobs.FIRST_TURN_ONLY)):
         options = {}
         for kind in spec.available():
-            fields = read | FIELDS | {"image": image(allowed_images)} | _own(kind, models)
+            fields = read | of_type(kind, allowed_images, models)
             name = _camel(kind) + suffix
             schemas[name] = _object(kind, fields, hidden, models)
             options[kind] = f"#/components/schemas/{name}"
@@ -207,6 +209,13 @@ def describe(
     body = schemas["NewJob"]
     turn = body["properties"] | {"spec": {"$ref": "#/components/schemas/TurnSpec"}}
     schemas["NewTurn"] = body | {"properties": turn}
+
+
+def of_type(
+    kind: str, allowed_images: tuple[str, ...], models: catalog.Catalog
+) -> dict[str, dict[str, Any]]:
+    """What one type takes for each field."""
+    return FIELDS | {"image": image(allowed_images)} | _own(kind, models)
 
 
 def image(allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from api import aside
 from api.jobs import view
 from api.pages import Position
-from api.streams import ALL_OF_IT, Frame
+from api.streams import ALL_OF_IT, SSE, Frame
 from knify import clock, model
 from knify.core import Core
 from knify.lifecycle import TERMINAL
@@ -25,7 +25,7 @@ _FIRST = 20  # entries, until it is known how long they are
 class Events:
     """The history; ids are event numbers."""
 
-    kind, dotted = "events", False
+    kind, dotted, style = "events", False, SSE
 
     def __init__(self, core: Core, x: model.Execution) -> None:
         self.x, self.newest = x, x.events
@@ -49,11 +49,13 @@ class Events:
 class Output:
     """The output; ids are `entry.event`, or entry numbers when it is `raw`."""
 
+    style = SSE
+
     def __init__(self, core: Core, x: model.Execution, *, raw: bool) -> None:
         self.x, self.newest, self.dotted = x, x.entries, not raw
         self.kind = "raw" if raw else "output"
         self._core = core
-        self._frames = _raw_frames if raw else _neutral_frames
+        self._raw = raw
         self._most = _FIRST  # entries of the next reading
 
     def page(self, after: Position) -> tuple[Sequence[Frame], bool]:
@@ -68,7 +70,7 @@ class Output:
     def _behind(self, seq: int, most: int, after: Position) -> tuple[list[Frame], bool]:
         read = aside.reader(self.x.tenant)
         entries, more = history.page(self._core, self.x.id, after=seq, most=most, aside=read)
-        frames = [f for e in entries for f in self._frames(e) if f.position > after]
+        frames = [f for e in entries for f in self._shown(e) if f.position > after]
         if entries:
             mean = sum(map(_size, entries)) // len(entries) + 100
             self._most = max(1, min(PAGE, SIZE // mean))
@@ -80,6 +82,9 @@ class Output:
     def over(self) -> bool:
         """See `Source`."""
         return _over(self._core, self.x)
+
+    def _shown(self, entry: Entry) -> list[Frame]:
+        return _raw_frames(entry) if self._raw else _neutral_frames(entry)
 
 
 def _over(core: Core, x: model.Execution) -> bool:

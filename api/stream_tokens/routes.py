@@ -12,7 +12,7 @@ from api import auth, context, idempotency, paths
 from api.smorest import Blueprint
 from api.stream_tokens import schemas
 from knify import clock, errors
-from knify.services import powers, tokens
+from knify.services import powers, tasks, tokens
 
 blp = Blueprint("stream_tokens", __name__, description="Streams for clients without headers")
 
@@ -53,6 +53,8 @@ def _stream(text: str) -> tuple[str, list[tuple[str, str]]]:
     paths.check(names)
     if "job_id" in names:
         context.core().store.executions.get(names["job_id"], tenant=context.tenant())
+    if "task_id" in names:
+        tasks.get(context.core(), context.tenant(), names["task_id"])
     query = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k != "token"]
     return path, query
 

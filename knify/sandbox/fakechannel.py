@@ -51,9 +51,9 @@ class FakeChannel:
         if turn.check_execution(turn_.execution) in self._box.started:
             return False
         self._box.started.append(turn_.execution)
-        running = fakehost.FakeTurn(turn_.nonce, dict(turn_.env))
-        self._box.turns.append(running)
         script = self._host.scripts.get(argv, fakehost.Script(exit_code=127))
+        running = fakehost.FakeTurn(turn_.nonce, dict(turn_.env), stubborn=script.stubborn)
+        self._box.turns.append(running)
         running.task = asyncio.create_task(self._host.play(self._box, running, script))
         self.follow(running, dict.fromkeys(base.Stream, 0))
         return True
@@ -66,6 +66,8 @@ class FakeChannel:
             raise errors.SandboxError(f"not a signal for jobs: {name}")
         if self._turn is None:
             raise errors.SandboxError("no job has started here")
+        if self._turn.stubborn and name != "KILL":
+            return
         if self._turn.task is not None and self._turn.end is None:
             self._turn.task.cancel()
             self._turn.end = base.TurnEnd(128 + numbers[name], True)

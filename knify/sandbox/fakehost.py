@@ -21,6 +21,7 @@ class Script:
     steps: list[Step] = field(default_factory=list)
     exit_code: int = 0
     hangs: bool = False  # after its steps it waits for a signal
+    stubborn: bool = False  # only SIGKILL ends it
     files: dict[str, bytes] = field(default_factory=dict)  # written below /workspace first
 
 
@@ -34,6 +35,7 @@ class FakeTurn:
     end: base.TurnEnd | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    stubborn: bool = False
 
     def tell(self) -> None:
         """Wake the followers."""

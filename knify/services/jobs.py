@@ -7,7 +7,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knify import capacity, clock, conflicts, errors, ids, model, spec
+from knify import (
+    capacity,
+    clock,
+    conflicts,
+    errors,
+    ids,
+    model,
+    profiles,
+    repositories,
+    spec,
+)
 from knify.agents import models
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
@@ -27,6 +37,8 @@ class Submission:
     name: str | None = None
     idempotency_key: str = ""
     digest: str = ""  # of the request's body, for idempotency
+    id: str = ""  # of the execution; else it is made here
+    task_id: str | None = None  # its user's own id; "" for a task that has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,8 @@ def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "jo
     written = [kind for kind in capacity.KINDS if submission.request.get(kind) is not None]
     wanted = wanted.evolve(resources=_fit(core, wanted.resources, written))
     sandbox = _new_sandbox(core, tenant, wanted)
-    x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
+    new = submission.id or ids.new(prefix)
+    x = _execution(tenant, submission, wanted, new, sandbox.id)
     return _accept(core, x, sandbox, submission)
 
 
@@ -86,21 +99,26 @@ def continue_(
     return _accept(core, x, None, submission, node=sandbox.node or "")
 
 
-def cancel(core: Core, tenant: str, execution_id: str, reason: str) -> model.Execution:
-    """Ask for cancellation; what nobody works on is cancelled at once. Harmless when terminal."""
+def cancel(
+    core: Core, tenant: str, execution_id: str, reason: str, *, force: bool = False
+) -> model.Execution:
+    """Ask for cancellation; what nobody works on is cancelled at once. Harmless when terminal.
+
+    `force`: its command gets no time to end by itself.
+    """
     core.store.executions.get(execution_id, tenant=tenant)
-    cancel_any(core, execution_id, reason)
+    cancel_any(core, execution_id, reason, force=force)
     return core.store.executions.get(execution_id, tenant=tenant)
 
 
-def cancel_any(core: Core, execution_id: str, reason: str) -> None:
+def cancel_any(core: Core, execution_id: str, reason: str, *, force: bool = False) -> None:
     """The same of whoever's it is, also of one that is being deleted."""
     x = core.store.executions.find(execution_id)
     if x is None:
         return
     node = x.node or ""
     entry = final_entry("cancelled", clock.now_ms(), error=reason)
-    verdict, rest = core.store.executions.cancel(execution_id, reason, entry)
+    verdict, rest = core.store.executions.cancel(execution_id, reason, entry, force=force)
     if verdict == "asked":
         core.hints.advance(execution_id, rest[0])
     elif verdict == "cancelled":
@@ -148,7 +166,16 @@ def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.Executio
     agents = {"fh_e2e_tools": core.settings.e2e_agent, "user_exam": core.settings.exam_agent}
     if request["job_type"] in agents:
         asked = {"agent": agents[request["job_type"]]} | asked
-    wanted = spec.build(asked, allowed_images=core.settings.images, models=core.models)
+    profile = profiles.find(core.profiles, asked["profile"]) if "profile" in asked else None
+    wanted = spec.build(
+        asked,
+        allowed_images=core.settings.images,
+        models=core.models,
+        resources=profile.resources if profile else None,
+    )
+    if "repository" in asked:
+        found = repositories.read(asked["repository"], known=core.settings.egress_hosts)
+        wanted = wanted.evolve(repository=found)
     if wanted.max_cost_usd is not None and core.settings.prices_file is None:
         raise spec.bad("max_cost_usd", "no model has a price here (KNIFY_PRICES_FILE)")
     path = request.get("workspace_path")
@@ -235,6 +262,7 @@ def _execution(
         request=dict(submission.request),
         created_at=clock.now_ms(),
         name=submission.name,
+        task_id=new_id if submission.task_id == "" else submission.task_id,
         metadata=submission.request.get("metadata") or {},
         sandbox_id=sandbox_id,
         session_id=wanted.session_id,

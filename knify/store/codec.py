@@ -21,6 +21,7 @@ _OF_ROWS = ("packed", "is_brief", "files_expired_at")  # said by the row itself
 _TEXTS: Final = (
     *("name", "parent_id", "sandbox_id", "node", "image_digest", "session_id", "owner", "line"),
     *("cancel_reason", "start_nonce", "boot", "error", "task_id", "start_commit"),
+    "current_tool",
 )
 _NUMBERS: Final = (
     *("started_at", "completed_at", "cancel_requested_at", "deleting", "exit_code"),
@@ -28,7 +29,7 @@ _NUMBERS: Final = (
 )
 _COUNTS: Final = (
     *("state_changed_at", "fence", "lease_until", "attempts", "events", "entries", "lines"),
-    *("out_bytes", "err_bytes", "tail_bytes"),
+    *("out_bytes", "err_bytes", "tail_bytes", "tool_calls"),
 )
 
 

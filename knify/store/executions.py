@@ -94,7 +94,7 @@ class Executions:
     def renew(self, held: Sequence[tuple[str, int]], *, lease_ms: int) -> list[str]:
         """Extend leases (pairs of id and fence).
 
-        For each: ok, cancel (was asked for), over (its budget is used up), or lost.
+        For each: ok, cancel or kill (was asked for), over (its budget is used up), or lost.
         """
         flat = [word for pair in held for word in pair]
         answers: list[str] = self._scripts.call("renew", lease_ms, *flat) if held else []
@@ -187,16 +187,20 @@ class Executions:
         out: int,
         err: int,
         said: model.Said | None = None,
+        tools: tuple[int, str | None] | None = None,
     ) -> model.Execution:
         """Store output entries (JSON texts) behind `x.entries`, and how far each stream was read.
 
-        `lines`, `out`, `err` are the new totals, `said` is what the agent has told with all that.
+        `lines`, `out`, `err` are the new totals, `said` is what the agent has told with all that,
+        `tools` how many tools it began, and which one it is at.
         Sent twice, they are stored once.
         """
         totals: dict[str, Any] = {"lines": lines, "out_bytes": out, "err_bytes": err}
         told: dict[str, Any] = {} if said in (None, x.said) else {"said": said}
         if told and said and said.session_id:
             told["session_id"] = said.session_id
+        if tools is not None and tools != (x.tool_calls, x.current_tool):
+            told |= {"tool_calls": tools[0], "current_tool": tools[1]}
         self._scripts.call("append", x.id, x.fence, x.entries + 1, _encode(totals | told), *entries)
         return x.evolve(
             entries=x.entries + len(entries),
@@ -208,15 +212,16 @@ class Executions:
         )
 
     def cancel(
-        self, execution_id: str, reason: str, final: dict[str, Any]
+        self, execution_id: str, reason: str, final: dict[str, Any], *, force: bool = False
     ) -> tuple[str, list[str]]:
         """Ask for cancellation: ('cancelled', hints), ('asked', [node]), ('terminal', [state]).
 
         `final` is the output's last entry, used when nobody works on it and it ends at once.
+        `force`: without time to end by itself.
         """
         entry = json.dumps(final, separators=(",", ":"))
         verdict, *rest = self._scripts.call(
-            "cancel", execution_id, reason, self._sandbox_ttl_ms, entry
+            "cancel", execution_id, reason, self._sandbox_ttl_ms, entry, "1" if force else ""
         )
         if verdict == "missing":
             raise errors.NotFound()

@@ -31,6 +31,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:x` | zset | a tenant's executions; score: its moment, the µs of its creation, unique within the tenant | as the executions |
 | `knify:t:{tenant}:terms` | zset | by what they are found: words of state and type, and of metadata, each with the moment (`terms.py`); scores 0 | as the executions |
 | `knify:t:{tenant}:pending` | zset | those that no worker has begun; score: moment | member leaves with the state |
+| `knify:t:{tenant}:names` | hash | ids that users gave to tasks; value: the execution | field goes when the task leaves the lists |
 | `knify:t:{tenant}:types` | set | job types that a tenant ever used | as its executions |
 | `knify:s:{id}` | hash | a sandbox | with its last execution, 30 days longer if its node never removed it |
 | `knify:s:{id}:turns` | list | its executions that are not terminal, in their order | member leaves at the end |
@@ -77,9 +78,9 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:webhooks:ill` | zset | the same of those whose attempts fail | as above |
 
 Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}`
-carries "cancel {execution}", "budget {execution}" (used up) and "tidy" (look at the idle sandboxes)
-to the node's workers, "network {execution}" to its gateway; `knify:webhooks` says that a delivery is
-due earlier than was known. All are hints: losing one costs time only.
+carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up) and "tidy" (look at
+the idle sandboxes) to the node's workers, "network {execution}" to its gateway; `knify:webhooks` says
+that a delivery is due earlier than was known. All are hints: losing one costs time only.
 """
 
 from __future__ import annotations
@@ -149,6 +150,11 @@ def terms(tenant: str) -> str:
 def pending(tenant: str) -> str:
     """Those that no worker has begun."""
     return f"{PREFIX}t:{tenant}:pending"
+
+
+def names(tenant: str) -> str:
+    """The ids that users gave to tasks."""
+    return f"{PREFIX}t:{tenant}:names"
 
 
 def job_types(tenant: str) -> str:

@@ -38,13 +38,13 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """Moments of a page, and what else is known of the list."""
+class Found:
+    """The ids of a page, newest first, and what else is known of the list; as in `Page`."""
 
-    moments: list[int]
+    names: list[str]
     total: int
-    is_estimate: bool
-    next: int | None
+    is_estimate: bool = False
+    next: int | None = None
 
 
 class Listing:
@@ -82,13 +82,40 @@ class Listing:
         `total` is exact, but an estimate when metadata is combined with anything but times and
         there are more than SCAN candidates.
         """
+        found = self.find(
+            tenant,
+            states=states,
+            job_type=job_type,
+            metadata=metadata,
+            created_after=created_after,
+            created_before=created_before,
+            before=before,
+            offset=offset,
+            limit=limit,
+        )
+        return Page(self.records(found.names), found.total, found.is_estimate, found.next)
+
+    def find(
+        self,
+        tenant: str,
+        *,
+        states: Sequence[str] = (),
+        job_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        before: int | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Found:
+        """The same without the records. The `job_type` `terms.TASK` stands for all tasks."""
         groups = self._groups(tenant, states, job_type, metadata or {})
         high = _LAST if created_before is None else min(created_before * 1000, _LAST)
         high = high if before is None else min(high, before)
         low = _FIRST if created_after is None else created_after * 1000 + 999
         low = max(_FIRST, min(low, _LAST))
         if not all(groups):
-            return Page([], 0)
+            return Found([], 0)
         if len(groups) > 1:
             return self._matched(tenant, groups, max(high, _FIRST), low, offset, limit)
         words = json.dumps(groups[0] if groups else [])
@@ -96,7 +123,7 @@ class Listing:
         total, moments, names = int(flat[0]), flat[1::2], flat[2::2]
         more = total > offset + len(names)
         following = int(moments[-1]) if more and moments else None
-        return Page(self._records(names), total, next=following)
+        return Found(names, total, next=following)
 
     def moment(self, tenant: str, execution_id: str) -> int | None:
         """Where in the list it stands; None when it does not."""
@@ -126,20 +153,7 @@ class Listing:
         after: int,
         offset: int,
         limit: int,
-    ) -> Page:
-        found = self._match(tenant, groups, before, after, offset, limit)
-        names = self._names(tenant, found.moments)
-        return Page(self._records(names), found.total, found.is_estimate, found.next)
-
-    def _match(
-        self,
-        tenant: str,
-        groups: list[list[str]],
-        before: int,
-        after: int,
-        offset: int,
-        limit: int,
-    ) -> _Found:
+    ) -> Found:
         """Looks until the page is full and the total told, or for too long.
 
         One more hit says that there is more.
@@ -168,7 +182,7 @@ class Listing:
         following = None if over else position
         if hits > offset + limit:
             following = moments[-1]
-        return _Found(moments, hits + rest, not over, following)
+        return Found(self._names(tenant, moments), hits + rest, not over, following)
 
     def _names(self, tenant: str, moments: Sequence[int]) -> list[str]:
         pipe = self._client.pipeline(transaction=False)
@@ -176,7 +190,7 @@ class Listing:
             pipe.zrangebyscore(keys.executions(tenant), moment, moment)
         return [name for names in (pipe.execute() if moments else ()) for name in names]
 
-    def _records(self, names: Sequence[str]) -> list[model.Execution]:
+    def records(self, names: Sequence[str]) -> list[model.Execution]:
         """All rows in one round trip, and neither an object nor a long request is read."""
         rows = self._scripts.call("rows", json.dumps(_LISTED), *names) if names else ()
         found = zip(names, (pairs(flat) for flat in rows), strict=True)

@@ -17,6 +17,7 @@ from knify.store.replays import Replays
 from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
 from knify.store.streams import Streams
+from knify.store.tasks import Tasks
 from knify.store.usage import Usages
 from knify.store.webhooks import Webhooks
 from knify.store.workspaces import Workspaces
@@ -33,6 +34,7 @@ class Store:
     registry: Registry
     streams: Streams
     listing: Listing
+    tasks: Tasks
     retention: Retention
     replays: Replays
     access: Access
@@ -46,6 +48,7 @@ class Store:
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
     """A store on an open connection."""
     scripts = Scripts(client)
+    listing = Listing(client, scripts)
     return Store(
         client=client,
         executions=Executions(client, scripts, sandbox_ttl_ms=sandbox_ttl_ms),
@@ -53,7 +56,8 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         admission=Admission(client, scripts),
         registry=Registry(client, scripts),
         streams=Streams(client),
-        listing=Listing(client, scripts),
+        listing=listing,
+        tasks=Tasks(client, scripts, listing),
         retention=Retention(client, scripts),
         replays=Replays(client, scripts),
         access=Access(client, scripts),

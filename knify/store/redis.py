@@ -36,6 +36,7 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "STORE_NEWER": errors.StoreNewer,
     "WORKSPACE_NONE": errors.WorkspaceNone,
     "UPLOAD_LATE": errors.ObjectStoreError,
+    "DUPLICATE_TASK_ID": conflicts.DuplicateTaskId,
     "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,
     "KEY_GONE": conflicts.KeyGone,
     "KEY_CHANGED": conflicts.KeyChanged,

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 #: What the scripts read of a packed execution; state and end are written by `pack.lua`.
-PLAIN: Final = ("tenant", "job_type", "sandbox_id")
+PLAIN: Final = ("tenant", "job_type", "sandbox_id", "task_id")
+#: What they sort tasks by.
+OF_TASKS: Final = ("name", "started_at")
 NUMBERS: Final = (
     *("priority", "created_at", "state_changed_at", "started_at", "fence", "events", "entries"),
     *("lines", "exit_code", "schema"),
@@ -34,7 +36,8 @@ _DICTIONARY: Final = (
 
 def encode(kept: Mapping[str, Any]) -> dict[str, str]:
     """The fields of the hash that hold all of this; numbers in it may be texts."""
-    fields = {name: str(kept[name]) for name in PLAIN if kept.get(name)}
+    plain = (*PLAIN, *OF_TASKS) if kept.get("task_id") else PLAIN
+    fields = {name: str(kept[name]) for name in plain if kept.get(name)}
     rest = {name: value for name, value in kept.items() if name not in fields}
     packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=_DICTIONARY)
     packed = packer.compress(_json(rest).encode()) + packer.flush()

@@ -112,6 +112,11 @@ class Streams:
         entries = [entry(_number(entry_id), fields["d"]) for entry_id, fields in rows]
         return Look(entries, Segment.parse(segments[0]) if segments else None, packed)
 
+    def last_output_at(self, execution_id: str) -> int | None:
+        """When the newest entry of its output was made; None when Redis holds none."""
+        newest = self._client.xrevrange(keys.output(execution_id), count=1)
+        return int(json.loads(newest[0][1]["d"])["t"]) if newest else None
+
     def look_at_events(
         self, execution_id: str, *, after: int, most: int
     ) -> tuple[list[model.Event], bool]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 KEYS: Final = 8  # searchable keys of one execution's metadata
 KEY_CHARACTERS: Final = 64
+TASK: Final = "@task"  # a type of its own for whatever came through the Tasks API
 
 
 def of_metadata(metadata: Mapping[str, Any]) -> list[str]:
@@ -39,6 +40,11 @@ def of_kind(state: str, job_type: str) -> str:
     for byte in f"{state}:{job_type}".encode():
         number = (number * 31 + byte) % 2**28
     return f"={number:07x}"
+
+
+def of_states(state: str, job_type: str, *, is_task: bool) -> list[str]:
+    """By what an execution in this state is found; the scripts make the same."""
+    return of_kinds([state], [job_type, TASK] if is_task else [job_type])
 
 
 def of_kinds(states: Iterable[str], job_types: Iterable[str]) -> list[str]:

@@ -21,6 +21,10 @@ from knify.store.executions import NOW
 from knify.store.streams import entry_json
 
 COMMAND = {"job_type": "command_task", "command": "echo hello"}
+MANIFEST = {
+    "version": "1", "kind": "Task", "metadata": {"name": "Hello"},
+    "agent": {"type": "command", "command": "echo hello"},
+}  # fmt: skip
 CURSOR = {"job_type": "cursor_task", "prompt": "Tidy up"}
 
 

@@ -9,7 +9,7 @@ from api import app as app_module
 from api import auth
 from knify.core import Core
 from knify.services import keys
-from tests.api.parts import COMMAND, Api, Worker, archive
+from tests.api.parts import COMMAND, MANIFEST, Api, Worker, archive
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,7 @@ def test_no_route_tells_foreign_ids_from_ids_that_do_not_exist(
         "workspace_id": api.upload(archive({"a": b"a"})).get_json()["workspace_id"],
         "webhook_id": api.post("/webhooks", hook).get_json()["webhook_id"],
         "key_id": api.post("/keys", {}).get_json()["id"],
+        "task_id": api.post("/api/v1/tasks", MANIFEST).get_json()["task_id"],
     }
     tried = set()
     for rule in app.url_map.iter_rules():

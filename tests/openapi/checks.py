@@ -11,10 +11,14 @@ from typing import Any
 import schemathesis
 from schemathesis.specs.openapi import checks
 
+from api import errors as api_errors
+
 #: Refusals of well-formed requests that depend on what there is, not on how they look. The
 #: contract makes them 400, where schemathesis accepts only 404 and 409 for such.
 OF_STATE = {
     "spec.workspace_path",  # no such workspace: `workspace_path` must name an uploaded one
+    *(f"repository.{name}" for name in ("url", "branch", "subpath")),  # what git and names allow
+    "agent.image",  # the same of tasks
     "spec.image",  # allowed, but on no node
     "spec.max_cost_usd",  # the operator gave no prices
     "spec.time_range.to",  # it lies before `from`, which no schema can compare
@@ -38,11 +42,12 @@ def _refused_by_state(response: Any, case: Any) -> bool:
         return False
     if response.status_code < 400:
         return False
-    detail = body.get("detail")
+    detail = body.get("detail", body.get("details"))
     field = detail.get("field") if isinstance(detail, dict) else None
     # No schema says what an archive is: `format: binary` may be anything.
     is_upload = case.operation.label == "POST /workspaces" and field is None
-    return body.get("code") in CODES or field in OF_STATE or is_upload
+    code = body.get("code", body.get("error", "").upper())
+    return code in CODES or field in OF_STATE or is_upload
 
 
 @schemathesis.check
@@ -60,4 +65,6 @@ def every_answer_is_ours(ctx: Any, response: Any, case: Any) -> None:
     assert response.headers.get("x-request-id"), "no X-Request-Id"
     if response.status_code >= 400 and response.request.method != "HEAD":
         body = json.loads(response.content)
-        assert set(body) == {"error", "detail", "code"}, body
+        of_tasks = api_errors.of_tasks(case.operation.path)
+        form = {"error", "message", "details"} if of_tasks else {"error", "detail", "code"}
+        assert set(body) == form, body

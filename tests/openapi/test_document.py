@@ -13,7 +13,7 @@ import pytest
 
 from api import auth
 from api.openapi import answers, operations, page, specs
-from knify import spec
+from knify import manifestkeys, spec
 from tests.api.parts import Api
 
 
@@ -118,6 +118,23 @@ def test_the_examples_of_jobs_are_accepted(api: Api, document: dict[str, Any]) -
     made = api.post("/jobs", example["example"])
 
     assert made.status_code == 200, made.text
+
+
+def test_the_example_of_a_task_is_accepted(api: Api, document: dict[str, Any]) -> None:
+    media = document["paths"]["/api/v1/tasks"]["post"]["requestBody"]["content"]
+
+    made = api.post("/api/v1/tasks", media[operations.JSON]["example"])
+
+    assert made.status_code == 202, made.text
+    assert set(media) == {"application/json", "application/yaml", "text/yaml"}
+
+
+def test_every_key_of_a_manifest_is_described(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for section, there in schemas["Manifest"]["properties"].items():
+        if "properties" in there and section in manifestkeys.SECTIONS:
+            assert set(there["properties"]) == set(manifestkeys.SECTIONS[section]), section
+            assert {} not in there["properties"].values(), section
 
 
 def test_links_lead_from_what_was_made_to_all_that_take_its_id(document: dict[str, Any]) -> None:

@@ -49,9 +49,10 @@ def gateway(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[gateways.Gate
 
 def submit(rig: Rig, *argv: str, **fields: Any) -> str:
     """A task of which the repository is cloned first."""
+    task_id = fields.pop("task_id", "fix-1")
     wanted = {"command": argv, "image": "fake", "repository": REPOSITORY} | fields
     sandbox = factories.sandbox(image="fake", repository=wanted["repository"])
-    x = factories.execution(spec=factories.spec(**wanted), sandbox_id=sandbox.id, task_id="fix-1")
+    x = factories.execution(spec=factories.spec(**wanted), sandbox_id=sandbox.id, task_id=task_id)
     rig.core.store.executions.submit(x, sandbox)
     return x.id
 
@@ -287,7 +288,8 @@ def test_a_failed_and_a_cancelled_task_leave_their_patches_too(
 ) -> None:
     rig.script("fails", exit_code=1)
     rig.script("waits", hangs=True)
-    worker, failed, stopped = Worker(rig), submit(rig, "fails"), submit(rig, "waits")
+    worker, failed = Worker(rig), submit(rig, "fails")
+    stopped = submit(rig, "waits", task_id="fix-2")
     worker.advance(failed)
     worker.advance(stopped)
     jobs.cancel(rig.core, "default", stopped, "enough")
@@ -295,8 +297,8 @@ def test_a_failed_and_a_cancelled_task_leave_their_patches_too(
 
     assert rig.ended(failed).state is State.FAILED
     assert rig.ended(stopped).state is State.CANCELLED
-    for one in (failed, stopped):
-        assert files(rig, one)["fix-1.patch"] == DIFF
+    for one, name in ((failed, "fix-1"), (stopped, "fix-2")):
+        assert files(rig, one)[f"{name}.patch"] == DIFF
 
 
 def test_a_cancellation_cuts_short_what_would_take_long(

@@ -146,6 +146,26 @@ def test_cancelling_a_running_command_ends_it(rig: Rig) -> None:
     assert (x.state, x.error) == (State.CANCELLED, "enough")
 
 
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_forced_cancellation_leaves_no_time_to_end(rig: Rig, asked_before: bool) -> None:
+    rig.script("wait", steps=[(0, OUT, b"here\n")], hangs=True, stubborn=True)
+    job = rig.submit("wait")
+    worker = Worker(rig)
+    worker.advance(job)
+    eventually(lambda: rig.lines(job))
+    if asked_before:
+        jobs.cancel(rig.core, "default", job, "enough")
+        worker.watcher.cancel(job)
+
+    jobs.cancel(rig.core, "default", job, "enough", force=True)
+    _, asked, _ = worker.leases.renew()  # as a worker does that missed the message
+    for name, force in asked:
+        worker.watcher.cancel(name, force=force)
+
+    x = rig.ended(job, seconds=20)  # ten less than it would have had
+    assert (x.state, x.error) == (State.CANCELLED, "enough")
+
+
 @pytest.mark.parametrize(
     ("spec", "state", "error"),
     [

@@ -8,9 +8,10 @@ if not x or x.expiring then return '' end
 local row, ts = facts(x), now()
 local tenant = P .. 't:' .. row.tenant
 local at = moment(row.tenant, id)
-redis.call('ZREM', tenant .. ':terms', term(kind(x.state, row.job_type), at))
+for _, word in ipairs(kinds(x.state, row)) do redis.call('ZREM', tenant .. ':terms', term(word, at)) end
 for i = 2, #ARGV do redis.call('ZREM', tenant .. ':terms', term(ARGV[i], at)) end
 redis.call('ZREM', tenant .. ':x', id)
+unname(id, row)
 redis.call('ZREM', tenant .. ':pending', id)
 if redis.call('EXISTS', tenant .. ':x') == 0 then redis.call('DEL', tenant .. ':types') end
 redis.call('HSET', xkey(id), 'deleting', int(ts))

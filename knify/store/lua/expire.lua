@@ -19,9 +19,10 @@ if ARGV[2] == 'idle' and sandbox and sandbox ~= 'deleted' then
   return 'kept'
 end
 local tenant, at = P .. 't:' .. row.tenant, moment(row.tenant, id)
-redis.call('ZREM', tenant .. ':terms', term(kind(x.state, row.job_type), at))
+for _, word in ipairs(kinds(x.state, row)) do redis.call('ZREM', tenant .. ':terms', term(word, at)) end
 for i = 4, #ARGV do redis.call('ZREM', tenant .. ':terms', term(ARGV[i], at)) end
 redis.call('ZREM', tenant .. ':x', id)
+unname(id, row)
 if redis.call('EXISTS', tenant .. ':x') == 0 then redis.call('DEL', tenant .. ':types') end
 for _, set in ipairs({'ended', 'packed', 'packed:files'}) do redis.call('ZREM', P .. set, id) end
 redis.call('HSET', xkey(id), 'expiring', int(ts))

@@ -61,13 +61,26 @@ local function kind(state, job_type)
   return string.format('=%07x', hash)
 end
 
+-- The words of an execution in a state: of its type, and, if it came as a task, of all tasks.
+local function kinds(state, x)
+  local words = {kind(state, x.job_type)}
+  if x.task_id then words[2] = kind(state, '@task') end
+  return words
+end
+
+-- A task that is in no list any more gives its user's id free.
+local function unname(id, x)
+  local names = P .. 't:' .. x.tenant .. ':names'
+  if x.task_id and redis.call('HGET', names, x.task_id) == id then redis.call('HDEL', names, x.task_id) end
+end
+
 -- Move the record and its index entry to another state.
 local function move(id, x, to, ts)
   local tenant = P .. 't:' .. x.tenant
   local at = moment(x.tenant, id)
   if not x.deleting then
-    redis.call('ZREM', tenant .. ':terms', term(kind(x.state, x.job_type), at))
-    redis.call('ZADD', tenant .. ':terms', 0, term(kind(to, x.job_type), at))
+    for _, word in ipairs(kinds(x.state, x)) do redis.call('ZREM', tenant .. ':terms', term(word, at)) end
+    for _, word in ipairs(kinds(to, x)) do redis.call('ZADD', tenant .. ':terms', 0, term(word, at)) end
   end
   redis.call('ZREM', tenant .. ':pending', id)
   redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts))

@@ -19,6 +19,15 @@ end
 -- Ids are made by Knify: one that exists is this very call, repeated after a lost answer.
 if redis.call('EXISTS', xkey(id)) == 1 then return {'created', ''} end
 
+if fields.task_id and fields.task_id ~= id then -- its user's choice; Knify's own are unique
+  local names = P .. 't:' .. fields.tenant .. ':names'
+  local own = redis.call('HMGET', xkey(fields.task_id), 'tenant', 'task_id', 'expiring', 'deleting')
+  if redis.call('HEXISTS', names, fields.task_id) == 1
+      or (own[1] == fields.tenant and own[2] and not own[3] and not own[4]) then
+    return fail('DUPLICATE_TASK_ID')
+  end
+end
+
 local turns = skey(sandbox_id) .. ':turns'
 if sandbox == '' then
   local s = record(skey(sandbox_id))
@@ -47,9 +56,10 @@ local at = t[1] * 1000000 + t[2]
 while redis.call('ZCOUNT', tenant .. ':x', int(at), int(at)) > 0 do at = at + 1 end
 fields.created_at, fields.state_changed_at = int(math.floor(at / 1000)), int(ts)
 write(xkey(id), fields)
+if fields.task_id and fields.task_id ~= id then redis.call('HSET', tenant .. ':names', fields.task_id, id) end
 redis.call('ZADD', tenant .. ':x', int(at), id)
 redis.call('ZADD', tenant .. ':pending', int(at), id)
-redis.call('ZADD', tenant .. ':terms', 0, term(kind('pending', fields.job_type), at))
+for _, word in ipairs(kinds('pending', fields)) do redis.call('ZADD', tenant .. ':terms', 0, term(word, at)) end
 for i = 8, #ARGV do redis.call('ZADD', tenant .. ':terms', 0, term(ARGV[i], at)) end
 redis.call('SADD', tenant .. ':types', fields.job_type)
 redis.call('ZADD', P .. 'due', int(ts), id)

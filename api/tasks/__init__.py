@@ -1,0 +1,1 @@
+"""The Tasks API: manifests, and what becomes of them."""
