@@ -60,6 +60,7 @@ def _shown(tag: str, conf: Path) -> str:
     return answer.out or answer.err
 
 
+@pytest.mark.slow
 def test_an_image_is_built_once_and_again_when_its_recipe_changed(
     host_settings: settings_module.Settings, recipe: recipes.Recipe
 ) -> None:

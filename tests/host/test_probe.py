@@ -44,6 +44,7 @@ def test_the_measured_limits_really_start_a_container(
     assert _nothing_is_left()
 
 
+@pytest.mark.slow
 def test_saved_facts_are_believed_until_the_kernel_changes(
     host_settings: settings_module.Settings, own_facts: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_saved_facts_are_believed_until_the_kernel_changes(
     assert probe.facts_or_probe(host_settings) == measured
 
 
+@pytest.mark.slow
 def test_another_runtime_of_the_operators_is_measured_anew_and_named_when_missing(
     host_settings: settings_module.Settings, own_facts: Path
 ) -> None:

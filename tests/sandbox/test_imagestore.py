@@ -24,6 +24,7 @@ class CountingApi(api.Api):
         return await super().call(method, path, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_images_are_listed_once_until_there_is_another(podman_url: str) -> None:
     tag = f"localhost/knify/test-{ids.nonce()}:latest"
 

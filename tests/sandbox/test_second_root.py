@@ -162,6 +162,7 @@ def test_a_frozen_sandbox_without_its_conmon_is_removed(podman_url: str, install
     asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
+@pytest.mark.slow
 def test_output_is_whole_and_the_log_short_after_many_thaws(
     podman_url: str, installation: str
 ) -> None:

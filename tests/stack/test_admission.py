@@ -43,6 +43,7 @@ def test_a_job_waits_for_memory_says_so_and_runs_when_there_is_some(client: Clie
     client.cancel(running[1])
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_all_starts_and_no_new_job_is_taken() -> None:
     with (
         stack_part.running(KNIFY_DISK_RESERVE="100000T", KNIFY_NODE="n1") as stack,

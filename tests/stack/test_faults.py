@@ -37,6 +37,7 @@ def test_a_job_outlives_its_killed_worker_with_every_line_once(
     parts.assert_counted(client, job_id, 60)
 
 
+@pytest.mark.slow
 def test_a_job_outlives_a_frozen_worker_which_can_change_nothing_after(
     own_stack: stack_part.Stack, client: Client
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_job_outlives_the_death_of_everything_at_once(
     parts.assert_counted(client, job_id, 80)
 
 
+@pytest.mark.slow
 def test_stopping_and_starting_again_leaves_running_commands_alone(
     own_stack: stack_part.Stack, client: Client
 ) -> None:

@@ -61,6 +61,7 @@ def digest(client: Client, job_id: str) -> str:
     return parts.lines(client, turn(client, job_id, HASH).id)[0]
 
 
+@pytest.mark.slow
 def test_a_sandbox_is_the_same_through_twenty_cycles_with_kills_between(
     own_stack: stack_part.Stack, client: Client
 ) -> None:
@@ -121,6 +122,7 @@ def has(client: Client, node: str) -> bool:
     return any(row["name"] == node and row["paused"] for row in client.nodes())
 
 
+@pytest.mark.slow
 def test_a_sandbox_is_archived_on_request_and_deleted_with_its_object(
     own_stack: stack_part.Stack, client: Client
 ) -> None:
@@ -139,6 +141,7 @@ def test_a_sandbox_is_archived_on_request_and_deleted_with_its_object(
     stack_part.eventually(lambda: not any(folder.glob("*")), seconds=60)
 
 
+@pytest.mark.slow
 def test_a_hot_sandbox_is_thawed_stopped_in_time_and_survives_its_worker() -> None:
     settings = {"KNIFY_HOT_SECONDS": "10", "KNIFY_LEASE_SECONDS": "3"}
     with stack_part.running(**settings) as stack, stack.client() as client:

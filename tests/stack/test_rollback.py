@@ -89,6 +89,7 @@ def test_a_worker_that_lives_through_a_rollback_follows_its_job_anew() -> None:
         assert "all jobs are claimed anew" in (stack.home / "logs" / "worker.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_second_machine_of_the_same_name_is_refused_with_the_cure() -> None:
     with stack_part.running(KNIFY_NODE="twin") as stack:
         store = redis.Redis.from_url(f"unix://{stack.home}/run/redis.sock", decode_responses=True)
