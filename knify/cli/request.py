@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Types whose WHAT is no file of this machine, whatever it begins with.
 _AS_IT_IS = ("command_task", "fh_e2e_tools", "user_exam")
+#: Types that have conversations.
+_AGENTS = ("claude_task", "codex_task", "cursor_task", "gemini_task")
 #: The field that WHAT is, for types that have no prompt.
 _WHAT = {"command_task": "command", "user_exam": "user_id"}
 #: Options that are fields of the spec as they stand.
@@ -37,6 +39,12 @@ def spec(
         if given.get(name):
             made[name] = words.pairs(f"--{name}", given[name])
     return made
+
+
+def agent_of(client: Client, job_id: str) -> str | None:
+    """The type of a job that was an agent's: who goes on with it speaks to that agent."""
+    kind = str(client.job(job_id).spec.get("job_type", ""))
+    return kind if kind in _AGENTS else None
 
 
 def _time_range(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:

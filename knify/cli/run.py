@@ -119,7 +119,10 @@ def run(what: str, more: tuple[str, ...], job_id: str | None, **given: Any) -> N
 @_what
 @_options(*_SUBMIT)
 def continue_(job_id: str, what: str, **given: Any) -> None:
-    """Run WHAT in the sandbox of an earlier job, with all its files in place."""
+    """Run WHAT in the sandbox of an earlier job, with all its files in place.
+
+    Behind an agent's job WHAT is its next prompt; `--type command_task` runs a command there.
+    """
     _continue(job_id, what, given)
 
 
@@ -128,8 +131,10 @@ def _continue(job_id: str, what: str, given: dict[str, Any]) -> None:
     if taken:
         raise click.UsageError(f"--{taken[0]} belongs to the sandbox's first job: leave it out")
     wishes = _wishes(given)
-    spec = request.spec(what, None, given, named=True)
     client = entry.client()
+    if given["job_type"] is None and not what.startswith("@"):
+        given["job_type"] = request.agent_of(client, job_id)
+    spec = request.spec(what, None, given, named=True)
     attend(client, client.continue_job(job_id, spec, given["name"]), spec, wishes)
 
 

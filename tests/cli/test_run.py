@@ -50,6 +50,12 @@ def spec_of(server: scripted.Server) -> Any:
     return server.seen("POST", "/jobs")[0].json()["spec"]
 
 
+def earlier(server: scripted.Server, kind: str) -> None:
+    """The job that another one continues."""
+    job = {"id": "job_0", "status": "completed", "spec": {"job_type": kind}}
+    server.on("GET", "/jobs/job_0", job)
+
+
 def test_a_runbook_is_sent_as_text_and_followed_to_its_files(
     server: scripted.Server, knify: Run, here: Path
 ) -> None:
@@ -194,6 +200,7 @@ def test_the_sandbox_is_cleaned_up_on_request(server: scripted.Server, knify: Ru
 
 def test_a_job_is_continued_in_its_sandbox(server: scripted.Server, knify: Run) -> None:
     script(server)
+    earlier(server, "command_task")
     server.on("POST", "/jobs/job_0/continue", {"job_id": "job_1", "status": "pending"})
 
     assert knify("jobs", "continue", "job_0", "ls").exit_code == 0
@@ -203,12 +210,33 @@ def test_a_job_is_continued_in_its_sandbox(server: scripted.Server, knify: Run) 
 
 
 @pytest.mark.parametrize(
+    ("options", "spec"),
+    [
+        ((), {"job_type": "claude_task", "prompt": "And now?"}),
+        (("--type", "command_task"), {"job_type": "command_task", "command": "And now?"}),
+    ],
+)
+def test_who_goes_on_with_an_agent_speaks_to_it_unless_a_type_is_named(
+    server: scripted.Server, knify: Run, options: tuple[str, ...], spec: dict[str, str]
+) -> None:
+    script(server)
+    earlier(server, "claude_task")
+    server.on("POST", "/jobs/job_0/continue", {"job_id": "job_1", "status": "pending"})
+
+    assert knify("jobs", "continue", "job_0", "And now?", *options).exit_code == 0
+
+    [request] = server.seen("POST", "/jobs/job_0/continue")
+    assert request.json() == {"spec": spec}
+
+
+@pytest.mark.parametrize(
     "words", [("run", "ls", "--continue", "job_0"), ("jobs", "continue", "job_0", "ls")]
 )
 def test_a_job_can_be_continued_in_both_ways(
     server: scripted.Server, knify: Run, words: tuple[str, ...]
 ) -> None:
     script(server, "cancelled")
+    earlier(server, "runbook_task")
     server.on("POST", "/jobs/job_0/continue", {"job_id": "job_1", "status": "pending"})
 
     result = knify(*words, "-m", "team=a", "--priority", "3", "--hang-timeout", "1m")
