@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import functools
 import logging
@@ -166,6 +165,7 @@ class Door:
         task.add_done_callback(lambda _: self._left(line))
 
     def _left(self, line: lines.Line) -> None:
+        """Behind `lost`: its descriptor is free again."""
         self._places.give_back()
         del self._lines[line]
 
@@ -175,10 +175,10 @@ class Door:
         except (lines.Gone, OSError):
             pass
         except asyncio.CancelledError:
+            line.abort()
             if self.is_open:
                 raise
         except Exception:
             log.exception("a connection of %s", self.place.execution)
         finally:
-            with contextlib.suppress(OSError):
-                line.writer.close()
+            await line.lost()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import redis
@@ -18,6 +18,7 @@ from knify.gateway.places import Places
 from knify.gateway.policy import Policy
 from knify.gateway.told import Told
 from knify.store.doors import Doors as DoorStore
+from knify.store.doors import Look
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,6 @@ class Doors:
         self._behind: set[Door] = set()  # closed, but Redis does not know all of them yet
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._news = asyncio.Event()
-        self._is_whole = False  # all that was open before is looked after
 
     async def open(self, place: Place, policy: Policy, *, again: bool = False) -> None:
         """Open it, or give the one that is open this policy. SandboxGone, SandboxError.
@@ -123,7 +123,7 @@ class Doors:
             if kept["boot"] != self._boot:
                 raise errors.SandboxGone("of another boot")
             await self.open(place, policy, again=True)
-        except (errors.SandboxGone, TypeError, KeyError, ValueError) as gone:
+        except (errors.SandboxGone, AttributeError, TypeError, KeyError, ValueError) as gone:
             log.info("%s stays closed: %s", execution, gone)
             return await self._quietly(self._ask(self._store.drop, self._node, execution))
         except (errors.KnifyError, redis.RedisError, OSError) as failed:
@@ -141,45 +141,71 @@ class Doors:
         """Somebody changed what it may reach."""
         door = self._open.get(execution)
         if door is not None:
-            look = await self._ask(self._store.look, execution)
-            if look.network and not door.policy.is_ours:
-                door.policy = door.policy.changed(look.network)
-                log.info("the network of %s was changed", execution)
+            self._change(door, await self._ask(self._store.look, execution))
 
-    async def tick(self) -> None:
-        """For ever: end what is overdue, close what has ended, hear what a message did not say."""
-        checked = time.monotonic()
+    def _change(self, door: Door, look: Look) -> None:
+        policy = door.policy.changed(look.network)
+        if policy != door.policy:
+            door.policy = policy
+            log.info("the network of %s was changed", door.place.execution)
+
+    def work(self) -> list[Coroutine[Any, Any, None]]:
+        """What is to be done for ever, side by side: none of it may end."""
+        return [self._end_overdue(), self._settle_all(), self._check_all(), self._tell_all()]
+
+    async def _end_overdue(self) -> None:
+        """Waits for nothing but the clock."""
         while True:
-            if not self._is_whole:
-                self._is_whole = await self._quietly(self.reopen())
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
-            for door in self._open.values():
-                door.abort_overdue(now)
-            for door in list(self._behind):
-                await self._quietly(self._settle_later(door))
-            if now - checked > _CHECK_SECONDS:
-                checked = now
-                await self._quietly(self._check())
+            for door in [*self._open.values(), *self._behind]:
+                try:
+                    door.abort_overdue(now)
+                except Exception:
+                    log.exception("the deadlines of %s", door.place.execution)
 
-    async def tell(self) -> None:
-        """For ever: what there is to be told, into Redis."""
+    async def _settle_all(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            await self._together(self._settle_later, list(self._behind))
+
+    async def _check_all(self) -> None:
+        """Close what has ended, hear what a message did not say."""
+        while True:
+            is_whole = await self._quietly(self.reopen())
+            await self._together(self._check, list(self._open.values()))
+            await asyncio.sleep(_CHECK_SECONDS if is_whole else TICK_SECONDS)
+
+    async def _tell_all(self) -> None:
+        """What there is to be told, into Redis."""
         while True:
             await self._news.wait()
             self._news.clear()
             doors = [*self._open.values(), *self._behind]
-            saved = [await door.told.save() for door in doors if not door.told.is_saved]
-            if not all(saved):
+            behind = [door for door in doors if not door.told.is_saved]
+            if not await self._together(lambda door: door.told.save(), behind):
                 self._news.set()
                 await asyncio.sleep(TICK_SECONDS)
 
-    async def _check(self) -> None:
-        self._is_whole = await self.reopen()
-        for execution, door in list(self._open.items()):
-            if not door.is_open or (await self._ask(self._store.look, execution)).is_past:
-                await self.close(execution, door.place.sandbox)
-            else:
-                await self.refresh(execution)
+    async def _check(self, door: Door) -> None:
+        execution = door.place.execution
+        look = await self._ask(self._store.look, execution)
+        if self._open.get(execution) is not door:
+            return
+        if look.is_past or not door.is_open:
+            await self.close(execution, door.place.sandbox)
+        else:
+            self._change(door, look)
+
+    async def _together(self, work: Callable[[Door], Awaitable[object]], doors: list[Door]) -> bool:
+        """Each by itself, some at a time; whether all went well."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(door: Door) -> bool:
+            async with turns:
+                return await self._quietly(work(door))
+
+        return all(await asyncio.gather(*map(one, doors)))
 
     async def _quietly(self, work: Awaitable[object]) -> bool:
         """What it says, else True; False when it failed, of which the log tells."""
@@ -187,7 +213,9 @@ class Doors:
             return await work is not False
         except (errors.KnifyError, redis.RedisError, OSError) as failed:
             log.warning("doors: %s", failed)
-            return False
+        except Exception:
+            log.exception("doors")
+        return False
 
     def _shut(self, door: Door) -> None:
         """At once; it is looked after until Redis knows all of it."""
@@ -222,7 +250,7 @@ class Doors:
         doors = [*self._open.values(), *self._behind]
         for door in doors:
             door.close()
-        await asyncio.gather(*(door.settle() for door in doors))
+        await asyncio.gather(*(self._quietly(door.settle()) for door in doors))
 
     def _lock(self, sandbox: str) -> asyncio.Lock:
         return self._locks.setdefault(sandbox, asyncio.Lock())

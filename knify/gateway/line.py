@@ -40,6 +40,7 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.deadline = 0.0  # by the monotonic clock
         self._patience = 0.0  # seconds from the last sign of life to it
+        self.is_ending = False  # nothing more is served on it
         self.reader, self.writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._others: list[asyncio.StreamWriter] = []
@@ -55,6 +56,18 @@ class Line:
         """End it at once, with all that is open on its behalf."""
         for writer in (self.writer, *self._others):
             writer.transport.abort()
+
+    async def lost(self) -> None:
+        """Close it, and return when it is: what is left of an answer has its time to be taken."""
+        self.is_ending = True
+        self.until(WRITE_SECONDS)
+        try:
+            self.writer.close()
+            await self.writer.wait_closed()
+        except OSError:
+            pass
+        finally:
+            self.abort()
 
     def bind(self, writer: asyncio.StreamWriter) -> None:
         """That connection ends with this one."""

@@ -56,9 +56,9 @@ class Gateway:
         self._vendors = vendors.Vendors(config, os.environ)
         self._prices = prices.load(config.prices_file)
         self._remote = browser.load(os.environ)
-        tls = _tls(config)
-        self._browser = browser.Browser(self._remote, tls)
-        self._databases = port.Port(declared.load(config.databases_file), tls)
+        self._tls = _tls(config)
+        self._browser = browser.Browser(self._remote, self._tls)
+        self._databases = port.Port(declared.load(config.databases_file), self._tls)
         self._calls: calls.Calls | None = None  # within the loop only
         self._git: git.Git | None = None
         store, life = store_open.from_settings(config), ids.nonce()
@@ -69,28 +69,31 @@ class Gateway:
         self.doors = Doors(store.doors, config.node, _boot(), self._ports, books, places.measured())
         self._control = Control(self.doors, self._status, self._git_hosts, self._services)
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT. The exit code: 1 when it cannot go on."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
         threading.Thread(target=self._hear, args=(loop,), name="control", daemon=True).start()
-        async with self.serving():
+        waits = asyncio.create_task(ended.wait())
+        async with self.serving() as work:
             log.info("serving %s", self._config.gateway)
-            await ended.wait()
+            done, _ = await asyncio.wait([waits, *work], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waits}:  # another process shall do it
+                log.critical("it ends: what it always does has ended", exc_info=task.exception())
+        return 0 if waits.done() else 1
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """All doors that were open before, and the control socket."""
-        tls = _tls(self._config)
-        self._calls = calls.Calls(self._vendors, self._prices, tls)
-        self._git = git.Git(self._logins, self._dialer, tls, push=self._config.git_push)
+    async def serving(self) -> AsyncIterator[list[asyncio.Task[None]]]:
+        """All doors that were open before, and the control socket. What it always does."""
+        self._calls = calls.Calls(self._vendors, self._prices, self._tls)
+        self._git = git.Git(self._logins, self._dialer, self._tls, push=self._config.git_push)
         # Redis is asked in threads: one that hangs must not take all of a small pool.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         server = await self._control.listen(self._config.gateway)
-        work = [asyncio.create_task(each) for each in (self.doors.tick(), self.doors.tell())]
+        work = [asyncio.create_task(each) for each in self.doors.work()]
         try:
-            yield
+            yield work
         finally:
             for task in work:
                 task.cancel()
@@ -144,7 +147,7 @@ class Gateway:
         }
 
     def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Changes by users, at once; what is missed here is found in time (`Doors.tick`)."""
+        """Changes by users, at once; what is missed here is found in time (`Doors.work`)."""
         client = connect(self._config.redis, timeout=30)
         while True:
             try:
@@ -157,7 +160,9 @@ class Gateway:
                         asyncio.run_coroutine_threadsafe(self.doors.refresh(execution), loop)
             except redis.RedisError as away:
                 log.warning("control channel: %s", away)
-                threading.Event().wait(1)
+            except Exception:
+                log.exception("control channel")
+            threading.Event().wait(1)
 
 
 def main() -> int:
@@ -169,11 +174,10 @@ def main() -> int:
         with alone(config.run_dir):
             _take_files()
             ready.wait(config, log.warning)
-            asyncio.run(Gateway(config).run())
+            return asyncio.run(Gateway(config).run())
     except errors.ConfigError as wrong:
         log.error("%s", wrong.message)
         return 2
-    return 0
 
 
 @contextmanager

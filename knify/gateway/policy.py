@@ -52,16 +52,20 @@ class Policy(model.Record):
     @classmethod
     def parse(cls, fields: Mapping[str, Any]) -> Self:
         """The inverse of `as_json`; TypeError for what is none."""
-        known: dict[str, Any] = {
+        return cls(**cls._known(fields))
+
+    @classmethod
+    def _known(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Another version's may have more of them."""
+        return {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()
             if name in cls.__slots__
         }
-        return cls(**known)
 
     def changed(self, network: Mapping[str, Any]) -> Self:
         """With what a user said of the network meanwhile."""
-        return self if self.is_ours or not network else self.evolve(**network)
+        return self if self.is_ours or not network else self.evolve(**self._known(network))
 
     def as_json(self) -> dict[str, Any]:
         """JSON-able."""

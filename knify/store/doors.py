@@ -35,9 +35,9 @@ class Doors:
         self._client.hdel(keys.doors(node), execution_id)
 
     def kept(self, node: str) -> dict[str, dict[str, Any]]:
-        """By execution."""
+        """By execution; empty for one that cannot be read."""
         found = self._client.hgetall(keys.doors(node))
-        return {name: dict(json.loads(text)) for name, text in found.items()}
+        return {name: _read(text) for name, text in found.items()}
 
     def is_kept(self, node: str, execution_id: str) -> bool:
         """Whether it was opened and nobody has closed it."""
@@ -65,3 +65,10 @@ class Doors:
             "set_network", sandbox_id, json.dumps(network, separators=(",", ":")), detail
         )
         return verdict, rest[0] if rest else None
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return {}

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,14 @@ class Rig:
 
     def call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+    def make(self, function: Callable[[], Any]) -> Any:
+        """Something that has to be done within the loop."""
+
+        async def run() -> Any:
+            return function()
+
+        return self.call(run())
 
     def submit(self) -> str:
         """An execution that has not ended."""
