@@ -54,6 +54,11 @@ def test_it_has_the_six_services() -> None:
     assert NAMES == ["api", "beat", "flower", "gateway", "redis", "worker"]
 
 
+def test_who_sees_the_hosts_processes_has_no_init_of_its_own() -> None:
+    """Podman refuses to start both; and who is not pid 1 hears SIGTERM anyway."""
+    assert not [name for name, one in SERVICES.items() if {"pid", "init"} <= set(one)]
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "redis"])
 def test_every_variable_of_a_service_is_a_setting(name: str) -> None:
     assert set(SERVICES[name]["environment"]) <= _known()

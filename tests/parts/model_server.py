@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -104,8 +105,9 @@ def running(**settings: Any) -> Iterator[Models]:
 
 
 class _Server:
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, host: str = "127.0.0.1", port: int = 0) -> None:
         self._models = models
+        self._place = host, port
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -124,7 +126,7 @@ class _Server:
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
+        site = web.TCPSite(runner, *self._place, backlog=1024)
         await site.start()
         self._models.port = runner.addresses[0][1]
         self._ready.set()
@@ -209,6 +211,11 @@ class _Server:
         return self._answer(request, status, {"error": {"message": f"no {http.path} here"}})
 
 
+def main(port: int) -> None:
+    """Serve all who reach this machine, until the process ends: for a container of its own."""
+    asyncio.run(_Server(Models(), "0.0.0.0", port)._serve())
+
+
 def _json(raw: bytes) -> Any:
     try:
         return json.loads(raw)
@@ -225,3 +232,7 @@ def _tokens(body: dict[str, Any], answer: model_script.Answer) -> model_wire.Tok
     said = [answer.text, *(call.arguments for call in answer.calls)]
     into = _count(body)
     return model_wire.Tokens(into, _count(said), cached=into // 2)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
