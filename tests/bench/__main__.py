@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import follow, fresh, gateway, idle, post_jobs, recovery, workspaces
+from tests.bench import agent, follow, fresh, gateway, idle, post_jobs, recovery, workspaces
 from tests.parts import stack
 
 
@@ -49,10 +49,17 @@ def main(arguments: list[str]) -> int:
         _, hot = fresh.continued(client)
         rows.append(Row("continue → process started, hot", _ms(hot), " ms", most=100))
     rows += _workspaces()
-    rows += [*_following(), *_recovering(), *_requests(), *_passing()]
+    rows += [*_agents(), *_following(), *_recovering(), *_requests(), *_passing()]
     print(f"\n{'':34} {'measured':10} {'target':9}")
     print("\n".join(map(str, rows)))
     return 1 if "--strict" in arguments and not all(row.holds for row in rows) else 0
+
+
+def _agents() -> list[Row]:
+    with agent.running() as (running, image):
+        ours, floor = agent.started(running, image)
+    note = f"podman run: {_ms(floor):.0f} ms"
+    return [Row("agent: POST → its process runs", _ms(ours), " ms", most=500, note=note)]
 
 
 def _idle(running: stack.Stack) -> list[Row]:

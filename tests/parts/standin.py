@@ -16,13 +16,13 @@ PROGRAMS = Path(__file__).parents[1] / "standin"
 
 
 @contextmanager
-def image() -> Iterator[str]:
-    """The image's name; it is removed in the end."""
+def image(programs: Path = PROGRAMS) -> Iterator[str]:
+    """The image's name; it is removed in the end. `programs`: what it has in its path."""
     base = settings.load({}).base_image
     assert images.exists(base), "run `make setup` first"
     name = f"localhost/knify/test-agents:{secrets.token_hex(6)}"
     with tempfile.TemporaryDirectory(prefix="kn-standin-") as folder:
-        shutil.copytree(PROGRAMS, Path(folder) / "bin")
+        shutil.copytree(programs, Path(folder) / "bin")
         recipe = Path(folder) / "Containerfile"
         recipe.write_text(f"FROM {base}\nCOPY bin/ /usr/local/bin/\n")
         options = ("--pull=never", "--layers=false", "--tag", name)
