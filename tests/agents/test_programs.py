@@ -24,6 +24,7 @@ KINDS = ("claude_task", "codex_task", "gemini_task")
 MODELS = {"gemini_task": "gemini-2.5-pro"}  # left to itself it asks one model which to take
 GONE = "99999999-9999-4999-8999-999999999999"
 _FAULTS = {"401": "AGENT_AUTH", "429": "AGENT_RATE_LIMITED", "500": "AGENT_UPSTREAM"}
+_ODD = ("half", "garbage")  # an empty answer ends a turn, and well, says each of them
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,16 @@ def test_a_model_that_fails_ends_the_turn_in_time_and_is_named(desk: Desk, fault
     assert len(desk.server.asked) < 12
 
 
+@pytest.mark.parametrize("fault", _ODD)
+def test_a_model_that_answers_nothing_of_use_is_no_success(desk: Desk, fault: str) -> None:
+    turn = desk.run(f"SAY hello\nRUN true\nFAULT {fault}")
+
+    assert not turn.outcome.succeeded, turn.events
+    assert turn.codes[-1].startswith("AGENT_")
+    assert turn.messages == ["hello"]
+    assert len(desk.server.asked) < 20
+
+
 @pytest.mark.parametrize("prompt", ["/cost", "/quit", "-x", "!ls"])
 def test_no_prompt_is_a_command_of_its_own(desk: Desk, prompt: str) -> None:
     turn = desk.run(prompt)
@@ -104,14 +115,21 @@ def test_a_prompt_names_files_and_images_of_the_workspace(desk: Desk) -> None:
 
 
 def test_a_system_prompt_reaches_the_model_in_each_turn_for_itself(desk: Desk) -> None:
-    first = desk.run("SAY a", system_prompt="Mind the fjords")
+    first = desk.run("SAY a", system_prompt="Mind the fjörds 🌊")
     second = desk.run("SAY b", first.said.session_id, system_prompt="Mind the glaciers")
 
     assert first.outcome.succeeded
     assert second.outcome.succeeded
-    bodies = [json.dumps(one.body) for one in desk.server.asked]
-    assert "Mind the fjords" in bodies[0]
+    bodies = [json.dumps(one.body, ensure_ascii=False) for one in desk.server.asked]
+    assert "Mind the fjörds 🌊" in bodies[0]
     assert "Mind the glaciers" in bodies[-1]
+
+
+def test_a_system_prompt_of_64_thousand_characters_arrives_whole(desk: Desk) -> None:
+    turn = desk.run("SAY a", system_prompt="海" * 65_530 + "finis")
+
+    assert turn.outcome.succeeded, turn.stderr
+    assert "海finis" in json.dumps(desk.server.asked[-1].body, ensure_ascii=False)
 
 
 def test_servers_of_tools_are_started(desk: Desk) -> None:
@@ -125,6 +143,9 @@ def test_servers_of_tools_are_started(desk: Desk) -> None:
 
     assert turn.outcome.succeeded, turn.stderr
     assert "answer_everything" in json.dumps(desk.server.asked[-1].body)
+    assert (
+        "AGENT_MCP" in turn.codes or desk.kind != "claude_task"
+    )  # the others keep it to themselves
 
 
 def test_only_the_tools_that_are_allowed_are_offered(desk: Desk) -> None:

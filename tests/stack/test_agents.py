@@ -10,25 +10,25 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from knify import core as core_module
 from knify import hints
 from knify.agents import models as places
 from knify.client import Client, Job
-from knify.host import images, podman
+from knify.host import images
 from tests.parts import agent_work, model_server, standin
 from tests.parts import stack as stack_part
 from tests.parts.model_server import Models
+from tests.parts.stack import eventually
+from tests.stack import canary
 from tests.stack.parts import content
 
 REAL = "localhost/knify/agents:latest"
 KEYS = {
-    provider.key: f"sk-of-the-operator-{name}-0123456789"
+    provider.key: f"{canary.SECRET}-{name}-0123456789"
     for name, provider in places.PROVIDERS.items()
 }
 #: Of each kind of agent: the image that has it.
@@ -61,7 +61,8 @@ def own_stack(models: Models, image: str) -> Iterator[stack_part.Stack]:
         "KNIFY_GEMINI_BASE_URL": models.url,
         "KNIFY_OPENAI_BASE_URL": f"{models.url}/v1",
     }
-    with stack_part.running(**upstreams, **KEYS) as running:
+    packing = {"KNIFY_PACK_SECONDS": "1", "KNIFY_SWEEP_SECONDS": "1"}
+    with stack_part.running(**upstreams, **KEYS, **packing) as running:
         yield running
 
 
@@ -150,6 +151,32 @@ def test_one_that_waits_for_its_model_is_cancelled_and_the_next_goes_on(
     assert "SAY I wait" in told(client, second)[-1]["result"]
 
 
+@pytest.mark.slow
+def test_one_whose_model_never_answers_ends_with_its_time(
+    client: Client, own_stack: stack_part.Stack, agent: dict[str, Any]
+) -> None:
+    job = ran(client, "FAULT hang", agent, timeout=8)
+
+    assert (job.status, job.error) == ("failed", "timed out after 8 s")
+    assert [e["code"] for e in told(client, job) if e["type"] == "error"] == ["AGENT_TIMEOUT"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prompt", ["/quit\nSAY fine", "SAY fine\n" + "word " * 60_000 + "\nlast"])
+def test_a_prompt_that_looks_like_a_command_or_is_300_kb_arrives_whole(
+    client: Client,
+    own_stack: stack_part.Stack,
+    agent: dict[str, Any],
+    models: Models,
+    prompt: str,
+) -> None:
+    job = ran(client, prompt, agent)
+
+    assert (job.status, job.error) == ("completed", None)
+    assert told(client, job)[-1]["result"] == "fine"
+    assert prompt.split()[-1] in repr(models.asked[-1].body)
+
+
 def test_no_key_is_anywhere_but_at_the_gateway(
     client: Client, own_stack: stack_part.Stack, agent: dict[str, Any]
 ) -> None:
@@ -165,39 +192,16 @@ def test_no_key_is_anywhere_but_at_the_gateway(
     texts = [repr(kept), repr(client.job(job.id).raw)]
     assert places.NO_KEY in texts[0]
     assert "looked" in texts[0]
-    texts.append(podman.call("inspect", f"knify-{job.sandbox_id}").out)
-    texts += [file.read_bytes().decode("latin-1") for file in _files(own_stack)]
-    texts += [_dumped(own_stack), *_environments(own_stack)]
-    assert not any("sk-of-the-operator" in text for text in texts)
-
-
-def _files(stack: stack_part.Stack) -> list[Path]:
-    """Logs, objects, and what Podman was told."""
-    folders = ("logs", "objects", "run", "spool")
-    found = [file for folder in folders for file in (stack.home / folder).rglob("*")]
-    return [file for file in found if file.is_file()]
-
-
-def _dumped(stack: stack_part.Stack) -> str:
-    """All values that Redis holds."""
-    store = redis.Redis.from_url(f"unix://{stack.home}/run/redis.sock")
-    read = {
-        b"string": store.get,
-        b"hash": store.hgetall,
-        b"set": store.smembers,
-        b"list": lambda key: store.lrange(key, 0, -1),
-        b"zset": lambda key: store.zrange(key, 0, -1),
-        b"stream": store.xrange,
-    }
-    found = ((key, store.type(key)) for key in store.scan_iter("*"))
-    return repr([read[kind](key) for key, kind in found if kind in read])
-
-
-def _environments(stack: stack_part.Stack) -> list[str]:
-    """Of all parts but the gateway."""
-    parts = ("api", "worker", "beat", "redis", "podman")
-    files = [Path(f"/proc/{stack.pid(part)}/environ") for part in parts]
-    return [file.read_bytes().decode("latin-1") for file in files]
+    container = f"knify-{job.sandbox_id}"
+    texts += [canary.asked(own_stack, word, container) for word in ("inspect", "logs")]
+    assert container in texts[-2]
+    assert "looked" in texts[-1]
+    eventually(lambda: next(own_stack.home.glob(f"objects/**/{job.id}/record"), None))
+    files = canary.files(own_stack)
+    assert any("looked" in text for name, text in files.items() if job.id in name)  # it sees
+    texts += [*files.values(), canary.dumped(own_stack, job.id)]
+    texts += canary.environments(own_stack, "api", "worker", "beat", "redis", "podman")
+    assert not canary.found(texts)
 
 
 @pytest.mark.slow
