@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from knify import conflicts, errors, lifecycle, model
@@ -241,7 +240,7 @@ class Executions:
         ('lost', hints), or why it was left alone: ended, alive, held (a living lease), early.
         `usage`: what it took of models.
         """
-        outcome = codec.dump(asdict(model.Outcome("host_lost", error=reason, usage=usage))) or ""
+        outcome = codec.dump(model.Outcome("host_lost", error=reason, usage=usage)) or ""
         entry = json.dumps(final, separators=(",", ":"))
         verdict, *hints = self._scripts.call(
             "lose",
@@ -295,8 +294,4 @@ class Executions:
 
 
 def _encode(fields: dict[str, Any]) -> str:
-    texts = {
-        name: codec.dump(asdict(value) if isinstance(value, model.Outcome) else value)
-        for name, value in fields.items()
-    }
-    return changes(texts)
+    return changes({name: codec.dump(value) for name, value in fields.items()})
