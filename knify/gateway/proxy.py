@@ -82,12 +82,13 @@ async def _ask(
 ) -> None:
     """Pass the request on, its body as it comes. Whatever fails shows in the answer."""
     http = h11.Connection(h11.CLIENT)
-    headers = lines.passed_on(request.headers, frozenset({b"host", b"expect"}))
+    chunked = any(name == b"transfer-encoding" for name, _ in request.headers)
+    ours = {b"host", b"expect"} | ({b"content-length"} if chunked else set())
+    headers = lines.passed_on(request.headers, frozenset(ours))
     default = 443 if target.scheme == "https" else 80
     name = f"[{target.host}]" if ":" in target.host else target.host
     host = name if target.port == default else f"{name}:{target.port}"
     path = "/" + target.url.split("/", 3)[3]
-    chunked = any(name == b"transfer-encoding" for name, _ in request.headers)
     fields = [(b"host", host.encode()), *headers, (b"connection", b"close")]
     fields += [(b"transfer-encoding", b"chunked")] if chunked else []
     try:

@@ -51,6 +51,8 @@ class Seen:
     tokens: Tokens = Tokens()
     model: str | None = None  # which one answered
     is_told: bool = False  # there was a usage
+    is_in_told: bool = False  # with what went in,
+    is_out_told: bool = False  # and what came out: what is not told is estimated
     is_final: bool = False  # with what came last the answer is over, as far as tokens go
 
 
@@ -90,17 +92,14 @@ class Meter:
 
     def count(self, *, is_whole: bool) -> Tokens:
         """What the call took; of one that told nothing, or broke off, at least an estimate."""
-        found = self.seen.tokens
-        if self.seen.is_final and self.seen.is_told:
-            return found
-        per = _AN_EVENT if self.is_stream else _A_TOKEN
-        least = self._bytes // per
-        if is_whole and self.seen.is_told:
-            return found
-        return found.evolve(
-            input=max(found.input, 0 if self.seen.is_told else self._asked // _A_TOKEN),
-            output=max(found.output, least),
-        )
+        seen, found = self.seen, self.seen.tokens
+        if not seen.is_in_told:
+            found = found.evolve(input=max(found.input, self._asked // _A_TOKEN))
+        is_over = seen.is_told and (seen.is_final or is_whole)
+        if not (is_over and seen.is_out_told):
+            per = _AN_EVENT if self.is_stream else _A_TOKEN
+            found = found.evolve(output=max(found.output, self._bytes // per))
+        return found
 
     def _event(self, data: bytes) -> None:
         if b"sage" not in data and b"model" not in data and b"finish" not in data:
@@ -126,12 +125,19 @@ def _anthropic(event: dict[str, Any], seen: Seen) -> None:
     seen.is_told = True
     seen.is_final = event.get("type") != "message_start"
     kept = seen.tokens
-    if "input_tokens" in usage:
+    if _is_number(usage, "input_tokens"):
+        seen.is_in_told = True
         cached = _number(usage, "cache_read_input_tokens")
         written = _number(usage, "cache_creation_input_tokens")
         into = _number(usage, "input_tokens") + cached + written
-        kept = Tokens(max(into, kept.input), max(cached, kept.cached), max(written, kept.written))
-    seen.tokens = kept.evolve(output=_number(usage, "output_tokens"))
+        kept = kept.evolve(
+            input=max(into, kept.input),
+            cached=max(cached, kept.cached),
+            written=max(written, kept.written),
+        )
+    out = max(kept.output, _number(usage, "output_tokens"))
+    seen.is_out_told |= _is_number(usage, "output_tokens")
+    seen.tokens = kept.evolve(output=out)
 
 
 def _openai(event: dict[str, Any], seen: Seen) -> None:
@@ -147,6 +153,8 @@ def _openai(event: dict[str, Any], seen: Seen) -> None:
     details = usage.get(f"{into}_tokens_details")
     cached = _number(details, "cached_tokens") if isinstance(details, dict) else 0
     tokens = _number(usage, f"{into}_tokens"), _number(usage, f"{out}_tokens")
+    seen.is_in_told = _is_number(usage, f"{into}_tokens")
+    seen.is_out_told = _is_number(usage, f"{out}_tokens")
     seen.tokens = Tokens(tokens[0], min(cached, tokens[0]), 0, tokens[1])
 
 
@@ -159,7 +167,11 @@ def _google(event: dict[str, Any], seen: Seen) -> None:
         seen.is_told = True
         into = _number(usage, "promptTokenCount") + _number(usage, "toolUsePromptTokenCount")
         out = _number(usage, "candidatesTokenCount") + _number(usage, "thoughtsTokenCount")
-        cached = min(_number(usage, "cachedContentTokenCount"), into)
+        kept = seen.tokens  # a piece may tell a part of it only
+        seen.is_in_told |= _is_number(usage, "promptTokenCount")
+        seen.is_out_told |= _is_number(usage, "candidatesTokenCount")
+        into, out = max(into, kept.input), max(out, kept.output)
+        cached = max(min(_number(usage, "cachedContentTokenCount"), into), kept.cached)
         seen.tokens = Tokens(into, cached, 0, out)
     first = candidates[0] if isinstance(candidates, list) and candidates else None
     if isinstance(first, dict) and first.get("finishReason"):
@@ -167,8 +179,12 @@ def _google(event: dict[str, Any], seen: Seen) -> None:
 
 
 def _number(usage: dict[str, Any], name: str) -> int:
+    return usage[name] if _is_number(usage, name) else 0
+
+
+def _is_number(usage: dict[str, Any], name: str) -> bool:
     found = usage.get(name)
-    return found if type(found) is int and 0 <= found < 2**40 else 0
+    return type(found) is int and 0 <= found < 2**40
 
 
 def _name(value: Any) -> str | None:

@@ -37,5 +37,7 @@ async def _pump(
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+        else:  # TLS knows no half of a connection: its end is that of the whole tunnel
+            writer.close()
     except OSError:
         line.abort()

@@ -21,15 +21,24 @@ from knify.gateway import passing
 #: Never of a sandbox: keys, and whose account is meant; and what the connection decides itself.
 _DROPPED: Final = frozenset(
     b"host content-length expect authorization x-api-key x-goog-api-key api-key cookie "
-    b"accept-encoding openai-organization openai-project x-goog-user-project forwarded via "
-    b"x-forwarded-for x-forwarded-host x-forwarded-proto".split()
+    b"accept-encoding openai-organization openai-project forwarded via "
+    b"x-forwarded-for x-forwarded-host x-forwarded-proto "
+    b"x-http-method-override x-http-method x-method-override".split()
 )
+#: Of Google's own: some choose which fields an answer has, and so what is told of its usage.
+_GOOGLES: Final = b"x-goog-"
+_HARMLESS: Final = (b"x-goog-api-client",)
 _HIDDEN: Final = frozenset(
     b"set-cookie anthropic-organization-id openai-organization openai-project alt-svc "
     b" strict-transport-security".split()
 )
 _QUERY: Final = re.compile(r"[A-Za-z0-9_.=&%-]{0,500}")
-_KEYS: Final = ("key", "access_token", "oauth_token")  # by query
+#: What may be asked by query; all else is left out. Google's would take keys and `fields`, too.
+_ASKED: Final = {
+    "anthropic": re.compile(r"beta=true|(?:limit|after_id|before_id)=[A-Za-z0-9_.-]*"),
+    "google": re.compile(r"alt=(?:sse|json)|pageSize=[0-9]+|pageToken=[A-Za-z0-9_.=%-]*"),
+    "openai": re.compile(r"api-version=[A-Za-z0-9.-]*"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,8 @@ class Vendor:
 
     def headers(self, given: lines.Headers) -> dict[str, str]:
         """A sandbox's headers as they are sent on."""
-        kept = lines.passed_on(given, _DROPPED)
+        rows = lines.passed_on(given, _DROPPED)
+        kept = [row for row in rows if row[0] in _HARMLESS or not row[0].startswith(_GOOGLES)]
         found = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
         found["accept-encoding"] = "identity"  # what was used is read in passing
         if self.key is not None:
@@ -143,7 +153,7 @@ def route(vendor: Vendor, method: str, target: str) -> Route | None:
     for wanted, pattern, is_call in _ROUTES[vendor.name]:
         found = re.fullmatch(pattern, path)
         if found is not None and wanted == method:
-            kept = "&".join(p for p in query.split("&") if p.partition("=")[0] not in _KEYS)
+            kept = "&".join(filter(_ASKED[vendor.name].fullmatch, query.split("&")))
             url = f"{vendor.base}{path}" + (f"?{kept}" if kept else "")
             return Route(vendor, url, is_call, found[1] if found.groups() else None)
     return None

@@ -208,6 +208,24 @@ def test_nothing_but_calls_of_models_is_passed_on(
     assert models.requests == []
 
 
+def test_no_sandbox_chooses_what_is_told_of_its_usage(
+    rig: rigs.Rig, models: model_server.Models
+) -> None:
+    _, url = rig.open(**ALL)
+    headers = {
+        "x-goog-fieldmask": "candidates",
+        "x-goog-api-client": "cli",
+        "x-http-method-override": "GET",
+    }
+    query = "alt=proto&fields=candidates&%66ields=candidates&prettyPrint=false&key=k&alt=sse"
+
+    httpx.post(f"{url}{GOOGLE_STREAM[0].partition('?')[0]}?{query}", json=CONTENTS, headers=headers)
+
+    assert models.asked[0].path.endswith("streamGenerateContent?alt=sse")
+    sent = {name.lower() for name in models.asked[0].headers}
+    assert sent & headers.keys() == {"x-goog-api-client"}
+
+
 def test_another_vendor_than_the_jobs_is_out_of_reach(rig: rigs.Rig) -> None:
     _, url = rig.open(providers=("google",))
 

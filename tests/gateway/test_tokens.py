@@ -70,10 +70,32 @@ def test_an_answer_of_megabytes_is_not_kept() -> None:
 def test_numbers_that_are_none_count_nothing(usage: dict[str, object]) -> None:
     meter = Meter("anthropic", asked=0)
 
-    meter.feed(json.dumps({"model": "m", "usage": usage}).encode())
+    meter.feed(json.dumps({"model": "m", "usage": usage | {"output_tokens": 0}}).encode())
     meter.end()
 
     assert meter.count(is_whole=True) == Tokens()
+
+
+@pytest.mark.parametrize("told", [{"promptTokenCount": 1}, {"candidatesTokenCount": "1"}, {}])
+def test_what_a_usage_does_not_tell_is_estimated(told: dict[str, object]) -> None:
+    meter = Meter("google", asked=400)
+    meter.feed(json.dumps({"x": "y" * 400, "usageMetadata": told}).encode())
+    meter.end()
+
+    found = meter.count(is_whole=True)
+
+    assert found.output > 100
+    assert found.input == told.get("promptTokenCount", 100)
+
+
+def test_what_a_stream_told_once_a_later_piece_does_not_take_back() -> None:
+    meter = Meter("google", asked=400)
+    meter.is_stream = True
+    for told in ({"promptTokenCount": 7, "candidatesTokenCount": 50}, {"promptTokenCount": 7}):
+        meter.feed(f"data: {json.dumps({'usageMetadata': told})}\n".encode())
+    meter.end()
+
+    assert meter.count(is_whole=True) == Tokens(7, 0, 0, 50)
 
 
 def test_a_name_counts_before_patterns_and_the_longest_pattern_first(tmp_path: Path) -> None:
