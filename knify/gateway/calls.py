@@ -152,6 +152,8 @@ class Calls:
                 await asyncio.shield(counted.close())
             raise
         except passing.Unreachable as why:
+            if counted is not None and why.was_asked:
+                await asyncio.shield(counted.close())
             caller.told.once("model_error", f"{vendor.name} cannot be reached: {why}")
             raise Refused(502, "api_error", f"knify: the vendor cannot be reached: {why}") from None
 

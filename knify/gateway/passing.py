@@ -25,10 +25,22 @@ CONNECT_SECONDS: Final = 15.0
 _KEEP_SECONDS: Final = 15.0  # an idle connection: less than vendors keep it
 _ERROR_BYTES: Final = 256 * 1024
 _HIDDEN: Final = b"[hidden]"
+#: There was no connection yet.
+_UNASKED: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    errors.KnifyError,
+)
 
 
 class Unreachable(Exception):
     """There is no answer; why, in words for the sandbox."""
+
+    def __init__(self, why: str, *, was_asked: bool) -> None:
+        """`was_asked`: something of the request may have come there."""
+        super().__init__(why)
+        self.was_asked = was_asked
 
 
 class Broken(lines.Gone):
@@ -90,7 +102,9 @@ class Upstream:
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError, errors.KnifyError) as failed:
-            raise Unreachable(_words(failed)) from failed
+            raise Unreachable(
+                _words(failed), was_asked=not isinstance(failed, _UNASKED)
+            ) from failed
         try:
             yield answer
         finally:

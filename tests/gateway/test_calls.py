@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from knify.gateway import account as accounts
 from knify.gateway import calls, room
 from knify.gateway import line as lines
 from knify.gateway import tokens as tokens_module
+from knify.store.usage import Usage
 from tests.gateway import rig as rigs
 from tests.gateway import web
 from tests.parts import model_server, model_wire
@@ -246,7 +248,7 @@ def test_a_vendors_errors_reach_the_agent_and_the_history(
     after = ", again after 7" if status == "429" else ""
     assert answer.status_code == int(status) and answer.json()["type"] == "error"
     assert rig.told(name) == [("model_error", f"anthropic answered {status}{after}")]
-    assert rig.core.store.usages.of(name).calls == 0
+    assert rig.core.store.usages.of(name) == Usage()
 
 
 def test_half_a_stream_breaks_off_for_the_agent_too_and_is_estimated(
@@ -275,6 +277,29 @@ def test_an_agent_that_hangs_up_pays_what_it_asked(
     eventually(lambda: models.asked and models.asked[0].is_abandoned)
     used = eventually(lambda: u if (u := rig.core.store.usages.of(name)).calls else None)
     assert used.input > 1_000
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_call_that_is_never_answered_counts_if_it_was_sent(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as vendor:
+        environ = {"KNIFY_OPENAI_BASE_URL": f"http://127.0.0.1:{vendor.getsockname()[1]}/v1"}
+
+        def take() -> None:
+            with vendor.accept()[0] as one:
+                one.recv(65_536)
+
+        if is_there:
+            threading.Thread(target=take, daemon=True).start()
+        else:
+            vendor.close()
+        with rigs.running(redis_url, tmp_path / "home", monkeypatch, **environ) as rig:
+            name, url = rig.open(**ALL)
+            assert post(url, CHAT).status_code == 502
+            used = rig.core.store.usages.of(name)
+
+    assert (used.calls, used.unpriced, used.input > 0) == (is_there, is_there, is_there)
 
 
 def test_the_key_is_hidden_where_a_vendor_quotes_it(
