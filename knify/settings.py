@@ -58,6 +58,7 @@ class Settings:
     models_file: Path | None
     sources_file: Path | None
     databases_file: Path | None
+    browser_tenants: tuple[str, ...]
     profiles_file: Path | None
     images: tuple[str, ...]
     output_bytes: int
@@ -225,6 +226,7 @@ def _agents(env: Env) -> dict[str, Any]:
         "exam_agent": env.str("EXAM_AGENT", "none", validate=OneOf(("none", *_AGENTS))),
         "models_file": variables.path(env, "MODELS_FILE"),
         "sources_file": variables.path(env, "SOURCES_FILE"),
+        "browser_tenants": variables.names(env, "BROWSER_TENANTS"),
         "databases_file": variables.path(env, "DATABASES_FILE"),
         "profiles_file": variables.path(env, "PROFILES_FILE"),
     }

@@ -33,6 +33,11 @@ def amount(env: Env, name: str, default: str, *, most: str = "1024T") -> int:
     return found
 
 
+def names(env: Env, name: str) -> tuple[str, ...]:
+    """With commas between; none where nothing is said."""
+    return tuple(filter(None, (part.strip() for part in env.str(name, "").split(","))))
+
+
 def hosts(env: Env, name: str) -> dict[str, tuple[str, int]]:
     """`name=address:port` each, with commas between."""
     found = {}

@@ -7,25 +7,28 @@ and what is said there is passed on to the one browser that `BROWSERLESS_URL` na
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
+import logging
 import os
 import re
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import h11
 
-from knify import errors, kinds
+from knify import kinds
 from knify.agents import models
 from knify.gateway import line as lines
 from knify.gateway import tunnel
 from knify.gateway.door import Door
+from knify.gateway.remote import Remote
+
+log = logging.getLogger(__name__)
 
 MOST: Final = 16  # WebSockets of one sandbox
 _OPEN_SECONDS: Final = 30.0  # some start a browser first
@@ -36,31 +39,12 @@ _SOCKET: Final = re.compile(rf"{models.CDP}/?")
 _PASSED: Final = tuple(
     f"sec-websocket-{name}".encode() for name in ("key", "version", "extensions", "protocol")
 )
+#: Of what a browser says of itself, what is passed on.
+_TOLD: Final = ("Browser", "Protocol-Version", "User-Agent", "V8-Version", "WebKit-Version")
+#: Of one Chromium, for as long as it runs: two who are given the same one share it.
+_SHARED: Final = re.compile(r"/devtools/browser/[^/]+")
 _BACK: Final = (b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol")
 _UPGRADE: Final = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")]
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """Where the browser is."""
-
-    is_tls: bool
-    is_socket: bool  # the address is a browser's WebSocket; else it has to be asked for one
-    host: str
-    port: int
-    path: str  # without a slash at its end
-    query: str = field(repr=False)  # "" or with its token
-    login: str | None = field(repr=False)  # a value of `authorization`
-
-    @property
-    def named(self) -> str:
-        """As the header `host` has it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    def target(self, path: str) -> str:
-        """As it is requested there."""
-        return f"{path or '/'}{f'?{self.query}' if self.query else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,32 +61,6 @@ class Failed(Exception):
     """It cannot be reached; words that may be told."""
 
 
-def load(environ: Mapping[str, str]) -> Remote | None:
-    """What `BROWSERLESS_URL` says; ConfigError, which never shows it."""
-    text = environ.get(kinds.BROWSER_URL, "").strip()
-    if not text:
-        return None
-    try:
-        parts = urlsplit(text)
-        port, host = parts.port, parts.hostname or ""
-        if parts.scheme not in ("ws", "wss", "http", "https") or not host or port == 0:
-            raise ValueError
-        text.encode("ascii")
-    except ValueError:
-        form = "ws, wss, http or https://HOST[:PORT][/PATH][?token=TOKEN]"
-        raise errors.ConfigError(f"{kinds.BROWSER_URL} is not {form}") from None
-    is_tls = parts.scheme in ("wss", "https")
-    return Remote(
-        is_tls=is_tls,
-        is_socket=parts.scheme in ("ws", "wss"),
-        host=host,
-        port=port or (443 if is_tls else 80),
-        path=parts.path.rstrip("/"),
-        query=parts.query,
-        login=_login(unquote(parts.username or ""), unquote(parts.password or "")),
-    )
-
-
 def is_asked(target: bytes) -> bool:
     """Whether a request in origin form is for this."""
     return target == models.CDP.encode() or target.startswith(f"{models.CDP}/".encode())
@@ -111,17 +69,50 @@ def is_asked(target: bytes) -> bool:
 class Browser:
     """One for all sandboxes."""
 
-    def __init__(self, place: Remote | None, tls: ssl.SSLContext) -> None:
-        """`place`: None when there is none."""
-        self._place, self._tls = place, tls
+    def __init__(
+        self, place: Remote | None, tls: ssl.SSLContext, tenants: tuple[str, ...] = ()
+    ) -> None:
+        """`place`: None when there is none; `tenants` whose jobs may use it, () for all."""
+        self._place, self._tls, self._tenants = place, tls, tenants
         self._taken: Counter[str] = Counter()  # WebSockets by execution
+        self._socket = ""  # that it named last
+        self._is_shared = False  # and the operator was told so
+        if place is not None and place.is_socket:
+            self._notice(place.path)
+            self._notice(place.path)
+
+    def is_for(self, tenant: str) -> bool:
+        """Whether there is one that this tenant's jobs may use."""
+        return self._place is not None and (not self._tenants or tenant in self._tenants)
+
+    async def look(self) -> None:
+        """At what kind of browser it is, before anybody uses it."""
+        if self._place is None or self._place.is_socket:
+            return
+        try:
+            for _ in range(2):
+                self._notice(_socket_path(await self._version(self._place)))
+        except Failed as why:
+            log.warning("the browser (%s) cannot be reached: %s", kinds.BROWSER_URL, why)
+
+    def _notice(self, path: str) -> None:
+        """Warns of a browser that all jobs share, once."""
+        if path == self._socket and _SHARED.search(path) and not self._is_shared:
+            self._is_shared = True
+            log.warning(
+                "%s is one Chromium for all: jobs see each other's pages and logins there; "
+                "take a service that starts one for each connection, or KNIFY_BROWSER_TENANTS",
+                kinds.BROWSER_URL,
+            )
+        self._socket = path
 
     async def serve(self, door: Door, line: lines.Line, request: h11.Request) -> None:
         """Whatever is asked below `/cdp`."""
         target = request.target.decode("ascii", "replace")
         async for _ in line.body():
             raise lines.Gone  # no client says anything there
-        if self._place is None or kinds.BROWSER not in door.policy.services:
+        is_there = self.is_for(door.place.tenant) and kinds.BROWSER in door.policy.services
+        if self._place is None or not is_there:
             await line.answer(404, "knify: there is nothing here\n")
             return
         try:
@@ -139,7 +130,7 @@ class Browser:
         """What the browser says of itself, but for where it is."""
         line.until(_OPEN_SECONDS + 5)
         found = {} if place.is_socket else await self._version(place)
-        told = {name: value for name, value in found.items() if not name.endswith("Url")}
+        told: dict[str, str] = {name: found[name] for name in _TOLD if name in found}
         told["webSocketDebuggerUrl"] = f"ws://127.0.0.1:{models.PORT}{models.CDP}"
         await line.answer(200, json.dumps(told), [("content-type", "application/json")])
 
@@ -164,6 +155,7 @@ class Browser:
         async with _in_time():
             if not place.is_socket:
                 path = _socket_path(await self._version(place))
+                self._notice(path)
             opened = await self._ask(place, path, [*_UPGRADE, *named.items()])
         line.bind(opened.writer)
         try:
@@ -225,6 +217,8 @@ async def _in_time() -> AsyncIterator[None]:
         raise Failed("no answer in time") from late
     except ssl.SSLError as failed:
         raise Failed("TLS failed") from failed
+    except UnicodeError as failed:
+        raise Failed("no address") from failed
     except OSError as failed:
         number = failed.errno or 0  # of a name that is none: a negative one
         raise Failed(os.strerror(number) if number > 0 else "no address") from failed
@@ -248,7 +242,10 @@ async def _body(opened: _Opened) -> bytes:
 
 def _socket_path(found: Mapping[str, str]) -> str:
     """Where the browser says that its WebSocket is; its host is the one that it was asked at."""
-    parts = urlsplit(found.get("webSocketDebuggerUrl", ""))
+    try:
+        parts = urlsplit(found.get("webSocketDebuggerUrl", ""))
+    except ValueError as failed:
+        raise Failed("it names no WebSocket") from failed
     if parts.scheme not in ("ws", "wss") or not parts.path.isascii():
         raise Failed("it names no WebSocket")
     return parts.path.rstrip("/")
@@ -257,9 +254,3 @@ def _socket_path(found: Mapping[str, str]) -> str:
 def _is_upgrade(request: h11.Request) -> bool:
     named = {name: value.lower() for name, value in request.headers}
     return request.method == b"GET" and named.get(b"upgrade") == b"websocket"
-
-
-def _login(user: str, password: str) -> str | None:
-    if not user and not password:
-        return None
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

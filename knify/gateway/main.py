@@ -22,7 +22,7 @@ import redis
 from knify import egress, errors, ids, kinds, logs
 from knify import settings as settings_module
 from knify.agents import models
-from knify.gateway import browser, calls, dial, git, places, prices, vendors
+from knify.gateway import browser, calls, dial, git, places, prices, remote, vendors
 from knify.gateway import line as lines
 from knify.gateway.account import Account
 from knify.gateway.control import Control
@@ -55,9 +55,8 @@ class Gateway:
         self._logins = git.load(config.git_credentials_file)
         self._vendors = vendors.Vendors(config, os.environ)
         self._prices = prices.load(config.prices_file)
-        self._remote = browser.load(os.environ)
         self._tls = _tls(config)
-        self._browser = browser.Browser(self._remote, self._tls)
+        self._browser = browser.Browser(remote.load(os.environ), self._tls, config.browser_tenants)
         self._databases = port.Port(declared.load(config.databases_file), self._tls)
         self._calls: calls.Calls | None = None  # within the loop only
         self._git: git.Git | None = None
@@ -91,15 +90,17 @@ class Gateway:
         # Redis is asked in threads: one that hangs must not take all of a small pool.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         server = await self._control.listen(self._config.gateway)
+        look = asyncio.create_task(self._browser.look())
         work = [asyncio.create_task(each) for each in self.doors.work()]
         try:
             yield work
         finally:
-            for task in work:
+            for task in (look, *work):
                 task.cancel()
             server.close()
             self._config.gateway.unlink(missing_ok=True)
             await self.doors.close_all()
+            await self._databases.close()
             await self._calls.close()
             await self._git.close()
 
@@ -131,7 +132,7 @@ class Gateway:
     def _services(self, place: Place, policy: Policy) -> tuple[str, ...]:
         """Those of a policy's that there are here, for this tenant."""
         there = {
-            kinds.BROWSER: self._remote is not None,
+            kinds.BROWSER: self._browser.is_for(place.tenant),
             kinds.DATABASES: bool(self._databases.names(place.tenant)),
         }
         return tuple(name for name in policy.services if there.get(name))

@@ -8,6 +8,7 @@ import socketserver
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from knify.gateway.postgres import wire
 
 USER, PASSWORD, DATABASE = "reader", "pass/word of the database", "inner"
 READY = wire.pack(b"Z", b"T")
+KEY = b"pid and key"[:8]
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -38,6 +40,10 @@ class Server(socketserver.ThreadingTCPServer):
         self.asked: list[tuple[bytes, bytes]] = []
         self.state = b"T"  # that it says behind the first query
         self.left = threading.Semaphore(0)  # one more for each session that has ended
+        self.is_superuser = False
+        self.rounds = 4_096
+        self.stuck = threading.Event()  # set: it answers nothing and hears nobody's leaving
+        self.cancelled: list[bytes] = []
 
     def url(self, tls: str = "disable", password: str = "pass%2Fword%20of%20the%20database") -> str:
         where = f"localhost:{self.server_address[1]}/{DATABASE}"
@@ -47,6 +53,7 @@ class Server(socketserver.ThreadingTCPServer):
 class _Session(socketserver.BaseRequestHandler):
     server: Server
     request: Any
+    is_cancel = False
 
     def handle(self) -> None:
         try:
@@ -54,7 +61,8 @@ class _Session(socketserver.BaseRequestHandler):
         except (OSError, EOFError):
             pass
         finally:
-            self.server.left.release()
+            if not self.is_cancel:
+                self.server.left.release()
 
     def _serve(self) -> None:
         start = self._start()
@@ -63,13 +71,20 @@ class _Session(socketserver.BaseRequestHandler):
             if self.server.tls is not None:
                 self.request = self.server.tls.wrap_socket(self.request, server_side=True)
             start = self._start()
+        if start[:4] == struct.pack("!I", wire.CANCEL):
+            self.server.cancelled.append(start[4:])
+            self.server.stuck.clear()
+            self.is_cancel = True
+            return
         self.server.started.append(wire.parameters(start[4:]))
         if not getattr(self, f"_{self.server.login}")():
             self._send(b"E", b"SFATAL\0C28P01\0Mpassword of reader at 10.0.0.5 is wrong\0\0")
             return
         self._send(b"R", bytes(4))
         self._send(b"S", b"server_version\00015.0\0")
-        self._send(b"K", bytes(8))
+        if self.server.is_superuser:
+            self._send(b"S", b"is_superuser\0on\0")
+        self._send(b"K", KEY)
         self._send(b"Z", b"I")
         kind, body = self._message()
         self.server.asked.append((kind, body))
@@ -78,6 +93,10 @@ class _Session(socketserver.BaseRequestHandler):
         while True:
             kind, body = self._message()
             self.server.asked.append((kind, body))
+            while self.server.stuck.is_set():
+                time.sleep(0.02)
+            if kind == b"X":
+                return
             self._send(b"C", body[:100])
             self.request.sendall(READY)
 
@@ -96,7 +115,7 @@ class _Session(socketserver.BaseRequestHandler):
 
     def _scram(self, knows: str = PASSWORD) -> bool:
         mechanism = scramp.ScramMechanism("SCRAM-SHA-256")
-        known = mechanism.make_auth_info(knows)
+        known = mechanism.make_auth_info(knows, iteration_count=self.server.rounds)
         exchange = mechanism.make_server(lambda _: known)
         self._send(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
         _, body = self._message()

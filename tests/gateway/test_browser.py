@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from knify import errors
-from knify.gateway import browser, door
+from knify.gateway import browser, door, remote
 from knify.gateway import line as lines
 from tests.gateway import cdp
 from tests.gateway import porch as porches
@@ -45,9 +46,9 @@ def porch(monkeypatch: pytest.MonkeyPatch) -> Iterator[porches.Porch]:
 def start(porch: porches.Porch) -> Open:
     """A door's URL, where this is the operator's browser."""
 
-    def run(url: str, **policy: Any) -> str:
-        remote = browser.load({"BROWSERLESS_URL": url})
-        made = porch.make(lambda: browser.Browser(remote, ssl.create_default_context()))
+    def run(url: str, tenants: tuple[str, ...] = (), **policy: Any) -> str:
+        where = remote.load({"BROWSERLESS_URL": url})
+        made = porch.make(lambda: browser.Browser(where, ssl.create_default_context(), tenants))
 
         async def serve(door_: door.Door, line: lines.Line) -> None:
             request = await line.request()
@@ -148,6 +149,52 @@ def test_a_job_of_another_type_has_no_browser(start: Open, upstream: cdp.Cdp) ->
     assert upstream.asked == []
 
 
+def test_a_tenant_for_whom_it_is_not_has_no_browser(start: Open, upstream: cdp.Cdp) -> None:
+    there = start(f"http://127.0.0.1:{upstream.port}", ("another", "default"))
+    nothing = start(f"http://127.0.0.1:{upstream.port}", ("another",))
+
+    assert httpx.get(f"{there}/cdp/json/version").status_code == 200
+    asked = len(upstream.asked)
+    assert httpx.get(f"{nothing}/cdp/json/version").status_code == 404
+    with joined(nothing) as (head, _):
+        assert head.startswith("HTTP/1.1 404")
+    assert len(upstream.asked) == asked
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{}", "ws://127.0.0.1:{}/devtools/browser/b"])
+def test_the_operator_is_warned_of_a_browser_that_all_jobs_share(
+    start: Open, upstream: cdp.Cdp, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = start(address.format(upstream.port))
+    for _ in range(3):
+        with joined(url) as (head, _):
+            assert head.startswith("HTTP/1.1 101")
+
+    assert caplog.text.count("BROWSERLESS_URL is one Chromium for all") == 1
+
+
+def test_a_browser_for_each_connection_is_as_it_should_be(
+    start: Open, upstream: cdp.Cdp, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = start(f"http://127.0.0.1:{upstream.port}")
+    for one in range(2):
+        named = f"ws://h/devtools/browser/{one}"
+        upstream.version = json.dumps({"webSocketDebuggerUrl": named}).encode()
+        with joined(url) as (head, _):
+            assert head.startswith("HTTP/1.1 101")
+
+    assert "one Chromium" not in caplog.text
+
+
+def test_only_what_is_known_of_a_browser_is_told(start: Open, upstream: cdp.Cdp) -> None:
+    names = ["Browser", "Protocol-Version", "User-Agent", "V8-Version", "WebKit-Version"]
+    told = dict.fromkeys([*names, "devtoolsFrontend", "host"], "10.0.0.5")
+    upstream.version = json.dumps(told).encode()
+    url = start(f"http://127.0.0.1:{upstream.port}")
+
+    assert [*httpx.get(f"{url}/cdp/json/version").json()] == [*names, "webSocketDebuggerUrl"]
+
+
 def test_a_browser_that_refuses_is_told_without_its_address(
     start: Open, porch: porches.Porch, upstream: cdp.Cdp
 ) -> None:
@@ -168,6 +215,7 @@ def test_a_browser_that_refuses_is_told_without_its_address(
         (b"<html>", "it answered no JSON"),
         (b"[1]", "it answered no JSON object"),
         (b'{"webSocketDebuggerUrl": "http://x/"}', "it names no WebSocket"),
+        (b'{"webSocketDebuggerUrl": "ws://[/"}', "it names no WebSocket"),
         (b" " * 200_000, "it says too much"),
     ],
 )
@@ -212,29 +260,38 @@ def test_one_sandbox_has_so_many_connections_and_gets_them_back(
 
 @pytest.mark.parametrize(
     "url", ["ftp://h/x?token=s3cret", "h:1?token=s3cret", "http://?s3cret", "ws://h:0/s3cret",
-            "ws://h:99999/s3cret", "ws://h/\u00e4s3cret"],
+            "ws://h:99999/s3cret", "ws://h/\u00e4s3cret", "ws://a..b/s3cret"],
 )  # fmt: skip
 def test_a_wrong_address_stops_the_start_and_is_not_shown(url: str) -> None:
     with pytest.raises(errors.ConfigError, match="BROWSERLESS_URL is not") as wrong:
-        browser.load({"BROWSERLESS_URL": url})
+        remote.load({"BROWSERLESS_URL": url})
 
     assert "s3cret" not in str(wrong.value)
 
 
 def test_the_gateway_has_it_for_browser_tests_only(
-    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: cdp.Cdp
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    upstream: cdp.Cdp,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     url = f"http://127.0.0.1:{upstream.port}?token={cdp.TOKEN}"
     with rigs.running(redis_url, tmp_path, monkeypatch, BROWSERLESS_URL=url) as rig:
         found = [rig.opened(services=names) for names in (SERVICES, ("databases",), ())]
         _, near = rig.open(services=SERVICES)
         told = httpx.get(f"{near}/cdp/json/version").json()
+        eventually(lambda: "one Chromium for all" in caplog.text)
+        ports = rig.ports
+    more = {"BROWSERLESS_URL": url, "KNIFY_BROWSER_TENANTS": "another, one"}
+    with rigs.running(redis_url, tmp_path / "2", monkeypatch, **more) as rig:
+        assert rig.opened(services=SERVICES)["services"] == ()
 
     assert [one["services"] for one in found] == [SERVICES, (), ()]
     assert told["Browser"] == "Chrome/1"
-    assert len(rig.ports) == 2  # for whom there is nothing, nothing listens
+    assert len(ports) == 2  # for whom there is nothing, nothing listens
 
 
 def test_without_an_address_there_is_none() -> None:
-    assert browser.load({}) is None
-    assert "s3cret" not in repr(browser.load({"BROWSERLESS_URL": "ws://u:s3cret@h/?t=s3cret"}))
+    assert remote.load({}) is None
+    assert "s3cret" not in repr(remote.load({"BROWSERLESS_URL": "ws://u:s3cret@h/s3cret?t=s3cret"}))

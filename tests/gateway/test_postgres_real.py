@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from knify.gateway.postgres import port
 from tests.gateway import pgserver
 from tests.gateway import rig as rigs
 from tests.parts import postgres
+from tests.parts.stack import eventually
 
 pytestmark = [pytest.mark.slow]
 
@@ -23,17 +25,31 @@ CREATE FUNCTION runs(what text) RETURNS text LANGUAGE plpgsql AS
   $$ BEGIN EXECUTE what; RETURN 'done'; END $$;
 CREATE PROCEDURE ends() LANGUAGE plpgsql AS $$ BEGIN COMMIT; INSERT INTO t VALUES (8); END $$;
 """
-WRITE = "WITH x AS (INSERT INTO t VALUES (9) RETURNING n) SELECT * FROM x"
-UNLOCKS = [
+#: With what it is known that nothing was written: the server gave the transaction no number.
+READ_ONLY = (
+    "SELECT current_setting('transaction_read_only'), pg_current_xact_id_if_assigned() IS NULL"
+)
+#: Which pass, and change nothing.
+VAIN = [
     "SELECT set_config('default_transaction_read_only', 'off', false)",
-    "SELECT set_config('transaction_read_only', 'off', true)",
-    "SELECT runs('SET transaction_read_only = off')",
-    "SELECT runs('SET TRANSACTION READ WRITE')",
-    "SELECT runs('SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE')",
-    "SELECT runs('COMMIT')",
-    "SELECT runs('CALL ends()')",
-    "SELECT runs('ROLLBACK; BEGIN')",
+    "SELECT set_config('statement_timeout', '0', false)",
+    "SELECT set_config('transaction_read_only', 'on', true)",
 ]
+SET_BEFORE = "transaction read-write mode must be set before any query"
+#: Which the server refuses, each in its own words.
+UNLOCKS = {
+    "SELECT set_config('transaction_read_only', 'off', true)": SET_BEFORE,
+    "SELECT runs('SET transaction_read_only = off')": SET_BEFORE,
+    "SELECT runs('SET TRANSACTION READ WRITE')": SET_BEFORE,
+    "SELECT runs('COMMIT')": "EXECUTE of transaction commands",
+    "SELECT runs('CALL ends()')": "invalid transaction termination",
+    "SELECT runs('ROLLBACK')": "EXECUTE of transaction commands",
+}
+
+#: Its rows, whether the sequence was used, and that no table came.
+STATE = "SELECT array_agg(n), (SELECT is_called FROM s), to_regclass('u') IS NULL FROM t"
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
+SLEEPING = f"{SESSIONS} AND state = 'active' AND query LIKE '%pg_sleep%'"
 
 
 @pytest.fixture(scope="module", params=["scram-sha-256", "md5"])
@@ -56,33 +72,138 @@ def at(
 
 
 def test_the_usual_client_reads_without_a_password(server: postgres.Server, at: int) -> None:
-    done = server.psql(at, "crm", "SELECT current_user, n FROM t", "SHOW transaction_read_only")
+    done = server.psql(at, "crm", "SELECT current_user, n FROM t", READ_ONLY)
 
-    assert done.stdout.splitlines() == ["app|1", "on"], done.stderr
+    assert done.stdout.splitlines() == ["app|1", "on|t"], done.stderr
 
 
 @pytest.mark.parametrize(
     "write",
     [
-        WRITE, "SELECT writes()", "SELECT nextval('s')", "SELECT * FROM t FOR UPDATE",
-        "SELECT * INTO u FROM t", "EXPLAIN ANALYZE DELETE FROM t", "SELECT runs('DELETE FROM t')",
+        "SELECT writes()", "SELECT nextval('s')", "SELECT * FROM t FOR UPDATE",
+        "SELECT * INTO u FROM t", "SELECT runs('DELETE FROM t')",
+        "SELECT runs('CREATE TABLE u AS SELECT 1')",
+    ],
+)  # fmt: skip
+def test_nothing_is_written(server: postgres.Server, at: int, write: str) -> None:
+    done = server.psql(at, "crm", write)
+
+    assert (done.stdout, "read-only transaction" in done.stderr) == ("", True), done.stderr
+    assert server.sql(STATE) == "{1}|f|t\n"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "WITH x AS (INSERT INTO t VALUES (9) RETURNING n) SELECT * FROM x",
+        "EXPLAIN ANALYZE DELETE FROM t", "EXPLAIN ANALYZE CREATE TABLE u AS SELECT 1",
+        "EXPLAIN (ANALYZE) CREATE MATERIALIZED VIEW u AS SELECT 1",
         "INSERT INTO t VALUES (2)", "DELETE FROM t", "CALL ends()", "COMMIT", "SELECT 1; COMMIT",
         "DO $$ BEGIN DELETE FROM t; END $$", "COPY t TO PROGRAM 'true'",
     ],
 )  # fmt: skip
-def test_nothing_is_written(server: postgres.Server, at: int, write: str) -> None:
-    done = server.psql(at, "crm", write, "DELETE FROM t", WRITE)
+def test_what_is_more_than_reading_never_gets_there(
+    server: postgres.Server, at: int, write: str
+) -> None:
+    done = server.psql(at, "crm", write)
 
-    assert "read-only transaction" in done.stderr or "not allowed" in done.stderr
-    assert server.sql("SELECT array_agg(n), (SELECT is_called FROM s) FROM t") == "{1}|f\n"
+    assert (done.stdout, "not allowed" in done.stderr) == ("", True), done.stderr
+    assert server.sql(STATE) == "{1}|f|t\n"
+
+
+@pytest.mark.parametrize(
+    "write", ["SELECT lo_create(0)", "SELECT runs('EXPLAIN ANALYZE CREATE TABLE u AS SELECT 1')"]
+)
+def test_what_a_server_lets_reading_sessions_write_is_gone_with_the_session(
+    server: postgres.Server, at: int, write: str
+) -> None:
+    """Holes of PostgreSQL 15: nothing of a session is ever committed."""
+    server.psql(at, "crm", write)
+
+    eventually(lambda: server.sql(SESSIONS) == "0\n")
+    assert server.sql(STATE) == "{1}|f|t\n"
+    assert server.sql("SELECT count(*) FROM pg_largeobject_metadata") == "0\n"
+
+
+@pytest.mark.parametrize("vain", VAIN)
+def test_what_a_session_sets_makes_it_no_writer(
+    server: postgres.Server, at: int, vain: str
+) -> None:
+    done = server.psql(at, "crm", vain, READ_ONLY)
+
+    assert done.stdout.splitlines()[1:] == ["on|t"], done.stderr
 
 
 @pytest.mark.parametrize("unlock", UNLOCKS)
 def test_no_way_leads_out_of_the_reading(server: postgres.Server, at: int, unlock: str) -> None:
-    for write in (WRITE, "SELECT writes()"):
-        server.psql(at, "crm", unlock, write)
+    done = server.psql(at, "crm", unlock)
 
-    assert server.sql("SELECT array_agg(n) FROM t") == "{1}\n"
+    assert (done.stdout, UNLOCKS[unlock] in done.stderr) == ("", True), done.stderr
+    assert server.sql(STATE) == "{1}|f|t\n"
+
+
+def test_a_superuser_is_not_signed_in(
+    server: postgres.Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "databases.yaml"
+    file.write_text(f"crm: {server.url('postgres', postgres.ADMIN)}\n")
+    with rigs.running(redis_url, tmp_path, monkeypatch, KNIFY_DATABASES_FILE=str(file)) as rig:
+        rig.open(services=("databases",))
+        done = server.psql(rig.ports[-2], "crm", "SELECT 1")
+
+    assert "superuser" in done.stderr and done.stdout == ""
+
+
+def _sleep(client: pgserver.Client) -> None:
+    """It has taken the server's own limits away, and asked for something long."""
+    assert client.start("crm")[-1] == (b"Z", b"T")
+    for name in ("statement_timeout", "client_connection_check_interval"):
+        words = f"SELECT set_config('{name}', '0', false)"
+        client.say(pgserver.wire.pack(b"Q", words.encode() + b"\0"))
+        assert client.answers()[-1] == (b"Z", b"T")
+    client.say(pgserver.wire.pack(b"Q", b"SELECT pg_sleep(600)\0"))
+
+
+def test_no_query_outlives_its_client(server: postgres.Server, at: int) -> None:
+    for _ in range(2):
+        with pgserver.Client(at) as client:
+            _sleep(client)
+            eventually(lambda: server.sql(SLEEPING) == "1\n")
+        eventually(lambda: server.sql(SESSIONS) == "0\n")
+
+
+def test_no_query_outlives_its_door(
+    server: postgres.Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "databases.yaml"
+    file.write_text(f"crm: {server.url('app', 'app-secret')}\n")
+    with rigs.running(redis_url, tmp_path, monkeypatch, KNIFY_DATABASES_FILE=str(file)) as rig:
+        rig.open(services=("databases",))
+        with pgserver.Client(rig.ports[-2]) as client:
+            _sleep(client)
+            eventually(lambda: server.sql(SLEEPING) == "1\n")
+            rig.call(rig.gateway.doors.close_all())
+            eventually(lambda: server.sql(SESSIONS) == "0\n")
+
+
+def test_a_statement_is_ended_by_the_gateways_clock(
+    server: postgres.Server, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port, "_STATEMENT_SECONDS", 2.0)
+    with pgserver.Client(at) as client:
+        _sleep(client)
+        kind, body = client.answers()[-1]
+
+        assert kind == b"E" and b"a statement may take" in body
+        eventually(lambda: server.sql(SESSIONS) == "0\n")
+
+
+def test_a_server_notices_by_itself_that_a_gateway_has_died(
+    at: int, server: postgres.Server
+) -> None:
+    words = "SELECT current_setting('client_connection_check_interval')"
+
+    assert server.psql(at, "crm", words).stdout == "10s\n"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 START_SECONDS = 60
-_ADMIN = "not-a-real-secret"
+ADMIN = "not-a-real-secret"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Server:
         """The usual client, each text one query of one session."""
         command = [str(self.programs / "psql"), "-XAt", "-h", "127.0.0.1", "-p", str(port)]
         command += ["-U", user, "-d", database, *(w for text in texts for w in ("-c", text))]
-        env = os.environ | ({"PGPASSWORD": _ADMIN} if user == "postgres" else {})
+        env = os.environ | ({"PGPASSWORD": ADMIN} if user == "postgres" else {})
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
         assert user != "postgres" or done.returncode == 0, done.stderr
         return done
@@ -54,7 +54,7 @@ def running(method: str = "scram-sha-256") -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="kn-pg-"))
     try:
         secret = folder / "secret"
-        secret.write_text(_ADMIN)
+        secret.write_text(ADMIN)
         as_user = _as_user(folder)
         port = _free_port()
         made = [str(programs / "initdb"), "-D", str(folder / "data"), "-U", "postgres"]

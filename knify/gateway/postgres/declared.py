@@ -84,6 +84,7 @@ def _where(url: Any) -> Mapping[str, Any]:
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         port, host = parts.port or 5432, parts.hostname
+        (host or "").encode("idna")
         more = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
     except ValueError:
         raise ValueError(form) from None

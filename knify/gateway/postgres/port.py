@@ -9,27 +9,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from knify import kinds
 from knify.gateway import line as lines
 from knify.gateway.door import Door
-from knify.gateway.postgres import signin, statements, wire
+from knify.gateway.postgres import ending, signin, statements, wire
 from knify.gateway.postgres.declared import Database
+from knify.gateway.postgres.flow import Flow
+from knify.gateway.postgres.places import Places
+
+log = logging.getLogger(__name__)
 
 SHARE: Final = 4  # sessions of one sandbox at one time
 _START_SECONDS: Final = 30.0
 _WAIT_SECONDS: Final = 60.0  # for one of the places that there are
-_IDLE_SECONDS: Final = 900.0
+_SESSION_SECONDS: Final = 600.0  # of all of it
+_IDLE_SECONDS: Final = 60.0  # in which its client asks nothing
+_STATEMENT_SECONDS: Final = signin.STATEMENT_SECONDS + 5.0  # the server's own limit comes first
+_LOOK_SECONDS: Final = 0.5
+_LAST_SECONDS: Final = 10.0  # in which a client takes the words with which its session ends
+_CLOSE_SECONDS: Final = 5.0
 _BYTES: Final = 1024**2  # of a message from a sandbox
 _TRIES: Final = 3  # of a client that would like TLS first
 _DENIED: Final = "28000"  # SQLSTATEs
 _AWAY: Final = "08006"
 _BUSY: Final = "53300"
 _READ_ONLY: Final = "25006"
+_CANCELED: Final = "57014"
+_IDLE: Final = "25P03"
 
 
 class Failure(Exception):
@@ -39,6 +52,7 @@ class Failure(Exception):
         """`stage`: of the event that tells of it, too."""
         super().__init__(message)
         self.code, self.message, self.stage = code, message, stage
+        self.is_amid = False  # the client waits for the rest of something else
 
 
 class Port:
@@ -46,8 +60,9 @@ class Port:
 
     def __init__(self, databases: Mapping[str, Database], tls: ssl.SSLContext) -> None:
         self._databases, self._tls = databases, tls
-        self._places = {n: asyncio.Semaphore(one.connections) for n, one in databases.items()}
+        self._places = {name: Places(one) for name, one in databases.items()}
         self._shares: WeakKeyDictionary[Door, asyncio.Semaphore] = WeakKeyDictionary()
+        self._endings: set[asyncio.Task[None]] = set()
 
     def names(self, tenant: str) -> list[str]:
         """The databases that this tenant's jobs may ask."""
@@ -58,11 +73,15 @@ class Port:
         try:
             name = await self._started(line)
             database = self._database(door, name)
-            async with self._place(door, line, database):
-                await self._serve(door, line, database)
+            async with contextlib.AsyncExitStack() as held:
+                await self._take(held, door, line, database)
+                await self._serve(held, door, line, database)
         except Failure as failure:
             if failure.stage:
                 door.told.once(failure.stage, failure.message)
+            if failure.is_amid:
+                raise lines.Gone from failure
+            line.until(_LAST_SECONDS)
             line.writer.write(wire.failure(failure.code, f"knify: {failure.message}"))
             await line.writer.drain()
         except (wire.Broken, asyncio.IncompleteReadError) as failed:
@@ -89,59 +108,109 @@ class Port:
             raise Failure(_DENIED, f"there is no database {name[:63]} here (KNIFY_DATABASES_FILE)")
         return found
 
-    @contextlib.asynccontextmanager
-    async def _place(self, door: Door, line: lines.Line, database: Database) -> AsyncIterator[None]:
-        """A session that both the sandbox and the server may have."""
+    async def _take(
+        self, held: contextlib.AsyncExitStack, door: Door, line: lines.Line, database: Database
+    ) -> None:
+        """A session that the sandbox, its tenant and the server may have. Failure."""
         line.until(_WAIT_SECONDS + _START_SECONDS)
         share = self._shares.setdefault(door, asyncio.Semaphore(SHARE))
-        async with contextlib.AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(_WAIT_SECONDS):
-                    for places in (share, self._places[database.name]):
-                        await held.enter_async_context(places)
-            except TimeoutError:
-                raise Failure(_BUSY, f"{database.name}: too many sessions at this time") from None
-            yield
+        places, tenant = self._places[database.name], door.place.tenant
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await held.enter_async_context(share)
+                await places.take(tenant)
+                held.callback(places.give_back, tenant)
+        except TimeoutError:
+            raise Failure(_BUSY, f"{database.name}: too many sessions at this time") from None
 
-    async def _serve(self, door: Door, line: lines.Line, database: Database) -> None:
+    async def _serve(
+        self, held: contextlib.AsyncExitStack, door: Door, line: lines.Line, database: Database
+    ) -> None:
         try:
             session = await signin.open(database, self._tls)
         except signin.Refused as why:
             raise Failure(_AWAY, f"{database.name}: {why}", "database_error") from why
-        line.bind(session.writer)
-        back = asyncio.create_task(_back(line, session))
-        forth = asyncio.create_task(_forth(line, session, database.name))
+        lines.narrow(session.writer)
+        line.until(_SESSION_SECONDS + 2 * _LAST_SECONDS)
+        flow = Flow()
+        work = [
+            asyncio.create_task(each)
+            for each in (
+                _forth(line, session, flow),
+                _back(line, session, flow),
+                _watch(database.name, flow),
+            )
+        ]
         try:
             line.writer.write(wire.pack(b"R", bytes(4)) + session.settings)
             line.writer.write(wire.pack(b"Z", wire.BEGUN))
-            await asyncio.wait({back, forth}, return_when=asyncio.FIRST_COMPLETED)
-            if forth.done():
-                await forth
-        finally:
-            for task in (back, forth):
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                await task
+        except Failure as failure:
+            failure.is_amid = flow.is_amid
+            raise
+        finally:  # whatever ends this one, the session's own end is waited for elsewhere
+            for task in work:
                 task.cancel()
-            await asyncio.gather(back, forth, return_exceptions=True)
-            session.writer.transport.abort()
+            ended = asyncio.create_task(self._end(held.pop_all(), session, flow, work))
+            self._endings.add(ended)
+            ended.add_done_callback(self._endings.discard)
+
+    async def _end(
+        self,
+        held: contextlib.AsyncExitStack,
+        session: signin.Session,
+        flow: Flow,
+        work: list[asyncio.Task[None]],
+    ) -> None:
+        """Its places are free only when the server has none of it any more."""
+        async with held:
+            await asyncio.gather(*work, return_exceptions=True)
+            if not await ending.end(session, self._tls, is_asked=flow.is_asked):
+                log.warning("%s: its server does not end a session", session.database.name)
+
+    async def close(self) -> None:
+        """Behind the doors' closing: the sessions' ends, for as long as that is bearable."""
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=_CLOSE_SECONDS)
 
 
-async def _forth(line: lines.Line, session: signin.Session, name: str) -> None:
-    """What the client asks, message by message, until it ends or asks for more than it may."""
+async def _watch(name: str, flow: Flow) -> None:
+    """Ends it in time, whatever the server was told to think of its own limits."""
+    end = time.monotonic() + _SESSION_SECONDS
     while True:
-        line.until(_IDLE_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)
+        now = time.monotonic()
+        if now > end:
+            why = f"a session may take {_SESSION_SECONDS:g} s"
+            raise Failure(_CANCELED, f"{name}: {why}", "database_error")
+        if flow.is_asked and now > flow.since + _STATEMENT_SECONDS:
+            why = f"a statement may take {signin.STATEMENT_SECONDS} s"
+            raise Failure(_CANCELED, f"{name}: {why}", "database_error")
+        if not flow.is_asked and now > flow.since + _IDLE_SECONDS:
+            raise Failure(_IDLE, f"{name}: nothing was asked for {_IDLE_SECONDS:g} s")
+
+
+async def _forth(line: lines.Line, session: signin.Session, flow: Flow) -> None:
+    """What the client asks, message by message, until it ends or asks for more than it may."""
+    name = session.database.name
+    while True:
         kind, body = await wire.message(line.reader, _BYTES)
         why = statements.refusal(kind, body)
         if why is not None:
             raise Failure(_READ_ONLY, f"{name} was asked for what is not allowed: {why}",
                           "database_refused")  # fmt: skip
-        session.writer.write(wire.pack(kind, body))
-        await session.writer.drain()
         if kind == b"X":
             return
+        flow.asked(kind)
+        session.writer.write(wire.pack(kind, body))
+        await session.writer.drain()
 
 
-async def _back(line: lines.Line, session: signin.Session) -> None:
+async def _back(line: lines.Line, session: signin.Session, flow: Flow) -> None:
     """What the server answers, as it comes."""
     while data := await session.reader.read(lines.READ_BYTES):
-        line.until(_IDLE_SECONDS)
+        flow.answered(data)
         line.writer.write(data)
         await line.writer.drain()

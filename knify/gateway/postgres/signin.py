@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import socket
 import ssl
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import scramp
@@ -19,11 +20,19 @@ STATEMENT_SECONDS: Final = 120  # of one statement
 _SECONDS: Final = 20.0  # for all of this
 _BYTES: Final = 1024**2  # of a message
 _SASL: Final = "SCRAM-SHA-256"
+_MOST_ROUNDS: Final = 100_000  # of hashing that a server may ask for
+_SUPERUSER: Final = b"is_superuser\0on\0"
 #: The first query has a snapshot taken: behind it, no transaction can be made one that writes.
-_BEGIN: Final = (
-    "BEGIN TRANSACTION READ ONLY; "
-    f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'; SET LOCAL lock_timeout = '10s'; "
-    "SELECT 1"
+#: These limits a client may change; the gateway has its own (`port.py`). By the last one, which not
+#: all servers know, a server finds by itself that a gateway has died.
+_BEGIN: Final = "; ".join(
+    (
+        "BEGIN TRANSACTION READ ONLY",
+        f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'",
+        "SET LOCAL lock_timeout = '10s'",
+        "SELECT set_config(name, '10s', true) FROM pg_catalog.pg_settings"
+        " WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'",
+    )
 )
 
 
@@ -38,6 +47,9 @@ class Session:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     settings: bytes  # what the server said of itself, as messages for a client
+    key: bytes = field(repr=False)  # with which what it does may be cancelled; b"": it gave none
+    database: Database
+    peer: tuple[str, int]  # which of its addresses it is at
 
 
 async def open(database: Database, tls: ssl.SSLContext) -> Session:
@@ -56,7 +68,7 @@ async def open(database: Database, tls: ssl.SSLContext) -> Session:
 
 
 async def _open(database: Database, tls: ssl.SSLContext) -> Session:
-    reader, writer = await _connect(database, tls)
+    reader, writer = await connect(database, tls, (database.host, database.port))
     try:
         named = {
             "user": database.user,
@@ -66,21 +78,25 @@ async def _open(database: Database, tls: ssl.SSLContext) -> Session:
         }
         writer.write(wire.pack_start(named))
         await _prove(database, reader, writer)
-        settings = await _until_ready(reader)
+        settings, key = await _until_ready(reader)
         writer.write(wire.pack(b"Q", _BEGIN.encode() + b"\0"))
         await _until_ready(reader, wire.BEGUN)
     except BaseException:
         writer.transport.abort()
         raise
-    return Session(reader, writer, settings)
+    peer = writer.get_extra_info("peername")[:2]
+    return Session(reader, writer, settings, key, database, peer)
 
 
-async def _connect(
-    database: Database, tls: ssl.SSLContext
+async def connect(
+    database: Database, tls: ssl.SSLContext, where: tuple[str, int]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Until TLS is there nothing is read ahead, so that nothing is taken for what came by it."""
+    """A connection before its first message. Refused, OSError.
+
+    Until TLS is there nothing is read ahead, so that nothing is taken for what came by it.
+    """
     loop = asyncio.get_running_loop()
-    link = await _dial(loop, database.host, database.port)
+    link = await _dial(loop, *where)
     try:
         if database.tls == "disable":
             return await asyncio.open_connection(sock=link)
@@ -132,7 +148,7 @@ async def _prove(
             if not is_proven:
                 raise Refused("it did not prove that it knows the password")
             return
-        if way == 3 and database.tls != "disable":
+        if way == 3 and database.tls == "verify-full":
             answer = database.password.encode() + b"\0"
         elif way == 5:
             answer = _md5(database, rest[:4])
@@ -142,6 +158,7 @@ async def _prove(
             first = exchange.get_client_first().encode()
             answer = _SASL.encode() + b"\0" + struct.pack("!I", len(first)) + first
         elif way == 11 and exchange is not None:
+            _check_rounds(rest)
             exchange.set_server_first(rest.decode())
             answer = (await asyncio.to_thread(exchange.get_client_final)).encode()
         elif way == 12 and exchange is not None:
@@ -149,8 +166,15 @@ async def _prove(
             is_proven = True
             continue
         else:
-            raise Refused("it wants a login of a kind that is not known here, or in clear")
+            raise Refused("it wants a login of an unknown kind, or in clear without verify-full")
         writer.write(wire.pack(b"p", answer))
+
+
+def _check_rounds(first: bytes) -> None:
+    """A server that wants billions would keep a thread for hours. Refused."""
+    rounds = re.search(rb",i=([0-9]{1,9})(?:,|\Z)", first)
+    if rounds is None or int(rounds[1]) > _MOST_ROUNDS:
+        raise Refused(f"it wants a password hashed more than {_MOST_ROUNDS:,} times")
 
 
 def _md5(database: Database, salt: bytes) -> bytes:
@@ -161,19 +185,28 @@ def _md5(database: Database, salt: bytes) -> bytes:
     return f"md5{hashed(inner.encode() + salt)}".encode() + b"\0"
 
 
-async def _until_ready(reader: asyncio.StreamReader, wanted: bytes | None = None) -> bytes:
-    """What the server says of its settings on the way. Refused when it is not `wanted` then."""
-    settings = b""
+async def _until_ready(
+    reader: asyncio.StreamReader, wanted: bytes | None = None
+) -> tuple[bytes, bytes]:
+    """What the server says of its settings on the way, and the session's key.
+
+    Refused when it is not `wanted` then, or when it says that it would let us do anything.
+    """
+    settings = key = b""
     while True:
         kind, body = await wire.message(reader, _BYTES)
         if kind == b"E":
             raise Refused(f"it has no session for us ({wire.state(body)})")
         if kind == b"S":
+            if body == _SUPERUSER:
+                raise Refused("its login is a superuser's: declare one that may only read")
             settings += wire.pack(kind, body)
+        if kind == b"K":
+            key = body
         if kind == b"Z":
             if wanted is not None and body != wanted:
                 raise Refused("it began no transaction")
-            return settings
+            return settings, key
 
 
 def _unverified() -> ssl.SSLContext:

@@ -49,6 +49,11 @@ def pack_start(parameters: Mapping[str, str]) -> bytes:
     return struct.pack("!I", len(body) + 4) + body
 
 
+def pack_cancel(key: bytes) -> bytes:
+    """The only message of a connection: whoever knows a session's key may end what it does."""
+    return struct.pack("!II", len(key) + 8, CANCEL) + key
+
+
 def parameters(body: bytes) -> dict[str, str]:
     """What a first message says. Broken."""
     words = body.split(b"\0")
