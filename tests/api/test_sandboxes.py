@@ -73,7 +73,7 @@ def test_the_network_of_a_running_job_is_changed_and_told(
         "network_mode": "outbound",
         "allowed_hosts": ["b.com", "*.c.org:8443"],
     }
-    assert core.store.doors.network(job)["allowed_hosts"] == ("b.com", "*.c.org:8443")
+    assert core.store.doors.look(job).network["allowed_hosts"] == ("b.com", "*.c.org:8443")
     told = [e["detail"] for e in api.get(f"/jobs/{job}/events").get_json()["events"]]
     assert "Network is outbound now: b.com, *.c.org:8443" in told
     assert stranger.request("PATCH", path, json=wanted).status_code == 404
