@@ -29,6 +29,7 @@ def _probes() -> list[str]:
     return (containers + podman.call("images", "--quiet", "--filter", label).out).split()
 
 
+@pytest.mark.slow
 def test_the_measured_limits_really_start_a_container(
     host_settings: settings_module.Settings, own_facts: Path, tmp_path: Path
 ) -> None:

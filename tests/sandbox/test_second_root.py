@@ -150,6 +150,7 @@ def test_a_sandbox_without_its_conmon_is_rebuilt(
     asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
+@pytest.mark.slow
 def test_a_frozen_sandbox_without_its_conmon_is_removed(podman_url: str, installation: str) -> None:
     async def scenario() -> None:
         driver, request, container = await filled(podman_url, installation)
@@ -278,6 +279,7 @@ def test_dying_at_any_call_leaves_nothing_that_looks_whole(
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_cancelled_unpacking_is_not_the_sandbox(podman_url: str, installation: str) -> None:
     async def scenario() -> None:
         driver, request, _ = await filled(podman_url, installation)
