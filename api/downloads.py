@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import flask
@@ -26,6 +27,32 @@ def attachment(
     return response
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """What is to be sent."""
+
+    name: str
+    content_type: str
+    size: int  # bytes
+    sha256: str
+
+
+def ranged(file: File, body: Callable[[int, int], Iterable[bytes]]) -> flask.Response:
+    """The file or the range of it that was asked for; `body` gives its bytes from first to behind.
+
+    416 when there is no such range.
+    """
+    part = wanted_range(file.size, file.sha256)
+    first, behind = part or (0, file.size)
+    response = attachment(body(first, behind), file.name, file.content_type, size=behind - first)
+    response.set_etag(file.sha256)
+    response.headers["Accept-Ranges"] = "bytes"
+    if part is not None:
+        response.status_code = 206
+        response.headers["Content-Range"] = f"bytes {first}-{behind - 1}/{file.size}"
+    return response
+
+
 def disposition(filename: str) -> str:
     """RFC 6266: a plain name for old clients and the real one encoded as in RFC 5987."""
     plain = _UNSAFE.sub("_", filename) or "download"
@@ -33,9 +60,11 @@ def disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
 
 
-def unchanged(etag: str) -> bool:
-    """Whether the client has this content already."""
-    return flask.request.if_none_match.contains_weak(etag)
+def unchanged(etag: str) -> flask.Response | None:
+    """That it did not change, for a client that has this content already."""
+    if flask.request.if_none_match.contains_weak(etag):
+        return flask.Response(status=304, headers={"ETag": f'"{etag}"'})
+    return None
 
 
 def wanted_range(size: int, etag: str) -> tuple[int, int] | None:

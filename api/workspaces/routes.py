@@ -102,21 +102,17 @@ def delete_workspace(workspace_id: str) -> flask.Response:
 def download_workspace(workspace_id: str) -> flask.Response:
     """Its files as one tar, or a range of it."""
     found = workspaces.get(context.core(), context.tenant(), workspace_id)
-    if downloads.unchanged(found.sha256):
-        return flask.Response(status=304, headers={"ETag": f'"{found.sha256}"'})
+    same = downloads.unchanged(found.sha256)
+    if same is not None:
+        return same
     sealed = context.core().sealed
     size = aside.run(lambda: sealed.size(found.key))
-    part = downloads.wanted_range(size, found.sha256)
-    first, behind = part or (0, size)
-    body = () if flask.request.method == "HEAD" else _body(found, first, behind)
-    filename = f"{found.name}-v{found.version}.tar"
-    response = downloads.attachment(body, filename, "application/x-tar", size=behind - first)
-    response.set_etag(found.sha256)
-    response.headers["Accept-Ranges"] = "bytes"
-    if part is not None:
-        response.status_code = 206
-        response.headers["Content-Range"] = f"bytes {first}-{behind - 1}/{size}"
-    return response
+    name = f"{found.name}-v{found.version}.tar"
+    is_head = flask.request.method == "HEAD"
+    return downloads.ranged(
+        downloads.File(name, "application/x-tar", size, found.sha256),
+        lambda first, behind: () if is_head else _body(found, first, behind),
+    )
 
 
 def _body(found: model.Workspace, first: int, behind: int) -> outgoing.Body | outgoing.Plain:
