@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from knify import model
 from knify.lifecycle import State
@@ -47,6 +47,21 @@ class Found:
     next: int | None = None
 
 
+class Asked(TypedDict, total=False):
+    """What a list is asked for. Times in ms, exclusive."""
+
+    states: Sequence[str]  # none: any
+    job_type: str | None  # `terms.TASK` stands for all tasks
+    metadata: Mapping[str, str] | None  # as text, compared with texts, numbers and booleans
+    created_after: int | None
+    created_before: int | None
+    #: Only those older than this moment, such as the `next` of another page. Of a combination
+    #: there may be fewer than `limit`, and still a `next`.
+    before: int | None
+    offset: int
+    limit: int  # 100 unless said
+
+
 class Listing:
     """Lists of a tenant's executions from the indexes."""
 
@@ -61,55 +76,20 @@ class Listing:
         self._client = client
         self._scripts = scripts
 
-    def page(
-        self,
-        tenant: str,
-        *,
-        states: Sequence[str] = (),
-        job_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        created_after: int | None = None,
-        created_before: int | None = None,
-        before: int | None = None,
-        offset: int = 0,
-        limit: int = 100,
-    ) -> Page:
-        """Executions newest first. `states` empty: any. Times in ms, exclusive.
-
-        `metadata`: values as text, compared with the user's texts, numbers and booleans.
-        `before`: only those older than this moment, such as the `next` of another page. Of a
-        combination there may be fewer than `limit`, and still a `next`.
-        `total` is exact, but an estimate when metadata is combined with anything but times and
-        there are more than SCAN candidates.
-        """
-        found = self.find(
-            tenant,
-            states=states,
-            job_type=job_type,
-            metadata=metadata,
-            created_after=created_after,
-            created_before=created_before,
-            before=before,
-            offset=offset,
-            limit=limit,
-        )
+    def page(self, tenant: str, **asked: Unpack[Asked]) -> Page:
+        """Executions newest first; see `find`."""
+        found = self.find(tenant, **asked)
         return Page(self.records(found.names), found.total, found.is_estimate, found.next)
 
-    def find(
-        self,
-        tenant: str,
-        *,
-        states: Sequence[str] = (),
-        job_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        created_after: int | None = None,
-        created_before: int | None = None,
-        before: int | None = None,
-        offset: int = 0,
-        limit: int = 100,
-    ) -> Found:
-        """The same without the records. The `job_type` `terms.TASK` stands for all tasks."""
-        groups = self._groups(tenant, states, job_type, metadata or {})
+    def find(self, tenant: str, **asked: Unpack[Asked]) -> Found:
+        """Their ids. `total` is exact, but an estimate when metadata is combined with anything but
+        times and there are more than SCAN candidates.
+        """
+        groups = self._groups(
+            tenant, asked.get("states", ()), asked.get("job_type"), asked.get("metadata") or {}
+        )
+        created_after, created_before = asked.get("created_after"), asked.get("created_before")
+        before, offset, limit = asked.get("before"), asked.get("offset", 0), asked.get("limit", 100)
         high = _LAST if created_before is None else min(created_before * 1000, _LAST)
         high = high if before is None else min(high, before)
         low = _FIRST if created_after is None else created_after * 1000 + 999

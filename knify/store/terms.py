@@ -42,11 +42,6 @@ def of_kind(state: str, job_type: str) -> str:
     return f"={number:07x}"
 
 
-def of_states(state: str, job_type: str, *, is_task: bool) -> list[str]:
-    """By what an execution in this state is found; the scripts make the same."""
-    return of_kinds([state], [job_type, TASK] if is_task else [job_type])
-
-
 def of_kinds(states: Iterable[str], job_types: Iterable[str]) -> list[str]:
     """The words of all these together."""
     kinds = list(job_types)

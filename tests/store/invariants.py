@@ -129,9 +129,8 @@ def _lists(view: View) -> Iterator[str]:
         if moment is None or int(moment) // 1000 != x.created_at:
             yield f"{name} has the moment {moment}, created at {x.created_at}"
             continue
-        is_task = x.task_id is not None
-        words = terms.of_states(x.state, x.spec.job_type, is_task=is_task)
-        words += terms.of_metadata(x.metadata)
+        kinds = [x.spec.job_type] if x.task_id is None else [x.spec.job_type, terms.TASK]
+        words = terms.of_kinds([x.state], kinds) + terms.of_metadata(x.metadata)
         wanted.setdefault(x.tenant, set()).update(f"{word}{int(moment):013x}" for word in words)
         pending = name in view.members(f"t:{x.tenant}:pending")
         yield from _is(f"{name} ({x.state}) in pending", pending, x.state == "pending")
