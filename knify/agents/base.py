@@ -91,6 +91,36 @@ class Adapter(Protocol):
         """The events that the judged end stands for, before the caller's `completed`."""
 
 
+class Around:
+    """An adapter around another one, whose words count wherever this one says nothing else."""
+
+    def __init__(self, inner: Adapter) -> None:
+        """`inner` is fresh, for the same turn."""
+        self._inner = inner
+        self.longest = inner.longest
+
+    @property
+    def said(self) -> model.Said | None:
+        """See Adapter."""
+        return self._inner.said
+
+    def feed(self, stream: Stream, line: str) -> list[Event]:
+        """See Adapter."""
+        return self._inner.feed(stream, line)
+
+    def own_line(self, stream: Stream, line: str) -> str | None:
+        """See Adapter."""
+        return self._inner.own_line(stream, line)
+
+    def judge(self, outcome: model.Outcome) -> model.Outcome:
+        """See Adapter."""
+        return self._inner.judge(outcome)
+
+    def end(self, outcome: model.Outcome) -> list[Event]:
+        """See Adapter."""
+        return self._inner.end(outcome)
+
+
 class Plain:
     """What those adapters have in common whose program tells nothing of itself."""
 

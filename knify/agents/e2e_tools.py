@@ -55,17 +55,8 @@ class E2E(runbook.Runbook):
         return base.Plan(argv, plan.env, files, title="Browser tests executing")
 
 
-class Led:
+class Led(base.Around):
     """The adapter where an agent follows the prompt: all but the way there is that agent's."""
-
-    def __init__(self, agent: base.Adapter) -> None:
-        self._agent = agent
-        self.longest = agent.longest
-
-    @property
-    def said(self) -> model.Said | None:
-        """See Adapter."""
-        return self._agent.said
 
     def prepare(
         self,
@@ -75,26 +66,10 @@ class Led:
     ) -> base.Plan:
         """See Adapter; BadRequest when the prompt names a runbook that is not there."""
         prompt = (spec.prompt or "") + _hint(spec.prompt or "", workspace)
-        plan = self._agent.prepare(spec.evolve(prompt=prompt), workspace, session_id)
+        plan = self._inner.prepare(spec.evolve(prompt=prompt), workspace, session_id)
         files = _files(_wrapper(base.BUSYBOX, base.WORKSPACE, ""))
         argv = (base.BUSYBOX, "sh", f"{base.TURN}/e2e.sh", *plan.argv)
         return replace(plan, argv=argv, files=plan.files | files)
-
-    def feed(self, stream: base.Stream, line: str) -> list[base.Event]:
-        """See Adapter."""
-        return self._agent.feed(stream, line)
-
-    def own_line(self, stream: base.Stream, line: str) -> str | None:
-        """See Adapter."""
-        return self._agent.own_line(stream, line)
-
-    def judge(self, outcome: model.Outcome) -> model.Outcome:
-        """See Adapter."""
-        return self._agent.judge(outcome)
-
-    def end(self, outcome: model.Outcome) -> list[base.Event]:
-        """See Adapter."""
-        return self._agent.end(outcome)
 
 
 def _wrapper(busybox: str, workspace: str, mark: str) -> bytes:

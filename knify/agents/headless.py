@@ -6,6 +6,7 @@ to exit with 0 without having done anything, and to print a result that is none.
 
 from __future__ import annotations
 
+import abc
 from typing import Any, ClassVar
 
 from knify import model
@@ -22,7 +23,7 @@ _CODES = {
 }
 
 
-class Headless:
+class Headless(abc.ABC):
     """An adapter but for `prepare` and `_hear`; all that a taker needs of it is in `said`."""
 
     program: ClassVar[str]
@@ -36,6 +37,7 @@ class Headless:
         self._odd = 0  # lines that are none of its format
         self._code = "AGENT_FAILED"
 
+    @abc.abstractmethod
     def prepare(
         self,
         spec: model.ExecutionSpec,
@@ -43,7 +45,6 @@ class Headless:
         session_id: str | None = None,
     ) -> base.Plan:
         """See Adapter."""
-        raise NotImplementedError
 
     def feed(self, stream_: base.Stream, line: str) -> list[base.Event]:
         """See Adapter."""
@@ -89,9 +90,9 @@ class Headless:
             events.append({"type": "error", "code": self._code, "message": outcome.error})
         return events
 
+    @abc.abstractmethod
     def _hear(self, event: dict[str, Any]) -> list[base.Event]:
         """What one of the agent's own events stands for."""
-        raise NotImplementedError
 
     def _code_of(self, exit_code: int | None) -> str | None:
         """What the program says by its exit code alone; None: nothing in particular."""

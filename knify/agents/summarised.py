@@ -35,20 +35,15 @@ exit "$code"
 """
 
 
-class Summarised:
+class Summarised(base.Around):
     """The adapter: the examination's, and behind it all is the agent's."""
 
     def __init__(self, exam: user_exam.UserExam, agent: headless.Headless) -> None:
         """Both are fresh, for the same turn."""
+        super().__init__(agent)
         self._exam = exam
         self._agent = agent
         self._failure: model.Outcome | None = None  # the agent's own
-        self.longest = agent.longest
-
-    @property
-    def said(self) -> model.Said | None:
-        """See Adapter: the agent's, and that the report is there."""
-        return self._agent.said
 
     def prepare(
         self,
