@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from api.jobs import schemas, view
@@ -12,17 +13,32 @@ from knify import lifecycle, manifest
 #: Those that take an Idempotency-Key without the decorator of `api/idempotency.py`.
 IDEMPOTENT: Final = ("create_job", "continue_job")
 
+
+def _some_of(values: Iterable[str]) -> dict[str, Any]:
+    """A list with commas."""
+    items = {"type": "string", "enum": list(values)}
+    schema = {"type": "array", "minItems": 1, "items": items}
+    return {"style": "form", "explode": False, "schema": schema}
+
+
+def _pairs(name: str) -> dict[str, Any]:
+    """Filters by what users call their records."""
+    return {
+        "style": "form",
+        "explode": True,
+        "description": f"Each as `{name}.KEY=VALUE`; a key has at most 64 characters.",
+        "schema": {
+            "type": "object",
+            "maxProperties": schemas.MAX_FILTERS,
+            "propertyNames": {"pattern": rf"^{name}\.[\s\S]{{1,64}}$"},
+            "additionalProperties": {"type": "string"},
+        },
+    }
+
+
 #: Query parameters that a plain schema cannot describe.
 QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
-    ("list_jobs", "status"): {
-        "style": "form",
-        "explode": False,
-        "schema": {
-            "type": "array",
-            "minItems": 1,
-            "items": {"type": "string", "enum": list(view.STATES_OF)},
-        },
-    },
+    ("list_jobs", "status"): _some_of(view.STATES_OF),
     ("list_jobs", "before"): {
         "schema": {
             "anyOf": [
@@ -35,40 +51,12 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
             ]
         },
     },
-    ("list_tasks", "state"): {
-        "style": "form",
-        "explode": False,
-        "schema": {
-            "type": "array",
-            "minItems": 1,
-            "items": {"type": "string", "enum": list(lifecycle.State)},
-        },
-    },
-    ("list_tasks", "label"): {
-        "style": "form",
-        "explode": True,
-        "description": "Each as `label.KEY=VALUE`; a key has at most 64 characters.",
-        "schema": {
-            "type": "object",
-            "maxProperties": schemas.MAX_FILTERS,
-            "propertyNames": {"pattern": r"^label\.[\s\S]{1,64}$"},
-            "additionalProperties": {"type": "string"},
-        },
-    },
+    ("list_tasks", "state"): _some_of(lifecycle.State),
+    ("list_tasks", "label"): _pairs("label"),
     ("get_task_logs", "since"): {
         "schema": {"anyOf": [{"type": "string", "format": "date-time"}, specs.AGO]}
     },
-    ("list_jobs", "metadata"): {
-        "style": "form",
-        "explode": True,
-        "description": "Each as `metadata.KEY=VALUE`; a key has at most 64 characters.",
-        "schema": {
-            "type": "object",
-            "maxProperties": schemas.MAX_FILTERS,
-            "propertyNames": {"pattern": r"^metadata\.[\s\S]{1,64}$"},
-            "additionalProperties": {"type": "string"},
-        },
-    },
+    ("list_jobs", "metadata"): _pairs("metadata"),
 }
 
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}
