@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import base64
-import re
 import secrets
 
 import uuid_utils
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
 _CROCKFORDS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
-_PATTERN = re.compile(rf"^[a-z]+_[{_ALPHABET}]{{26}}$")
 
 
 def new(prefix: str) -> str:
     """A fresh id such as `job_06b2k…`; ids made later sort later (to the millisecond)."""
     octets = bytes(4) + uuid_utils.uuid7().bytes  # 160 bits: six digits of zero, then ours
     return f"{prefix}_{base64.b32encode(octets)[6:].translate(_CROCKFORDS).decode()}"
-
-
-def is_id(text: str, prefix: str) -> bool:
-    """Whether `text` has the form of an id with this prefix."""
-    return text.startswith(prefix + "_") and _PATTERN.match(text) is not None
 
 
 def nonce() -> str:

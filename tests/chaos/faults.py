@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import random
@@ -112,14 +113,14 @@ class World:
             reap()
 
 
-class Fault:
+class Fault(abc.ABC):
     """One kind. `inject` returns when the fault has been and is healed."""
 
     name = ""
 
+    @abc.abstractmethod
     def inject(self, world: World) -> None:
         """Do harm, hold it, undo it."""
-        raise NotImplementedError
 
 
 class Killed(Fault):

@@ -33,6 +33,13 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
         yield run
 
 
+def _ask_for_long(client: pgserver.Client, server: pgserver.Server) -> None:
+    """What the server works on until it is no more `stuck`."""
+    client.start("crm")
+    server.stuck.set()
+    client.say(wire.pack(b"Q", b"SELECT pg_sleep(600)\0"))
+
+
 @pytest.mark.parametrize("is_polite", [True, False])
 def test_who_leaves_takes_the_session_along(start: Open, is_polite: bool) -> None:
     with pgserver.running("trust") as server:
@@ -54,9 +61,7 @@ def test_what_a_client_asked_before_it_left_is_cancelled_and_its_place_kept_unti
     with pgserver.running("trust") as server:
         at = start(server.url(), ", connections: 1")
         with pgserver.Client(at) as client:
-            client.start("crm")
-            server.stuck.set()
-            client.say(wire.pack(b"Q", b"SELECT pg_sleep(600)\0"))
+            _ask_for_long(client, server)
             eventually(lambda: len(server.asked) == 2)
         with pgserver.Client(at) as next_one:
             assert next_one.start("crm")[-1] == (b"Z", b"T")
@@ -72,9 +77,7 @@ def test_a_session_that_does_not_end_gives_its_place_back_in_time(
     with pgserver.running("trust") as server:
         at = start(server.url(), ", connections: 1")
         with pgserver.Client(at) as client:
-            client.start("crm")
-            server.stuck.set()
-            client.say(wire.pack(b"Q", b"SELECT pg_sleep(600)\0"))
+            _ask_for_long(client, server)
         eventually(lambda: "crm: its server does not end a session" in caplog.text)
         server.stuck.clear()
         with pgserver.Client(at) as next_one:

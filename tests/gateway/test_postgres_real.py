@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.gateway import rig as rigs
 from tests.parts import postgres
 from tests.parts.stack import eventually
 
+Opened = Callable[[str], rigs.Rig]
 pytestmark = [pytest.mark.slow]
 
 #: A login that may write: what keeps it from that is the gateway.
@@ -60,15 +62,31 @@ def server(request: pytest.FixtureRequest) -> Iterator[postgres.Server]:
 
 
 @pytest.fixture
-def at(
-    server: postgres.Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[int]:
-    """The port of a door."""
-    file = tmp_path / "databases.yaml"
-    file.write_text(f"crm: {server.url('app', 'app-secret')}\n")
-    with rigs.running(redis_url, tmp_path, monkeypatch, KNIFY_DATABASES_FILE=str(file)) as rig:
-        rig.open(services=("databases",))
-        yield rig.ports[-2]
+def opened(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    """Opens a door where the database `crm` is at this URL; its port comes last but one."""
+    with contextlib.ExitStack() as stack:
+
+        def run(url: str) -> rigs.Rig:
+            file = tmp_path / "databases.yaml"
+            file.write_text(f"crm: {url}\n")
+            way = rigs.running(redis_url, tmp_path, monkeypatch, KNIFY_DATABASES_FILE=str(file))
+            rig = stack.enter_context(way)
+            rig.open(services=("databases",))
+            return rig
+
+        yield run
+
+
+@pytest.fixture
+def rig(server: postgres.Server, opened: Opened) -> rigs.Rig:
+    """A gateway with a door to the server."""
+    return opened(server.url("app", "app-secret"))
+
+
+@pytest.fixture
+def at(rig: rigs.Rig) -> int:
+    """The port of the door."""
+    return rig.ports[-2]
 
 
 def test_the_usual_client_reads_without_a_password(server: postgres.Server, at: int) -> None:
@@ -142,14 +160,10 @@ def test_no_way_leads_out_of_the_reading(server: postgres.Server, at: int, unloc
     assert server.sql(STATE) == "{1}|f|t\n"
 
 
-def test_a_superuser_is_not_signed_in(
-    server: postgres.Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "databases.yaml"
-    file.write_text(f"crm: {server.url('postgres', postgres.ADMIN)}\n")
-    with rigs.running(redis_url, tmp_path, monkeypatch, KNIFY_DATABASES_FILE=str(file)) as rig:
-        rig.open(services=("databases",))
-        done = server.psql(rig.ports[-2], "crm", "SELECT 1")
+def test_a_superuser_is_not_signed_in(server: postgres.Server, opened: Opened) -> None:
+    rig = opened(server.url("postgres", postgres.ADMIN))
+
+    done = server.psql(rig.ports[-2], "crm", "SELECT 1")
 
     assert "superuser" in done.stderr and done.stdout == ""
 
@@ -172,18 +186,12 @@ def test_no_query_outlives_its_client(server: postgres.Server, at: int) -> None:
         eventually(lambda: server.sql(SESSIONS) == "0\n")
 
 
-def test_no_query_outlives_its_door(
-    server: postgres.Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "databases.yaml"
-    file.write_text(f"crm: {server.url('app', 'app-secret')}\n")
-    with rigs.running(redis_url, tmp_path, monkeypatch, KNIFY_DATABASES_FILE=str(file)) as rig:
-        rig.open(services=("databases",))
-        with pgserver.Client(rig.ports[-2]) as client:
-            _sleep(client)
-            eventually(lambda: server.sql(SLEEPING) == "1\n")
-            rig.call(rig.gateway.doors.close_all())
-            eventually(lambda: server.sql(SESSIONS) == "0\n")
+def test_no_query_outlives_its_door(server: postgres.Server, rig: rigs.Rig, at: int) -> None:
+    with pgserver.Client(at) as client:
+        _sleep(client)
+        eventually(lambda: server.sql(SLEEPING) == "1\n")
+        rig.call(rig.gateway.doors.close_all())
+        eventually(lambda: server.sql(SESSIONS) == "0\n")
 
 
 def test_a_statement_is_ended_by_the_gateways_clock(
