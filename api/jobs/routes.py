@@ -11,7 +11,6 @@ from api.jobs import schemas, view
 from api.smorest import Blueprint
 from knify import errors, model
 from knify.services import artifacts, deletion, history, jobs
-from knify.store import admission
 
 blp = Blueprint("jobs", __name__, description="Work, each piece in its own sandbox")
 
@@ -39,7 +38,7 @@ def list_jobs(query: dict[str, Any]) -> flask.Response:
         context.tenant(), states=states, offset=asked.offset, limit=asked.limit,
         before=_moment(before), **query,
     )  # fmt: skip
-    waiting = _waiting(page.executions)
+    waiting = jobs.waiting(context.core(), page.executions)
     rows = [view.row(x, waiting.get(x.id)) for x in page.executions]
     estimate = page.total_is_estimate
     return paging.respond(rows, page.total, asked, is_estimate=estimate, following=page.next)
@@ -54,7 +53,7 @@ def get_job(job_id: str) -> flask.Response:
     x = core.store.executions.get(job_id, tenant=context.tenant())
     read = aside.reader(x.tenant)
     x = history.whole(core, x, aside=read)
-    shown = view.job(x, _waiting([x]).get(x.id))
+    shown = view.job(x, jobs.waiting(context.core(), [x]).get(x.id))
     events = history.events(core, x.id, aside=read)
     return flask.jsonify(view.detail(shown, events, _files(x), x.image_digest))
 
@@ -121,11 +120,6 @@ def _accepted(body: dict[str, Any], replayed: bool) -> flask.Response:
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return response
-
-
-def _waiting(found: list[model.Execution]) -> dict[str, admission.Waiting]:
-    store = context.core().store
-    return store.admission.waiting(found, store.registry.nodes)
 
 
 def _files(x: model.Execution) -> dict[str, Any]:

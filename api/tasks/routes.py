@@ -13,8 +13,7 @@ from api.artifacts import sending
 from api.smorest import Blueprint
 from api.tasks import logs, reading, schemas, view
 from knify import model
-from knify.services import artifacts, history, tasks
-from knify.store import admission
+from knify.services import artifacts, history, jobs, tasks
 
 blp = Blueprint("tasks", __name__, description="Work as manifests, with ids of your own")
 
@@ -49,7 +48,7 @@ def submit_task() -> flask.typing.ResponseReturnValue:
 def list_tasks(query: dict[str, Any]) -> flask.Response:
     """List tasks, newest first unless they are sorted otherwise."""
     page = context.core().store.tasks.page(context.tenant(), **query)
-    waiting = _waiting(page.tasks)
+    waiting = jobs.waiting(context.core(), page.tasks)
     rows = [view.brief(x, waiting.get(x.id)) for x in page.tasks]
     return flask.jsonify(view.page(page, rows, query["limit"], query["offset"]))
 
@@ -62,7 +61,9 @@ def get_task(task_id: str) -> flask.Response:
     core = context.core()
     x = history.whole(core, _load(task_id), aside=aside.reader(context.tenant()))
     last = core.store.streams.last_output_at(x.id) or x.completed_at or x.state_changed_at
-    return flask.jsonify(view.task(x, _waiting([x]).get(x.id), last or x.created_at))
+    return flask.jsonify(
+        view.task(x, jobs.waiting(context.core(), [x]).get(x.id), last or x.created_at)
+    )
 
 
 @blp.route(f"{view.PATH}/<task_id>", methods=["DELETE"])
@@ -120,11 +121,6 @@ def download_task_artifact(task_id: str, path: str) -> flask.Response:
 
 def _load(task_id: str) -> model.Execution:
     return tasks.get(context.core(), context.tenant(), task_id)
-
-
-def _waiting(found: list[model.Execution]) -> dict[str, admission.Waiting]:
-    store = context.core().store
-    return store.admission.waiting(found, store.registry.nodes)
 
 
 def _settle(x: model.Execution) -> None:

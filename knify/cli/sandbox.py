@@ -20,7 +20,7 @@ def cli() -> None:
 def task() -> None:
     """List, follow, cancel tasks and fetch their files.
 
-    Submitting a manifest comes with the Tasks API; until then `knify run` starts work.
+    Manifests are submitted over HTTP (`POST /api/v1/tasks`); jobs of `knify run` are listed, too.
     """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from knify.agents import models
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
 from knify.services import images, sessions, shipped
-from knify.store import replies, streams
+from knify.store import admission, replies, streams
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
 #: A sandbox's files are its own: these belong to the first turn only.
@@ -97,6 +97,11 @@ def continue_(
     session = wanted.session_id or _session(core, parent, wanted.actor)
     x = x.evolve(parent_id=parent.id, session_id=session)
     return _accept(core, x, None, submission, node=sandbox.node or "")
+
+
+def waiting(core: Core, found: Iterable[model.Execution]) -> dict[str, admission.Waiting]:
+    """Position and reason of those that are pending."""
+    return core.store.admission.waiting(found, core.store.registry.nodes)
 
 
 def cancel(

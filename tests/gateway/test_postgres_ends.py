@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from knify.gateway.postgres import declared, ending, places, port, wire
+from knify.gateway.postgres import declared, ending, port, sessions, wire
 from knify.gateway.postgres.flow import Flow
 from tests.gateway import pgserver
 from tests.gateway import porch as porches
@@ -132,11 +132,11 @@ def test_a_flow_knows_whose_turn_it_is() -> None:
     assert (flow.is_asked, flow.is_amid) == (False, True)
 
 
-def test_a_tenant_leaves_places_to_the_others() -> None:
+def test_a_tenant_leaves_sessions_to_the_others() -> None:
     async def taken(tenants: list[str] | None, most: int) -> list[int]:
         """What each of three gets, who come one after the other."""
         body = {"url": "postgresql://u:p@h/d", "connections": most, "tenants": tenants}
-        found = places.Places(declared._database("crm", body))
+        found = sessions.Sessions(declared._database("crm", body))
         counts = []
         for tenant in ("a", "b", "c"):
             counts.append(0)

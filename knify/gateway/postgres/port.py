@@ -22,13 +22,13 @@ from knify.gateway.door import Door
 from knify.gateway.postgres import ending, signin, statements, wire
 from knify.gateway.postgres.declared import Database
 from knify.gateway.postgres.flow import Flow
-from knify.gateway.postgres.places import Places
+from knify.gateway.postgres.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
 SHARE: Final = 4  # sessions of one sandbox at one time
 _START_SECONDS: Final = 30.0
-_WAIT_SECONDS: Final = 60.0  # for one of the places that there are
+_WAIT_SECONDS: Final = 60.0  # for one of the sessions that a database may have
 _SESSION_SECONDS: Final = 600.0  # of all of it
 _IDLE_SECONDS: Final = 60.0  # in which its client asks nothing
 _STATEMENT_SECONDS: Final = signin.STATEMENT_SECONDS + 5.0  # the server's own limit comes first
@@ -60,7 +60,7 @@ class Port:
 
     def __init__(self, databases: Mapping[str, Database], tls: ssl.SSLContext) -> None:
         self._databases, self._tls = databases, tls
-        self._places = {name: Places(one) for name, one in databases.items()}
+        self._sessions = {name: Sessions(one) for name, one in databases.items()}
         self._shares: WeakKeyDictionary[Door, asyncio.Semaphore] = WeakKeyDictionary()
         self._endings: set[asyncio.Task[None]] = set()
 
@@ -114,12 +114,12 @@ class Port:
         """A session that the sandbox, its tenant and the server may have. Failure."""
         line.until(_WAIT_SECONDS + _START_SECONDS)
         share = self._shares.setdefault(door, asyncio.Semaphore(SHARE))
-        places, tenant = self._places[database.name], door.place.tenant
+        sessions, tenant = self._sessions[database.name], door.place.tenant
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
                 await held.enter_async_context(share)
-                await places.take(tenant)
-                held.callback(places.give_back, tenant)
+                await sessions.take(tenant)
+                held.callback(sessions.give_back, tenant)
         except TimeoutError:
             raise Failure(_BUSY, f"{database.name}: too many sessions at this time") from None
 

@@ -8,7 +8,7 @@ from collections import Counter
 from knify.gateway.postgres.declared import Database
 
 
-class Places:
+class Sessions:
     """One database's; lives in the event loop."""
 
     def __init__(self, database: Database) -> None:
