@@ -57,6 +57,17 @@ def jobs(
     return _items(known, incomplete)
 
 
+def tasks(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[shell_completion.CompletionItem]:
+    """Ids of the newest tasks."""
+
+    def known(client: Client) -> Known:
+        return [(task.id, f"{task.state} {task.name or ''}") for task in client.tasks(limit=50)]
+
+    return _items(known, incomplete)
+
+
 def workspaces(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[shell_completion.CompletionItem]:

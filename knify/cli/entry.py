@@ -160,15 +160,15 @@ def later(module: str) -> Any:
 
 
 @contextmanager
-def leaving_it(job_id: str) -> Iterator[None]:
+def leaving_it(name: str, again: str | None = None, stop: str | None = None) -> Iterator[None]:
     """Ctrl-C, or a server that is away for long, ends this command but not the job.
 
-    Either says how to come back.
+    Either says how to come back: by `again`, or by `stop`; without them, a job's commands.
     """
     how = (
-        f"{job_id} goes on; watch it again with:",
-        f"  knify jobs logs {job_id} --follow",
-        f"or stop it: knify jobs cancel {job_id}",
+        f"{name} goes on; watch it again with:",
+        f"  {again or f'knify jobs logs {name} --follow'}",
+        f"or stop it: {stop or f'knify jobs cancel {name}'}",
     )
     try:
         yield

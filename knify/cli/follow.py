@@ -19,6 +19,7 @@ Data: TypeAlias = dict[str, Any]
 Source: TypeAlias = Callable[[], Iterator[Data]]
 
 LOOK_SECONDS = 1.0  # between two looks at why a job waits
+_ENDED = ("completed", "failed", "failed_preserved", "cancelled")
 _GOOD = (None, True, "ok", "success", "succeeded", "completed")
 _TEXTS = ("message", "text", "line", "output", "content")
 
@@ -48,7 +49,7 @@ def watch(client: Client, job_id: str, *, raw: bool, err: bool = False, quiet: b
 
 def _is_end(kind: str, data: Data) -> bool:
     if kind == "step":
-        return data.get("state") in ("completed", "failed", "cancelled")
+        return data.get("state") in _ENDED
     return kind == "output" and data.get("type") == "completed"
 
 

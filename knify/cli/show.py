@@ -7,10 +7,11 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
+FORMATS: Final = ("table", "json", "yaml")
 #: Colours, cursor moves, window titles: whole sequences say nothing to a reader and are dropped.
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 #: Other control characters, text direction overrides and lone surrogates are made visible.
@@ -39,6 +40,17 @@ def verbatim(text: str) -> None:
 def as_json(value: Any, *, compact: bool = False) -> None:
     """A JSON document; it is ASCII, so no control character comes through."""
     click.echo(json.dumps(value, indent=None if compact else 2))
+
+
+def as_(form: str, value: Any, *, compact: bool = False) -> None:
+    """A document in one of FORMATS; `compact`: one of several, a line or a document each."""
+    if form == "json":
+        return as_json(value, compact=compact)
+    import yaml
+
+    # ASCII too: what is no plain letter is escaped.
+    text = yaml.safe_dump(value, sort_keys=False, width=1_000, explicit_start=compact)
+    return click.echo(text, nl=False)
 
 
 def table(

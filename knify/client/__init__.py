@@ -41,6 +41,7 @@ from knify.client.records import (
     Workspace,
 )
 from knify.client.retry import Policy
+from knify.client.taskrecords import Task, TaskCancelled, TaskPage, TaskSubmitted
 
 __all__ = [
     "ApiError",
@@ -74,6 +75,10 @@ __all__ = [
     "StageResult",
     "StreamToken",
     "Submitted",
+    "Task",
+    "TaskCancelled",
+    "TaskPage",
+    "TaskSubmitted",
     "Unauthorized",
     "Unavailable",
     "UnsafePath",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from knify.client import errors, records
+from knify.client import errors, records, taskrecords
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -32,9 +32,11 @@ def error(response: httpx.Response) -> errors.ApiError | errors.ConnectionFailed
     if strange and not {"error", "message"} & body.keys():
         return _stranger(response)
     message = body.get("message") or body.get("error") or f"HTTP {response.status_code}"
+    # The Tasks API writes the same codes in small letters.
+    code = body.get("code") or str(body.get("error") or f"HTTP_{response.status_code}").upper()
     return errors.kind(response.status_code)(
         response.status_code,
-        str(body.get("code") or body.get("error") or f"HTTP_{response.status_code}"),
+        str(code),
         str(message),
         detail=body.get("detail", body.get("details")),
         request_id=response.headers.get("X-Request-Id"),
@@ -95,6 +97,17 @@ def jobs_page(response: httpx.Response) -> tuple[list[records.Job], str | None]:
     return many(records.Job)(response), response.headers.get("X-Next-Before")
 
 
+def task_page(response: httpx.Response) -> taskrecords.TaskPage:
+    """A part of a list of tasks."""
+    rows = many(taskrecords.Task, "tasks")(response)
+    return dataclasses.replace(one(taskrecords.TaskPage)(response), tasks=tuple(rows))
+
+
+def objects_by_line(kind: type[R]) -> Callable[[httpx.Response], list[R]]:
+    """Reads a record from each line."""
+    return lambda response: [_read(kind, row, response) for row in _rows_by_line(response)]
+
+
 def artifacts(response: httpx.Response) -> list[records.Artifact]:
     """The listing of files: path to size, type and checksum."""
     found = object_of(response)
@@ -139,6 +152,30 @@ def length(response: httpx.Response) -> int | None:
     """How many bytes the body will have, where the server says it."""
     text: str = response.headers.get("Content-Length", "")
     return int(text) if text.isdigit() else None
+
+
+def task_artifacts(response: httpx.Response) -> list[records.Artifact]:
+    """The same of a task."""
+    return [
+        records.Artifact(
+            row["path"],
+            row.get("size_bytes"),
+            str(row.get("checksum") or "").removeprefix("sha256:") or None,
+            row.get("content_type"),
+        )
+        for row in rows_of(response, "artifacts")
+        if "path" in row
+    ]
+
+
+def _rows_by_line(response: httpx.Response) -> list[dict[str, Any]]:
+    try:
+        rows = [json.loads(line) for line in response.content.split(b"\n") if line]
+    except ValueError:
+        rows = [None]
+    if not all(isinstance(row, dict) for row in rows):
+        raise _stranger(response)
+    return rows
 
 
 def _read(kind: type[R], body: dict[str, Any], response: httpx.Response) -> R:

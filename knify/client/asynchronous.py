@@ -124,6 +124,19 @@ class AsyncClient:
     download_all = _ends(downloads.download_all)
     download_archive = _ends(downloads.download_archive)
 
+    # Tasks.
+    submit_task = _asks(calls.tasks.submit_task)
+    task = _asks(calls.tasks.task)
+    tasks = _asks(calls.tasks.tasks)
+    wait_task = _ends(waiting.wait_task)
+    cancel_task = _asks(calls.tasks.cancel_task)
+    task_events = _asks(calls.tasks.task_events)
+    stream_task_events = _gives(stream.stream_task_events)
+    task_logs = _asks(calls.tasks.task_logs)
+    stream_task_logs = _gives(stream.stream_task_logs)
+    task_artifacts = _asks(calls.tasks.task_artifacts)
+    download_task = _ends(downloads.download_task)
+
     # Workspaces.
     upload_workspace = _ends(upload.upload_workspace)
     list_workspaces = _asks(calls.workspaces.list_workspaces)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from knify.client import files, steps
-from knify.client.calls import jobs, output, workspaces
+from knify.client.calls import jobs, output, tasks, workspaces
 from knify.client.calls.base import Call
 
 
@@ -40,6 +40,24 @@ def download_archive(
 ) -> steps.Steps[files.Downloaded]:
     """All of a job's files as one .tar.gz."""
     return _as_file(output.archive(job_id), Path(file), progress)
+
+
+def download_task(
+    task_id: str,
+    path: str,
+    folder: str | Path = ".",
+    *,
+    file: str | Path | None = None,
+    progress: files.Progress | None = None,
+) -> steps.Steps[files.Downloaded]:
+    """One of a task's files into `folder`, under its own path, or as just this `file`.
+
+    `path` may be its name alone, where no other file is called so. Raises as `download`.
+    """
+    call = tasks.artifact(task_id, path)
+    if file is not None:
+        return _as_file(call, Path(file), progress)
+    return steps.fetch(call, _into(files.target(Path(folder), path), path, progress))
 
 
 def download_workspace(

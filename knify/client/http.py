@@ -61,7 +61,7 @@ def request(
         call.path,
         params=dict(call.params) or None,
         json=call.body,
-        content=content,
+        content=call.content if content is None else content,
         headers=dict(call.headers) | (headers or {}),
         timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout,
     )

@@ -189,7 +189,7 @@ def patiently(
 
 def _after_all(effect: Effect) -> Effect:
     """The next attempt, once one may have arrived: a deletion that finds nothing is done."""
-    if not isinstance(effect, Ask) or effect.call.method != "DELETE":
+    if not isinstance(effect, Ask) or not effect.call.removes:
         return effect
     call = replace(effect.call, answers=effect.call.answers | {404})
     return replace(effect, call=call)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import httpx_sse
 
 from knify.client import answers, errors, records, retry, steps
-from knify.client.calls import jobs, output
+from knify.client.calls import jobs, output, tasks
 from knify.client.calls.base import Call
 
 #: The server sends a comment every 15 s: silence beyond this is a dead connection.
@@ -20,7 +21,7 @@ _SLACK = 0.5  # seconds that a deadline may be missed by
 
 def stream_events(job_id: str, after: str | None = None) -> steps.Values[records.Frame]:
     """The steps as they happen, until the job has ended; goes on over broken connections."""
-    return follow(job_id, output.stream(job_id, "events"), after)
+    return follow(jobs.job(job_id), output.stream(job_id, "events"), after)
 
 
 def stream_output(
@@ -30,7 +31,29 @@ def stream_output(
 
     `raw`: the program's own lines instead of what the server understood of them.
     """
-    return follow(job_id, output.stream(job_id, "output", raw=raw), after)
+    return follow(jobs.job(job_id), output.stream(job_id, "output", raw=raw), after)
+
+
+def stream_task_events(task_id: str, after: str | None = None) -> steps.Values[records.Frame]:
+    """A task's history as it happens, until its end; goes on over broken connections."""
+    return follow(tasks.task(task_id), tasks.stream(task_id, "events"), after)
+
+
+def stream_task_logs(
+    task_id: str,
+    after: str | None = None,
+    *,
+    stream: str = "all",
+    tail: int | None = None,
+    since: str | None = None,
+) -> steps.Values[records.Frame]:
+    """A task's lines as they come, until their end; goes on over broken connections.
+
+    `stream`: all, stdout or stderr. `tail`: begin with the last lines, so many. `since`: begin at a
+    time (RFC 3339), or so long ago (`15m`).
+    """
+    call = tasks.stream(task_id, stream, tail=tail, since=since)
+    return follow(tasks.task(task_id), call, after)
 
 
 class Renew(Exception):
@@ -85,7 +108,7 @@ class Position:
 
 
 def follow(
-    job_id: str,
+    subject: Call[Any],
     call: Call[None],
     after: str | None = None,
     deadline: float | None = None,
@@ -94,6 +117,7 @@ def follow(
 ) -> steps.Values[records.Frame]:
     """The frames behind `after`, until the stream's end or the deadline.
 
+    `subject` asks for the job or task whose stream it is; the answer says whether it has `ended`.
     `brief`: give up after the policy's attempts, however short a time they took.
     """
     policy = (yield from steps.setup()).policy
@@ -112,7 +136,7 @@ def follow(
                 raise
             refused = busy
         else:
-            yield from _ended_early(job_id, position, seen)
+            yield from _ended_early(subject, position, seen)
         if position.after == seen and not position.over and not (deadline and _near(deadline)):
             lived = time.monotonic() - since
             delay = position.came_for_nothing(policy, lived, refused, brief=brief)
@@ -140,7 +164,7 @@ def _connection(
             yield steps.Item(frame)
 
 
-def _ended_early(job_id: str, position: Position, seen: str | None) -> steps.Steps[None]:
+def _ended_early(subject: Call[Any], position: Position, seen: str | None) -> steps.Steps[None]:
     """A stream that ended without news is over only if its job had ended before.
 
     That happens where a stream has no entries at all, so that there is nothing to resume from.
@@ -148,7 +172,7 @@ def _ended_early(job_id: str, position: Position, seen: str | None) -> steps.Ste
     if position.over or position.after != seen:
         return
     position.over = position.job_ended
-    position.job_ended = (yield from steps.endure(jobs.job(job_id))).ended
+    position.job_ended = (yield from steps.endure(subject)).ended
 
 
 def _is_last(frame: records.Frame) -> bool:

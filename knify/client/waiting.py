@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import time
+from typing import TypeVar
 
-from knify.client import errors, records, retry, steps, stream
-from knify.client.calls import jobs, output
+from knify.client import errors, records, retry, steps, stream, taskrecords
+from knify.client.calls import jobs, output, tasks
+from knify.client.calls.base import Call
+
+R = TypeVar("R", records.Job, taskrecords.Task)
 
 
 def wait(job_id: str, timeout: float | None = None) -> steps.Steps[records.Job]:
     """The job once it has ended. Raises WaitTimeout after `timeout` seconds; the job goes on."""
+    return _wait(job_id, jobs.job(job_id), output.stream(job_id, "events"), timeout)
+
+
+def wait_task(task_id: str, timeout: float | None = None) -> steps.Steps[taskrecords.Task]:
+    """The task once it has ended. Raises WaitTimeout after `timeout` seconds; the task goes on."""
+    return _wait(task_id, tasks.task(task_id), tasks.stream(task_id, "events"), timeout)
+
+
+def _wait(name: str, subject: Call[R], events: Call[None], timeout: float | None) -> steps.Steps[R]:
     started = time.monotonic()
     deadline = None if timeout is None else started + timeout
     blind = False  # no stream comes through, such as behind a proxy that keeps answers back
-    while not (job := (yield from steps.endure(jobs.job(job_id), deadline))).ended:
+    while not (found := (yield from steps.endure(subject, deadline))).ended:
         if deadline is not None and retry.is_past(deadline):
-            raise errors.WaitTimeout(f"{job_id} is {job.status} after {timeout:g} s")
+            raise errors.WaitTimeout(f"{name} is {found.status} after {timeout:g} s")
         if not blind:
-            blind = yield from _until_it_ends(job_id, deadline)
+            blind = yield from _until_it_ends(subject, events, deadline)
         else:
             yield steps.Sleep(_pause(time.monotonic() - started, deadline))
-    return job
+    return found
 
 
-def _until_it_ends(job_id: str, deadline: float | None) -> steps.Steps[bool]:
-    """Listen until the stream says that the job has ended; whether that was of no use."""
-    call = output.stream(job_id, "events")
-    frames = stream.follow(job_id, call, deadline=deadline, brief=True)
+def _until_it_ends(
+    subject: Call[R], events: Call[None], deadline: float | None
+) -> steps.Steps[bool]:
+    """Listen until the stream says that it has ended; whether that was of no use."""
+    frames = stream.follow(subject, events, deadline=deadline, brief=True)
     try:
         yield from _silently(frames)
     except (errors.ConnectionFailed, errors.ApiError):

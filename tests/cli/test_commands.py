@@ -11,7 +11,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from knify.cli import main, sandbox, show
+from knify.cli import main, show
 from tests.cli.conftest import Run
 from tests.client import scripted
 
@@ -149,18 +149,6 @@ def test_a_wrong_key_says_where_the_right_one_comes_from(
 
     assert result.exit_code == 4
     assert "KNIFY_API_KEY is set" in result.stderr
-
-
-def test_a_task_is_a_job_by_another_name(server: scripted.Server, knify: Run) -> None:
-    server.on_job("task-1", name="t")
-    server.on("GET", "/jobs", [{"id": "task-1", "status": "running"}])
-    runner = click.testing.CliRunner(env={"KNIFY_URL": server.url})
-
-    listed = runner.invoke(sandbox.cli, ["task", "list", "--state", "running"])
-    shown = runner.invoke(sandbox.cli, ["task", "status", "task-1", "--json"])
-
-    assert "task-1" in listed.stdout
-    assert json.loads(shown.stdout)["id"] == "task-1"
 
 
 @pytest.mark.parametrize("program", ["main", "sandbox"])

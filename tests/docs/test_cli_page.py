@@ -10,11 +10,18 @@ import click
 import click.testing
 import pytest
 
-from knify.cli import entry, main
+from knify.cli import entry, main, sandbox
 from tests.client import autopilot
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "cli.md").read_text()
+PROGRAMS = {"knify": main.cli, "sandbox": sandbox.cli}
+MANIFEST = """\
+version: "1"
+kind: Task
+metadata: {id: task-001, name: Hello, labels: {team: platform}}
+agent: {type: command, command: echo hi > hi.txt}
+"""
 LINES = [
     line
     for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -29,14 +36,15 @@ def test_the_examples_run_one_after_the_other(
     folder.mkdir()
     monkeypatch.chdir(folder)
     (folder / "runbook.md").write_text("```sh\ntrue\n```\n")
+    (folder / "task.yaml").write_text(MANIFEST)
     with autopilot.connected(redis_url, home) as core, autopilot.serving(core) as (url, key):
         run = click.testing.CliRunner(env={"KNIFY_URL": url, "KNIFY_API_KEY": key})
         run.invoke(main.cli, ["workspaces", "push", ".", "--name", "demo"])
         with autopilot.working(core):
             job = ""
             for line in LINES:
-                words = shlex.split(line.replace("JOB", job), comments=True)[1:]
-                result = run.invoke(main.cli, words)
+                program, *words = shlex.split(line.replace("JOB", job), comments=True)
+                result = run.invoke(PROGRAMS[program], words)
                 assert result.exit_code == 0, f"{line}\n{result.output}"
                 job = (re.findall(r"job_\w{26}", result.output) or [job])[0]
 
@@ -52,6 +60,12 @@ def test_the_table_names_every_command_and_whether_it_speaks_json() -> None:
     }
 
     assert {name: bool(star) for name, star in named.items()} == _commands(main.cli)
+
+
+def test_the_table_of_tasks_names_every_command() -> None:
+    named = set(re.findall(r"^\| `sandbox ([^`]+)` \|", PAGE, re.MULTILINE))
+
+    assert named == set(_commands(sandbox.cli))
 
 
 def test_the_table_of_exit_codes_is_that_of_the_code() -> None:

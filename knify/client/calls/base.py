@@ -27,9 +27,11 @@ class Call(Generic[T]):
     parse: Callable[[httpx.Response], T]
     params: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None  # sent as JSON
+    content: bytes | None = None  # sent as it is; its type stands in the headers
     headers: Mapping[str, str] = field(default_factory=dict)
     harmless: bool = False  # a POST that may come twice
     answers: frozenset[int] = frozenset()  # refusals that are good answers here
+    removes: bool = False  # a second one that finds nothing is done
 
     @property
     def repeatable(self) -> bool:
@@ -50,7 +52,7 @@ def do(path: str, parse: Callable[[httpx.Response], T], **params: object) -> Cal
 
 def delete(path: str, parse: Callable[[httpx.Response], T], **params: object) -> Call[T]:
     """A deletion."""
-    return Call("DELETE", path, parse, _texts(params))
+    return Call("DELETE", path, parse, _texts(params), removes=True)
 
 
 def create(
