@@ -1,23 +1,37 @@
-"""One execution's account with the models' vendors: counted in Redis, held against its budget."""
+"""One execution's account with the models' vendors: counted in Redis, held against its budget.
+
+A call is booked before it is sent, with an estimate of what goes in; what it took takes its place
+when the answer has told that. So whoever is killed in its midst leaves the estimate counted.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-from collections import Counter
 from typing import Final
 
 import redis
 
 from knify.gateway.policy import Policy
-from knify.gateway.prices import NANO, Price
-from knify.gateway.tokens import Tokens
+from knify.gateway.prices import NANO
 from knify.store.usage import Usage, Usages
 
 log = logging.getLogger(__name__)
 
 CALLS: Final = 32  # of one execution at one time: more wait
+
+
+class Ended(Exception):
+    """The execution has ended: it asks no model any more."""
+
+
+class Unknown(Exception):
+    """Redis does not say, or does not hear, what was used."""
+
+
+class Over(Exception):
+    """Its budget is used up; in words for people."""
 
 
 class Account:
@@ -28,21 +42,56 @@ class Account:
         self.places = asyncio.Semaphore(CALLS)
         self._store, self._execution = store, execution
         self._gateway = f"{gateway}.{secrets.token_hex(4)}"
-        self.has_ended = False  # so nothing is counted any more
+        self.has_ended = False
         self._totals: Usage | None = None  # as Redis has them
-        self._waiting: Counter[str] = Counter()  # not sent yet
-        self._sent: Counter[str] = Counter()  # perhaps taken: sent again under the same number
+        self._waiting = Usage()  # not sent yet
+        self._sent: Usage | None = None  # perhaps taken: sent again under the same number
         self._n = 0
         self._lock = asyncio.Lock()
+        self._open: set[Booking] = set()  # those that are estimates still
+        self._closed = asyncio.Event()  # one of them is none any more; then there is a new event
 
-    def add(self, tokens: Tokens, price: Price | None, *, calls: int = 1) -> None:
+    async def begin(self, call: Booking, estimate: Usage, policy: Policy) -> None:
+        """Book a call that is about to be sent; in Redis, when there is a budget.
+
+        Those side by side fit into the budget together, as far as estimates can tell: one that
+        does not fit waits for others, and goes alone if something is left then.
+        Ended, Unknown, Over.
+        """
+        if not self.is_known:
+            await self.save(ask=True)
+        while not self._may_begin(estimate, policy):
+            await self._closed.wait()
+        self._open.add(call)
+        call.set(estimate, is_estimate=True)
+        await self.save()
+        if self.has_ended:
+            raise Ended
+        if policy.has_budget and not self.is_saved:
+            raise Unknown
+
+    def _may_begin(self, estimate: Usage, policy: Policy) -> bool:
+        """False: it has to wait."""
+        if self.has_ended:
+            raise Ended
+        if policy.has_budget and not self.is_known:
+            raise Unknown
+        if over(policy, self._now() + estimate) is None:
+            return True
+        if self._open:
+            return False
+        problem = over(policy, self._now(), least=0)
+        if problem is not None:
+            raise Over(problem)
+        return True
+
+    def book(self, call: Booking, more: Usage, *, is_estimate: bool) -> None:
         """Note it, to be sent with the next `save`."""
-        names = ("input", "cached", "written", "output")
-        self._waiting.update(dict(zip(names, tokens.values, strict=True)) | {"calls": calls})
-        if price is None:
-            self._waiting["unpriced"] += calls
-        else:
-            self._waiting["nano_usd"] += price.nano_usd(tokens)
+        self._waiting += more
+        if not is_estimate and call in self._open:
+            self._open.discard(call)
+            self._closed.set()
+            self._closed = asyncio.Event()
 
     async def save(self, *, ask: bool = False) -> None:
         """Into Redis. While that is away, it is tried again with what comes next.
@@ -50,10 +99,10 @@ class Account:
         `ask`: also with nothing to save, to hear how things stand.
         """
         async with self._lock:
-            while ask or self._sent or self._waiting:
+            while ask or not self.is_saved:
                 ask = False
-                if not self._sent:
-                    self._sent, self._waiting = self._waiting, Counter()
+                if self._sent is None:
+                    self._sent, self._waiting = self._waiting, Usage()
                     self._n += 1
                 try:
                     found = await asyncio.to_thread(
@@ -62,32 +111,47 @@ class Account:
                 except redis.RedisError as away:
                     log.warning("%s: its usage waits for Redis: %s", self._execution, away)
                     return
-                self.has_ended = found is None
-                self._totals = found or self._totals or Usage()
-                self._sent = Counter()
+                sent, self._sent = self._sent, None
+                if found is None and sent != Usage():
+                    log.warning("%s has ended, and was not told of %s", self._execution, sent)
+                self.has_ended = found is None or found.has_ended
+                self._totals = found.used if found else self._totals or Usage()
 
     @property
     def is_saved(self) -> bool:
         """Whether Redis has all of it."""
-        return not (self._sent or self._waiting)
-
-    def over(self, policy: Policy) -> str | None:
-        """Why its budget is used up, in words for people; None while there is some left."""
-        return over(policy, self._now())
+        return self._sent is None and self._waiting == Usage()
 
     @property
     def is_known(self) -> bool:
         """Whether Redis has told what was used before."""
         return self._totals is not None
 
-    def refuses(self, policy: Policy) -> str | None:
-        """The same before a call: with nothing left, none begins."""
-        return over(policy, self._now(), least=0)
+    def over(self, policy: Policy) -> str | None:
+        """Why its budget is used up, in words for people; None while there is some left.
+
+        What is no more than an estimate for a call under way does not count here.
+        """
+        told = self._now()
+        for call in self._open:
+            told -= call.booked
+        return over(policy, told)
 
     def _now(self) -> Usage:
-        known, more = self._totals or Usage(), self._sent + self._waiting
-        fields = {name: getattr(known, name) + more[name] for name in Usage.__slots__}
-        return Usage(**fields)
+        return (self._totals or Usage()) + (self._sent or Usage()) + self._waiting
+
+
+class Booking:
+    """One call in its account."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.booked = Usage()
+
+    def set(self, used: Usage, *, is_estimate: bool = False) -> None:
+        """This is what it takes, instead of what was booked before."""
+        more, self.booked = used - self.booked, used
+        self._account.book(self, more, is_estimate=is_estimate)
 
 
 def over(policy: Policy, used: Usage, *, least: int = 1) -> str | None:

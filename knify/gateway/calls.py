@@ -13,8 +13,8 @@ import aiohttp
 import h11
 
 from knify import errors
+from knify.gateway import account, passing, questions, room, vendors
 from knify.gateway import line as lines
-from knify.gateway import passing, room, vendors
 from knify.gateway.caller import Caller
 from knify.gateway.counted import Counted
 from knify.gateway.prices import Prices
@@ -94,66 +94,70 @@ class Calls:
         if not route.is_call:
             await self._pass_on(caller, line, request, route, content, None)
             return
-        named = await self._checked(caller, route, content)
+        asked = await self._checked(caller, route, content)
+        meter = Meter(route.vendor.name, asked=asked.tokens)
+        counted = Counted(caller, meter, self._prices, asked.model)
         async with caller.account.places:
-            await self._check_budget(caller, named)
-            await self._pass_on(caller, line, request, route, content, named)
+            await self._reserve(caller, counted)
+            line.until(passing.SILENT_SECONDS + passing.CONNECT_SECONDS)
+            try:
+                await self._pass_on(caller, line, request, route, content, counted)
+            finally:  # whatever became of it: what was asked may have to be paid for
+                await asyncio.shield(counted.close())
 
-    async def _checked(self, caller: Caller, route: vendors.Route, content: bytes) -> str:
-        """The model that it asks, if it may."""
+    async def _checked(
+        self, caller: Caller, route: vendors.Route, content: bytes
+    ) -> questions.Question:
+        """What it asks, if it may."""
         try:
             if len(content) > _LARGE:
-                named = await asyncio.to_thread(vendors.asked, route, content)
+                asked = await asyncio.to_thread(questions.read, route, content)
             else:
-                named = vendors.asked(route, content)
+                asked = questions.read(route, content)
         except errors.BadRequest as wrong:
             raise Refused(400, "invalid_request_error", f"knify: {wrong.message}") from wrong
-        assert named is not None
-        allowed = caller.policy.models
-        if allowed and not any(fnmatch.fnmatchcase(named, pattern) for pattern in allowed):
-            caller.told.once("model_refused", f"{named[:200]} is no model that is allowed here")
+        named, allowed = asked.model[:200], caller.policy.models
+        if allowed and not any(fnmatch.fnmatchcase(asked.model, pattern) for pattern in allowed):
+            caller.told.once("model_refused", f"{named} is no model that is allowed here")
             raise Refused(403, "permission_error", "knify: this model is not allowed here")
-        return named
-
-    async def _check_budget(self, caller: Caller, named: str) -> None:
-        if caller.policy.max_cost_usd is not None and self._prices.of(named) is None:
-            caller.told.once("model_refused", f"{named[:200]} has no price, so it has no budget")
+        if caller.policy.max_cost_usd is not None and self._prices.of(asked.model) is None:
+            caller.told.once("model_refused", f"{named} has no price, so it has no budget")
             raise Refused(403, "permission_error", "knify: this model has no price here")
-        await caller.account.save(ask=True)
-        if caller.account.has_ended:
-            raise Refused(403, "permission_error", "knify: this job has ended")
-        has_budget = (caller.policy.max_tokens, caller.policy.max_cost_usd) != (None, None)
-        if has_budget and not caller.account.is_known:
-            raise Refused(503, "overloaded_error", "knify: what was used is not known just now")
-        problem = caller.account.refuses(caller.policy)
-        if problem is not None:
-            self._tell_over(caller, problem)
-            raise Refused(403, "permission_error", f"knify: budget_exceeded: {problem}")
+        return asked
+
+    async def _reserve(self, caller: Caller, counted: Counted) -> None:
+        """Its part of the budget, before it is asked."""
+        try:
+            await counted.reserve()
+        except BaseException as failed:
+            await asyncio.shield(counted.drop())
+            if isinstance(failed, account.Over):
+                self._tell_over(caller, str(failed))
+                why = f"knify: budget_exceeded: {failed}"
+                raise Refused(403, "permission_error", why) from None
+            if isinstance(failed, account.Ended):
+                raise Refused(403, "permission_error", "knify: this job has ended") from None
+            if isinstance(failed, account.Unknown):
+                why = "knify: what was used is not known just now"
+                raise Refused(503, "overloaded_error", why) from None
+            raise
 
     def _tell_over(self, caller: Caller, problem: str) -> None:
         caller.told.once("budget_exceeded", problem, mark="")
 
     async def _pass_on(
         self, caller: Caller, line: lines.Line, request: h11.Request, route: vendors.Route,
-        content: bytes, named: str | None,
+        content: bytes, counted: Counted | None,
     ) -> None:  # fmt: skip
-        vendor, counted = route.vendor, None
-        if named is not None:
-            counted = Counted(caller, Meter(vendor.name, asked=len(content)), self._prices, named)
+        vendor = route.vendor
         headers = vendor.headers(list(request.headers))
         ask = passing.Ask(request.method.decode("ascii"), route.url, headers, content)
-        is_answered = False
         try:
             async with self._upstream.asked(ask) as answer:
-                is_answered = True
                 await self._pass_back(caller, line, answer, vendor, counted)
-        except asyncio.CancelledError:
-            if counted is not None and not is_answered:  # what was asked may have to be paid for
-                await asyncio.shield(counted.close())
-            raise
         except passing.Unreachable as why:
-            if counted is not None and why.was_asked:
-                await asyncio.shield(counted.close())
+            if counted is not None and not why.was_asked:
+                await asyncio.shield(counted.drop())
             caller.told.once("model_error", f"{vendor.name} cannot be reached: {why}")
             raise Refused(502, "api_error", f"knify: the vendor cannot be reached: {why}") from None
 
@@ -164,6 +168,8 @@ class Calls:
         """The answer; it counts, however that ends, unless it is an error."""
         headers = vendor.shown(answer.raw_headers)
         if answer.status >= 400:
+            if counted is not None:
+                await asyncio.shield(counted.drop())
             _tell_error(caller, answer, vendor)
             await caller.told.save()
             await passing.error(line, answer, headers, vendor.secrets)
@@ -176,9 +182,6 @@ class Calls:
             if counted is not None:
                 caller.told.add("model_error", "the vendor's answer broke off")
             raise
-        finally:
-            if counted is not None:
-                await asyncio.shield(counted.close())
         problem = caller.account.over(caller.policy)
         if counted is not None and problem is not None:
             self._tell_over(caller, problem)

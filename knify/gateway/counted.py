@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import aiohttp
 
+from knify.gateway.account import Booking
 from knify.gateway.caller import Caller
 from knify.gateway.prices import Prices
 from knify.gateway.tokens import Meter, Tokens
+from knify.store.usage import Usage
 
 
 class Counted:
@@ -21,10 +23,19 @@ class Counted:
         self.caller = caller
         self._meter = meter
         self._prices, self._named = prices, named
-        self._booked = Tokens()
-        self._calls = 1  # of which the first booking tells
+        self._booking = Booking(caller.account)
         self._is_whole = False
+        self._is_dropped = False
         self._last = b""  # of an answer that is no stream: held back until all is counted
+
+    async def reserve(self) -> None:
+        """Before it is asked. See `Account.begin`."""
+        estimate = self._meter.count(is_whole=False)
+        price = self._prices.of(self._named)
+        if price is not None and price.written > price.input:  # the dearer way to read it
+            estimate = estimate.evolve(written=estimate.input)
+        row = self._row(estimate)
+        await self.caller.account.begin(self._booking, row, self.caller.policy)
 
     def begin(self, answer: aiohttp.ClientResponse) -> None:
         """Its head is there."""
@@ -33,7 +44,7 @@ class Counted:
     async def hear(self, piece: bytes) -> bytes:
         """See `passing.Heard`."""
         self._meter.feed(piece)
-        if self._is_due:
+        if self._meter.seen.is_final and self._meter.seen.is_told:
             await self._book()
         if not self._meter.is_stream:
             self._last, piece = piece, self._last
@@ -47,19 +58,23 @@ class Counted:
         return self._last
 
     async def close(self) -> None:
-        """Whatever is not booked yet."""
-        if self._calls or (self._meter.count(is_whole=self._is_whole) - self._booked).total:
+        """No more of it is heard; said twice, it counts once."""
+        if not self._is_dropped:
             await self._book()
 
-    @property
-    def _is_due(self) -> bool:
-        """Whether what is known now is all, and not booked."""
-        seen = self._meter.seen
-        return seen.is_final and seen.is_told and bool((seen.tokens - self._booked).total)
+    async def drop(self) -> None:
+        """It cost nothing: it was not sent, or refused."""
+        self._is_dropped = True
+        self._booking.set(Usage())
+        await self.caller.account.save()
 
     async def _book(self) -> None:
-        found = self._meter.count(is_whole=self._is_whole)
+        found = self._row(self._meter.count(is_whole=self._is_whole))
+        self._booking.set(found)
+        if not self.caller.account.is_saved:
+            await self.caller.account.save()
+
+    def _row(self, tokens: Tokens) -> Usage:
         price = self._prices.of(self._meter.seen.model) or self._prices.of(self._named)
-        self.caller.account.add(found - self._booked, price, calls=self._calls)
-        self._booked, self._calls = found, 0
-        await self.caller.account.save()
+        cost = (0, 1) if price is None else (price.nano_usd(tokens), 0)
+        return Usage(1, *tokens.values, *cost)

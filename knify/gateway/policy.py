@@ -35,6 +35,11 @@ class Policy(model.Record):
         """Whether it may reach more than models."""
         return self.network_mode != "isolated"
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether its calls of models have a limit."""
+        return (self.max_tokens, self.max_cost_usd) != (None, None)
+
     @classmethod
     def of(cls, wanted: model.ExecutionSpec, models: tuple[str, ...] = ()) -> Self:
         """What a spec asks for; `models` are the operator's."""

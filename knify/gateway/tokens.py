@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from knify import model
 
@@ -27,16 +27,6 @@ class Tokens(model.Record):
     def total(self) -> int:
         """What counts in `max_tokens`."""
         return self.input + self.output
-
-    def __add__(self, other: Self) -> Self:
-        """Of both."""
-        sums = (a + b for a, b in zip(self.values, other.values, strict=True))
-        return type(self)(*sums)
-
-    def __sub__(self, other: Self) -> Self:
-        """What has come since `other`; never less than nothing."""
-        left = (max(a - b, 0) for a, b in zip(self.values, other.values, strict=True))
-        return type(self)(*left)
 
     @property
     def values(self) -> tuple[int, int, int, int]:
@@ -60,7 +50,7 @@ class Meter:
     """Reads one answer; what cannot be read, or breaks off, is estimated."""
 
     def __init__(self, provider: str, *, asked: int) -> None:
-        """`asked`: bytes of the request."""
+        """`asked`: an estimate of what the request puts in."""
         self.seen = Seen()
         self.is_stream = False  # to be set when the answer begins
         self._read = _READERS[provider]
@@ -94,7 +84,7 @@ class Meter:
         """What the call took; of one that told nothing, or broke off, at least an estimate."""
         seen, found = self.seen, self.seen.tokens
         if not seen.is_in_told:
-            found = found.evolve(input=max(found.input, self._asked // _A_TOKEN))
+            found = found.evolve(input=max(found.input, self._asked))
         is_over = seen.is_told and (seen.is_final or is_whole)
         if not (is_over and seen.is_out_told):
             per = _AN_EVENT if self.is_stream else _A_TOKEN

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from knify import errors
 from knify import settings as settings_module
 from knify.agents import models
 from knify.gateway import line as lines
@@ -157,38 +156,6 @@ def route(vendor: Vendor, method: str, target: str) -> Route | None:
             url = f"{vendor.base}{path}" + (f"?{kept}" if kept else "")
             return Route(vendor, url, is_call, found[1] if found.groups() else None)
     return None
-
-
-#: Reading one stops all other calls for as long as it takes, in whichever thread.
-_MOST_VALUES: Final = 300_000
-_READ: Final = ("model", "background")
-
-
-def asked(route: Route, content: bytes) -> str | None:
-    """The model that a call asks. BadRequest for what could be read in two ways, or not counted."""
-    if sum(content.count(mark) for mark in b"[{,") > _MOST_VALUES:
-        raise errors.BadRequest(f"the request may hold more than {_MOST_VALUES} values")
-    try:
-        body = json.loads(content, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as failed:
-        raise errors.BadRequest("the request is no JSON that all would read alike") from failed
-    if not isinstance(body, dict):
-        raise errors.BadRequest("the request is no object")
-    if any(name.lower() in _READ and name not in _READ for name in body):
-        raise errors.BadRequest("the request has a name that some read without regard to case")
-    if body.get("background"):
-        raise errors.BadRequest("background calls are not passed on: they cannot be counted")
-    named = route.model or body.get("model")
-    if not isinstance(named, str) or not named:
-        raise errors.BadRequest("the request names no model")
-    return named
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
 
 
 def complaint(vendor: str, kind: str, message: str) -> str:

@@ -15,7 +15,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:segments` | zset | older entries that objects hold: `first-last`; score: last | until it is packed |
-| `knify:usage:{id}` | hash | what it took of models so far, and how far each gateway counted; see `store/usage.py` | until its end |
+| `knify:usage:{id}` | hash | what it took of models so far (of calls under way: an estimate), and how far each gateway counted; see `store/usage.py` | an hour beyond its end |
 | `knify:told:{id}` | hash | marks of what gateways told of it, so that each is told once; `over`: why its budget is used up | until its end |
 | `knify:ended` | zset | terminal executions that are not packed; score: when they ended | member leaves when packed |
 | `knify:packed:files` | zset | packed ones whose artifacts may still be there; score: when they ended | member leaves after `KNIFY_ARTIFACT_DAYS` |

@@ -97,6 +97,7 @@ class Retention:
             fields.get("entries", "0"),
             len(raw.segments),
             row,
+            fields.get("usage", ""),
         )
         return verdict
 

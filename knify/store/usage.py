@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from knify.store import keys
 from knify.store.redis import Client, Scripts, pairs
@@ -11,7 +12,7 @@ from knify.store.redis import Client, Scripts, pairs
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """All model calls of one execution together."""
+    """All model calls of one execution together, or a difference between two such sums."""
 
     calls: int = 0
     input: int = 0  # tokens; the next two are part of it
@@ -20,6 +21,18 @@ class Usage:
     output: int = 0
     nano_usd: int = 0  # of those calls whose model has a price
     unpriced: int = 0  # calls whose model has none
+
+    def __add__(self, other: Self) -> Self:
+        """Of both."""
+        return type(self)(*(a + b for a, b in zip(self._values, other._values, strict=True)))
+
+    def __sub__(self, other: Self) -> Self:
+        """What is to be added to `other` for this one."""
+        return type(self)(*(a - b for a, b in zip(self._values, other._values, strict=True)))
+
+    @property
+    def _values(self) -> tuple[int, ...]:
+        return tuple(asdict(self).values())
 
     @property
     def tokens(self) -> int:
@@ -42,6 +55,14 @@ class Usage:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What Redis said of an execution."""
+
+    used: Usage
+    has_ended: bool  # its own record was corrected
+
+
 class Usages:
     """The hashes that hold it."""
 
@@ -49,17 +70,18 @@ class Usages:
         self._client = client
         self._scripts = scripts
 
-    def add(self, execution_id: str, gateway: str, n: int, more: Mapping[str, int]) -> Usage | None:
-        """Add to its totals; what they are then, None when it has ended (nothing is added).
+    def add(self, execution_id: str, gateway: str, n: int, more: Usage) -> Totals | None:
+        """Add to its totals; what they are then. None when there is nothing to be added to.
 
-        `gateway` and `n` name this addition: sent twice, it counts once.
+        `gateway` and `n` name this addition: sent twice, it counts once. With nothing in `more`
+        the totals are only read.
         """
-        words = [word for pair in more.items() for word in pair]
+        words = [word for pair in asdict(more).items() if pair[1] for word in pair]
         found = self._scripts.call("add_usage", execution_id, gateway, n, *words)
-        return _usage(pairs(found)) if found else None
+        return Totals(_usage(pairs(found[1:])), found[0] == "late") if found else None
 
     def of(self, execution_id: str) -> Usage:
-        """Its totals; nothing for one that asked no model, or has ended."""
+        """Its totals; nothing for one that asked no model, or ended an hour ago."""
         return _usage(self._client.hgetall(keys.usage(execution_id)))
 
 

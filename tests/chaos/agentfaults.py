@@ -52,7 +52,7 @@ class GatewayUnderAgent(Fault):
         x = user.look(lambda: user.store.executions.find(job))
         if x is not None and not x.packed:
             details = [event.detail for event in user.store.streams.events(job)]
-            for text in agent_work.wrong(x, agents.models, key, details):
+            for text in agent_work.wrong(x, agents.models, key, details, hurts=1):
                 world.load.violations.append(Violation("usage", job, text))
         user.clean(job)
 

@@ -18,7 +18,6 @@ import pytest
 from knify.gateway import account as accounts
 from knify.gateway import calls, room
 from knify.gateway import line as lines
-from knify.gateway import tokens as tokens_module
 from knify.store.usage import Usage
 from tests.gateway import rig as rigs
 from tests.gateway import web
@@ -265,6 +264,23 @@ def test_half_a_stream_breaks_off_for_the_agent_too_and_is_estimated(
     assert ("model_error", "the vendor's answer broke off") in rig.told(name)
 
 
+def test_a_call_is_counted_by_an_estimate_from_its_beginning_on(
+    rig: rigs.Rig, models: model_server.Models
+) -> None:
+    name, url = rig.open(**ALL)
+    models.pace = 0.05
+    path, body = ANTHROPIC
+
+    with httpx.stream("POST", url + path, json=body | {"stream": True}, timeout=30) as answer:
+        begun = rig.core.store.usages.of(name)
+        answer.read()
+
+    estimate = len(json.dumps(body | {"stream": True}, separators=(",", ":"))) // 3 + 1
+    assert begun == Usage(calls=1, input=estimate, nano_usd=estimate * 10_000)
+    after = rig.core.store.usages.of(name)
+    assert after == Usage(1, 100, 40, 0, 20, nano_usd=2_640_000)
+
+
 def test_an_agent_that_hangs_up_pays_what_it_asked(
     rig: rigs.Rig, models: model_server.Models
 ) -> None:
@@ -315,9 +331,7 @@ def test_the_key_is_hidden_where_a_vendor_quotes_it(
     assert "the key [hidden] is not valid" in answer.text
 
 
-def test_an_ended_job_asks_no_model_and_its_usage_is_gone(
-    rig: rigs.Rig, models: model_server.Models
-) -> None:
+def test_an_ended_job_asks_no_model(rig: rigs.Rig, models: model_server.Models) -> None:
     name, url = rig.open(**ALL)
     post(url, ANTHROPIC)
 
@@ -327,7 +341,7 @@ def test_an_ended_job_asks_no_model_and_its_usage_is_gone(
 
     assert (refused.status_code, len(models.asked)) == (403, 1)
     assert "has ended" in refused.text
-    assert rig.core.store.usages.of(name).calls == 0
+    assert rig.core.store.usages.of(name).calls == 1  # the refused one took nothing
 
 
 def test_a_budget_that_cannot_be_looked_up_lets_no_call_through(
@@ -346,7 +360,7 @@ def test_a_second_account_of_one_execution_counts_on(rig: rigs.Rig) -> None:
 
     async def spend(tokens: int) -> None:
         account = accounts.Account(usages, name, "one-life")
-        account.add(tokens_module.Tokens(tokens, 0, 0, 0), None)
+        accounts.Booking(account).set(Usage(calls=1, input=tokens))
         await account.save()
 
     rig.call(spend(500))

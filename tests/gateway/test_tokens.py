@@ -45,7 +45,7 @@ def test_a_stream_is_read_alike_however_it_is_cut(provider: str, cuts: list[int]
 @given(data=st.binary(max_size=300))
 def test_garbage_is_estimated_and_breaks_nothing(provider: str, data: bytes) -> None:
     for is_stream in (True, False):
-        meter = Meter(provider, asked=400)
+        meter = Meter(provider, asked=100)
         meter.is_stream = is_stream
         meter.feed(b"data: " + data)
         meter.end()
@@ -78,7 +78,7 @@ def test_numbers_that_are_none_count_nothing(usage: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("told", [{"promptTokenCount": 1}, {"candidatesTokenCount": "1"}, {}])
 def test_what_a_usage_does_not_tell_is_estimated(told: dict[str, object]) -> None:
-    meter = Meter("google", asked=400)
+    meter = Meter("google", asked=100)
     meter.feed(json.dumps({"x": "y" * 400, "usageMetadata": told}).encode())
     meter.end()
 
@@ -89,7 +89,7 @@ def test_what_a_usage_does_not_tell_is_estimated(told: dict[str, object]) -> Non
 
 
 def test_what_a_stream_told_once_a_later_piece_does_not_take_back() -> None:
-    meter = Meter("google", asked=400)
+    meter = Meter("google", asked=100)
     meter.is_stream = True
     for told in ({"promptTokenCount": 7, "candidatesTokenCount": 50}, {"promptTokenCount": 7}):
         meter.feed(f"data: {json.dumps({'usageMetadata': told})}\n".encode())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from knify import model
-from tests.parts.model_server import Models
+from knify.gateway import estimates
+from tests.parts.model_server import Models, Request
 
 #: In a sandbox: until this is refused, which it is by every gateway, and told once.
 _REFUSED = "until curl -s -m 9 -o /dev/null -w '%{http_code}' http://10.0.0.1/ | grep -q 403"
@@ -33,19 +35,32 @@ def asked(models: Models, key: str) -> int:
     return sum(key in str(request.body) for request in list(models.asked))
 
 
-def wrong(x: model.Execution, models: Models, key: str, details: Iterable[str]) -> Iterator[str]:
+def wrong(
+    x: model.Execution, models: Models, key: str, details: Iterable[str], *, hurts: int
+) -> Iterator[str]:
     """What is not as it has to be; `details` of its history.
 
     Its agent tells the totals of those answers that it got. Of those that were sent, some may have
-    been cut.
+    been cut: each of the `hurts` of its gateway leaves a call at its estimate, whatever came of it.
     """
     said = (x.said.usage if x.said else None) or {}
     saw = said.get("input_tokens", 0) + said.get("output_tokens", 0)
     counted = (x.usage or {}).get("total_tokens", 0)
-    whole = [r.tokens for r in list(models.asked) if key in str(r.body) and r.tokens]
-    most = sum(tokens.into + tokens.out for tokens in whole)
+    calls = [(_sent(r), _estimate(r)) for r in list(models.asked) if key in str(r.body)]
+    beyond = sorted((estimate - sent for sent, estimate in calls), reverse=True)
+    most = sum(sent for sent, _ in calls) + sum(max(0, more) for more in beyond[:hurts])
     if not saw <= counted <= most:
         yield f"{counted} tokens are counted: its agent saw {saw}, its model sent {most}"
     told = sum(detail.startswith(REFUSAL) for detail in details)
     if told != 1:
         yield f"a refusal stands {told} times in its history"
+
+
+def _sent(request: Request) -> int:
+    """Tokens of an answer that was sent whole."""
+    return request.tokens.into + request.tokens.out if request.tokens else 0
+
+
+def _estimate(request: Request) -> int:
+    """What the gateway may take the call for: by the longest form in which its JSON may come."""
+    return estimates.tokens(request.body, len(json.dumps(request.body)))

@@ -14,6 +14,7 @@ from knify.gateway import client
 from knify.lifecycle import SandboxState, State
 from knify.services import jobs
 from knify.store.notices import Notice
+from knify.store.usage import Usage
 from tests.runner.rig import OUT, Killed, Rig, Worker, eventually
 
 IDS = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
@@ -68,7 +69,7 @@ def submit(rig: Rig, **spec: Any) -> str:
 
 def spend(rig: Rig, job: str, tokens: int = 12) -> None:
     """As the gateway counts it."""
-    used = {"input": tokens, "calls": 1, "nano_usd": 5 * 10**9}
+    used = Usage(input=tokens, calls=1, nano_usd=5 * 10**9)
     assert rig.core.store.usages.add(job, "g", 1, used)
 
 

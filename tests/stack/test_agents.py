@@ -226,7 +226,7 @@ def test_of_an_agent_whose_gateway_is_killed_and_frozen_all_is_counted_and_told_
     x = core_module.connect(own_stack.settings, hints.RecordedHints()).store.executions.find(job_id)
     assert x is not None
     details = [event["detail"] for event in client.events(job_id)]
-    assert not list(agent_work.wrong(x, models, "hurt", details))
+    assert not list(agent_work.wrong(x, models, "hurt", details, hurts=3))
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 -- A terminal execution becomes a row; its objects hold all of it.
 -- ARGV: id, when it ended, numbers of its events, entries and segments as they were stored, row (JSON of short
---       texts, so that Redis keeps the hash in one piece)
+--       texts, so that Redis keeps the hash in one piece), its usage as it was read or ''
 -- Returns: 'ok' | 'repeated' | 'missing' | 'changed' (nothing done)
 local id = ARGV[1]
 local x = record(xkey(id))
@@ -11,7 +11,7 @@ end
 if x.deleting then return 'repeated' end
 local segments = xkey(id) .. ':segments'
 if x.completed_at ~= ARGV[2] or (x.events or '0') ~= ARGV[3] or (x.entries or '0') ~= ARGV[4]
-    or int(redis.call('ZCARD', segments)) ~= ARGV[5] then return 'changed' end
+    or int(redis.call('ZCARD', segments)) ~= ARGV[5] or (x.usage or '') ~= ARGV[7] then return 'changed' end
 redis.call('DEL', xkey(id), xkey(id) .. ':events', xkey(id) .. ':output', segments)
 redis.call('HSET', xkey(id), 'state', x.state, 'completed_at', x.completed_at)
 write(xkey(id), cjson.decode(ARGV[6]))

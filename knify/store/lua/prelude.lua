@@ -190,13 +190,17 @@ local function delete_sandbox(id, node, ts)
   discard(redis.call('HGET', skey(id), 'archive'), ts)
 end
 
+-- Behind the end the totals stay for an hour: an answer of a model may still come.
+local function keep_usage(id) redis.call('EXPIRE', P .. 'usage:' .. id, 3600) end
+
 -- What every end of an execution does: give back the slot, let the sandbox's next turn and a
 -- waiting execution go on, start the sandbox's expiry. Returns ids worth a hint.
 local function finish(id, x, ts, sandbox_ttl)
   local hints = {}
   redis.call('ZREM', P .. 'due', id)
   redis.call('HDEL', xkey(id), 'owner', 'lease_until')
-  redis.call('DEL', P .. 'usage:' .. id, P .. 'told:' .. id)
+  redis.call('DEL', P .. 'told:' .. id)
+  keep_usage(id)
   redis.call('HSET', xkey(id), 'completed_at', int(ts))
   redis.call('ZADD', P .. 'ended', int(ts), id)
   local place = admission.dequeue(id, x)
