@@ -77,6 +77,7 @@ class Settings:
     openai_base_url: str
     prices_file: Path | None
     allowed_models: tuple[str, ...]
+    vendor_tools: tuple[str, ...]
     git_credentials_file: Path | None
     git_push: bool
     egress_hosts: dict[str, tuple[str, int]]
@@ -242,6 +243,7 @@ def _gateway(env: Env) -> dict[str, Any]:
         "openai_base_url": variables.url(env, "OPENAI_BASE_URL", "https://api.openai.com/v1"),
         "prices_file": variables.path(env, "PRICES_FILE"),
         "allowed_models": tuple(env.list("ALLOWED_MODELS", ["*"])),
+        "vendor_tools": variables.names(env, "VENDOR_TOOLS"),
         "git_credentials_file": variables.path(env, "GIT_CREDENTIALS_FILE"),
         "git_push": variables.switch(env, "GIT_PUSH"),
         "egress_hosts": variables.hosts(env, "EGRESS_HOSTS"),

@@ -37,9 +37,15 @@ class Refused(Exception):
 class Calls:
     """One for all sandboxes; made within the event loop."""
 
-    def __init__(self, known: vendors.Vendors, prices: Prices, tls: Any) -> None:
-        """`tls`: what vendors' certificates are checked with (`ssl.SSLContext`)."""
+    def __init__(
+        self, known: vendors.Vendors, prices: Prices, tls: Any, allowed: tuple[str, ...] = ()
+    ) -> None:
+        """`tls`: what vendors' certificates are checked with (`ssl.SSLContext`).
+
+        `allowed`: patterns of what vendors may do by themselves.
+        """
         self._vendors = known
+        self._allowed = allowed
         self._prices = prices
         self._room = room.Room()
         self._upstream = passing.Upstream(tls)
@@ -74,7 +80,7 @@ class Calls:
             await line.answer(408, "knify: the request did not come in time\n")
         except Refused as refused:
             await caller.told.save()  # before it is seen
-            text = vendors.complaint(vendor.name, refused.kind, refused.message)
+            text = vendors.complaint(vendor.name, refused.status, refused.kind, refused.message)
             await line.answer(refused.status, text, _JSON)
         finally:
             self._room.give_back(caller, held)
@@ -91,31 +97,44 @@ class Calls:
         content: bytes,
     ) -> None:  # fmt: skip
         line.until(passing.SILENT_SECONDS + passing.CONNECT_SECONDS)
-        if not route.is_call:
+        if request.method != b"POST":
             await self._pass_on(caller, line, request, route, content, None)
             return
-        asked = await self._checked(caller, route, content)
+        asked = await self._read(caller, route, content)
+        if not route.is_call:
+            await self._pass_on(caller, line, request, route, asked.content, None)
+            return
+        self._check(caller, asked)
         meter = Meter(route.vendor.name, asked=asked.tokens)
         counted = Counted(caller, meter, self._prices, asked.model)
         async with caller.account.places:
             await self._reserve(caller, counted)
             line.until(passing.SILENT_SECONDS + passing.CONNECT_SECONDS)
             try:
-                await self._pass_on(caller, line, request, route, content, counted)
+                await self._pass_on(caller, line, request, route, asked.content, counted)
             finally:  # whatever became of it: what was asked may have to be paid for
                 await asyncio.shield(counted.close())
 
-    async def _checked(
+    async def _read(
         self, caller: Caller, route: vendors.Route, content: bytes
     ) -> questions.Question:
-        """What it asks, if it may."""
+        """What it asks, as far as no vendor does anything by itself for it."""
         try:
             if len(content) > _LARGE:
-                asked = await asyncio.to_thread(questions.read, route, content)
+                asked = await asyncio.to_thread(questions.read, route, content, self._allowed)
             else:
-                asked = questions.read(route, content)
+                asked = questions.read(route, content, self._allowed)
         except errors.BadRequest as wrong:
             raise Refused(400, "invalid_request_error", f"knify: {wrong.message}") from wrong
+        if asked.beyond:
+            names = ", ".join(asked.beyond)[:200]
+            caller.told.once("tool_refused", f"{route.vendor.name}'s own {names} was refused")
+            why = f"{names}: what the vendor does by itself needs the operator's KNIFY_VENDOR_TOOLS"
+            raise Refused(403, "permission_error", f"knify: {why}")
+        return asked
+
+    def _check(self, caller: Caller, asked: questions.Question) -> None:
+        """Whether this model may be asked."""
         named, allowed = asked.model[:200], caller.policy.models
         if allowed and not any(fnmatch.fnmatchcase(asked.model, pattern) for pattern in allowed):
             caller.told.once("model_refused", f"{named} is no model that is allowed here")
@@ -123,7 +142,6 @@ class Calls:
         if caller.policy.max_cost_usd is not None and self._prices.of(asked.model) is None:
             caller.told.once("model_refused", f"{named} has no price, so it has no budget")
             raise Refused(403, "permission_error", "knify: this model has no price here")
-        return asked
 
     async def _reserve(self, caller: Caller, counted: Counted) -> None:
         """Its part of the budget, before it is asked."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from knify.gateway import objects
+
 A_TOKEN: Final = 3  # bytes of text
 #: The most that a vendor counts for one picture: large ones are made smaller first.
 AN_IMAGE: Final = 5_000
@@ -44,20 +46,8 @@ def _of(kind: str, size: int) -> int:
 
 def _inlined(body: Any) -> Iterator[tuple[str, str]]:
     """Media type and base64 of all files that stand in a request, in whichever vendor's form."""
-    left = [body]
-    while left:
-        one = left.pop()
-        if isinstance(one, list):
-            left.extend(one)
-        elif isinstance(one, dict):
-            yield from _of_object(one)
-            left.extend(
-                value for name, value in one.items() if name not in _FREE or _is_list(value)
-            )
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)  # `input` of OpenAI's is the conversation itself
+    for one in objects.of(body, _FREE):
+        yield from _of_object(one)
 
 
 def _of_object(one: dict[str, Any]) -> Iterator[tuple[str, str]]:

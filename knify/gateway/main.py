@@ -85,7 +85,7 @@ class Gateway:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[list[asyncio.Task[None]]]:
         """All doors that were open before, and the control socket. What it always does."""
-        self._calls = calls.Calls(self._vendors, self._prices, self._tls)
+        self._calls = calls.Calls(self._vendors, self._prices, self._tls, self._config.vendor_tools)
         self._git = git.Git(self._logins, self._dialer, self._tls, push=self._config.git_push)
         # Redis is asked in threads: one that hangs must not take all of a small pool.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))

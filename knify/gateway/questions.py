@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from knify import errors
-from knify.gateway import estimates, vendors
+from knify.gateway import beyond, estimates, vendors
 
 #: Reading one stops all other calls for as long as it takes, in whichever thread.
 _MOST_VALUES: Final = 300_000
@@ -16,14 +17,40 @@ _READ: Final = ("model", "background")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request for a model's answer."""
+    """A request for a model's answer, or about one."""
 
-    model: str
+    model: str  # "" for one about any
     tokens: int  # that go in: an estimate
+    beyond: tuple[str, ...]  # what the vendor would do by itself, and may not
+    content: bytes  # as it is passed on
 
 
-def read(route: vendors.Route, content: bytes) -> Question:
-    """BadRequest for what could be read in two ways, or not counted."""
+def read(route: vendors.Route, content: bytes, allowed: tuple[str, ...] = ()) -> Question:
+    """BadRequest for what could be read in two ways, or not counted.
+
+    `allowed`: patterns of what vendors may do by themselves, see `beyond`.
+    """
+    body = _body(content)
+    if any(name.lower() in _READ and name not in _READ for name in body):
+        raise errors.BadRequest("the request has a name that some read without regard to case")
+    if body.get("background"):
+        raise errors.BadRequest("background calls are not passed on: they cannot be counted")
+    named = route.model or body.get("model")
+    if not (isinstance(named, str) and named) and route.is_call:
+        raise errors.BadRequest("the request names no model")
+    vendor = route.vendor.name
+
+    def is_allowed(name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed)
+
+    tokens = estimates.tokens(body, len(content))
+    if beyond.without_unasked(vendor, body, is_allowed):
+        content = beyond.written(body)
+    refused = tuple(name for name in beyond.asked(vendor, body) if not is_allowed(name))
+    return Question(named if isinstance(named, str) else "", tokens, refused, content)
+
+
+def _body(content: bytes) -> dict[str, Any]:
     if sum(content.count(mark) for mark in b"[{,") > _MOST_VALUES:
         raise errors.BadRequest(f"the request may hold more than {_MOST_VALUES} values")
     try:
@@ -32,14 +59,7 @@ def read(route: vendors.Route, content: bytes) -> Question:
         raise errors.BadRequest("the request is no JSON that all would read alike") from failed
     if not isinstance(body, dict):
         raise errors.BadRequest("the request is no object")
-    if any(name.lower() in _READ and name not in _READ for name in body):
-        raise errors.BadRequest("the request has a name that some read without regard to case")
-    if body.get("background"):
-        raise errors.BadRequest("background calls are not passed on: they cannot be counted")
-    named = route.model or body.get("model")
-    if not isinstance(named, str) or not named:
-        raise errors.BadRequest("the request names no model")
-    return Question(named, estimates.tokens(body, len(content)))
+    return body
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -158,10 +158,10 @@ def route(vendor: Vendor, method: str, target: str) -> Route | None:
     return None
 
 
-def complaint(vendor: str, kind: str, message: str) -> str:
+def complaint(vendor: str, status: int, kind: str, message: str) -> str:
     """An error of ours in the vendor's own form."""
     if vendor == "google":
-        found: dict[str, Any] = {"error": {"code": 403, "message": message, "status": kind}}
+        found: dict[str, Any] = {"error": {"code": status, "message": message, "status": kind}}
     elif vendor == "openai":
         found = {"error": {"message": message, "type": kind, "param": None, "code": kind}}
     else:

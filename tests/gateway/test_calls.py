@@ -180,6 +180,35 @@ def test_only_allowed_models_are_asked(rig: rigs.Rig, models: model_server.Model
     assert len(models.asked) == 1
 
 
+TOOLS = [
+    (ANTHROPIC, {"type": "web_search_20250305", "name": "web_search"}, "web_search"),
+    (RESPONSES, {"type": "mcp", "server_url": "https://evil.example"}, "mcp"),
+    (GOOGLE, {"googleSearch": {}}, "google_search"),
+    (("/anthropic/v1/messages/count_tokens", ANTHROPIC[1]), {"type": "x_1"}, "x_1"),
+]
+
+
+@pytest.mark.parametrize(("call", "tool", "name"), TOOLS)
+def test_what_a_vendor_would_do_by_itself_needs_the_operators_word(
+    rig: rigs.Rig,
+    models: model_server.Models,
+    call: tuple[str, dict[str, Any]],
+    tool: dict[str, Any],
+    name: str,
+) -> None:
+    job, url = rig.open(**ALL)
+
+    refused = post(url, call, tools=[tool])
+    rig.make(lambda: setattr(rig.gateway._calls, "_allowed", ("other", name)))
+    passed = post(url, call, tools=[tool])
+
+    assert refused.status_code == 403 != passed.status_code
+    vendor = call[0].split("/")[1]
+    assert "KNIFY_VENDOR_TOOLS" in refused.json()["error"]["message"]
+    assert rig.told(job) == [("tool_refused", f"{vendor}'s own {name} was refused")]
+    assert len(models.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

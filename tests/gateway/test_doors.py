@@ -18,13 +18,13 @@ import redis
 from knify import errors
 from knify.gateway import client, door, main, netns, places
 from knify.gateway import line as lines
+from knify.gateway.account import Booking
 from knify.gateway.policy import Policy
-from knify.gateway.tokens import Tokens
 from knify.gateway.told import MOST, Told
 from knify.lifecycle import State
 from knify.store import keys
 from knify.store.notices import Notice, Notices
-from knify.store.usage import Usages
+from knify.store.usage import Usage, Usages
 from tests.gateway import rig as rigs
 from tests.gateway import web
 from tests.parts.stack import eventually
@@ -171,7 +171,7 @@ def test_what_redis_could_not_take_is_counted_and_told_behind_the_doors_end(
         for part, verb in ((Usages, "add"), (Notices, "tell")):
             patch.setattr(part, verb, away)
         assert through(rig, "http://other.test/") == 403
-        door.account.add(Tokens(7, 0, 0, 5), None)
+        Booking(door.account).set(Usage(calls=1, input=7, output=5))
         assert not control.close(name, f"s-{name}")
 
     eventually(lambda: rig.core.store.usages.of(name).tokens == 12)

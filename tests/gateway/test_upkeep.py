@@ -16,12 +16,12 @@ import pytest
 from knify import settings
 from knify.gateway import door, doors, main
 from knify.gateway import line as lines
+from knify.gateway.account import Booking
 from knify.gateway.policy import Policy
-from knify.gateway.tokens import Tokens
 from knify.store import keys
 from knify.store.doors import Doors as DoorStore
 from knify.store.notices import Notices
-from knify.store.usage import Usages
+from knify.store.usage import Usage, Usages
 from tests.gateway import porch as porches
 from tests.gateway import rig as rigs
 from tests.parts.stack import eventually
@@ -125,7 +125,7 @@ def test_a_redis_that_hangs_holds_no_deadline_up(
         stack.callback(goes_on.set)
         found, closed = silent(rig, stack), silent(rig, stack)
         monkeypatch.setattr(*part, hanging)
-        closed.account.add(Tokens(1), None)
+        Booking(closed.account).set(Usage(calls=1))
         rig.make(lambda: closed.told.add("model_error", "429"))
         rig.make(lambda: rig.gateway.doors._shut(closed))
         assert hangs.wait(30)

@@ -1,0 +1,163 @@
+"""What a request would have the vendor do by itself: search the web, run code, ask other servers.
+
+None of it is bound by the job's network, and none has a price here; what is stored in the
+operator's account may be another job's. So all of it needs the operator's word, by these names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from knify.gateway import objects
+
+#: Of the vendors' forms of tools, those that the agent's own program answers.
+_OURS: Final = {
+    "anthropic": re.compile(r"custom|(?:bash|text_editor|memory)_\d+|tool_search_tool_\w+"),
+    "openai": re.compile(r"function|custom|namespace|local_shell|apply_patch|tool_search"),
+    "google": re.compile(r"functiondeclarations"),
+}
+#: What agents' programs offer their models unasked: it is taken out, and the rest is asked.
+_UNASKED: Final = {"openai": ("web_search",)}
+_VERSION: Final = re.compile(r"(?:_preview)?(?:_\d{4}_?\d{2}_?\d{2})?$")
+#: Other values have other prices than the table's.
+_USUAL: Final = {
+    "service_tier": ("auto", "default", "standard", "standard_only", "flex"),
+    "speed": ("standard",),
+    "inference_geo": ("global",),
+}
+_SEARCHES: Final = re.compile(
+    r"search-(?:preview|api)|deep-research|:online$"
+)  # whatever tools they get
+#: Fields of a whole request that stand for one of them by being there: what the vendor has stored,
+#: what it is to use besides, other models than the one that is named.
+_FIELDS: Final = {
+    "anthropic": {"mcp_servers": "mcp", "container": "code_execution", "fallbacks": "models"},
+    "openai": {
+        **dict.fromkeys(("previous_response_id", "conversation", "prompt"), "stored"),
+        "web_search_options": "web_search",
+        "plugins": "plugins",
+        "models": "models",
+    },
+    "google": {"cachedcontent": "stored"},
+}
+#: Of Google's: a request within one that counts its tokens.
+_WITHIN: Final = ("generateContentRequest", "generate_content_request")
+
+
+def asked(vendor: str, body: dict[str, Any]) -> list[str]:
+    """The names of all that it would have done, in order."""
+    wholes = [body, *(body[name] for name in _WITHIN if isinstance(body.get(name), dict))]
+    found = {name for whole in wholes for name in _of_whole(vendor, whole)}
+    for one in objects.of(body, _FREE[vendor]):
+        found.update(_OF[vendor](one), _tools(vendor, one))
+    return sorted(found)
+
+
+def without_unasked(vendor: str, body: dict[str, Any], allowed: Callable[[str], bool]) -> bool:
+    """Take out of it what agents' programs add by themselves; whether there was something."""
+    names = [name for name in _UNASKED.get(vendor, ()) if not allowed(name)]
+    is_changed = False
+    for one in objects.of(body, _FREE[vendor]) if names else ():
+        tools = one.get("tools")
+        if isinstance(tools, list):
+            kept = [tool for tool in tools if _tool(vendor, tool) not in names]
+            is_changed |= len(kept) < len(tools)
+            one["tools"] = kept
+    return is_changed
+
+
+def written(body: dict[str, Any]) -> bytes:
+    """As it is sent on when it was changed."""
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _of_whole(vendor: str, body: dict[str, Any]) -> Iterator[str]:
+    """What its own fields say, in Google's case in either spelling."""
+    plain = {_plain(name): value for name, value in body.items()} if vendor == "google" else body
+    for name, meaning in _FIELDS[vendor].items():
+        if plain.get(name) not in (None, [], "", {}):
+            yield meaning
+    for name, usual in _USUAL.items():
+        value = plain.get(_plain(name) if vendor == "google" else name)
+        if value is not None and str(value).lower() not in usual:
+            yield name
+    if isinstance(body.get("model"), str) and _SEARCHES.search(body["model"]):
+        yield "web_search"
+
+
+def _anthropic(one: dict[str, Any]) -> Iterator[str]:
+    source = one.get("source")
+    if isinstance(source, dict) and source.get("type") in ("url", "file"):
+        yield f"{source['type']}s"
+    if one.get("type") == "container_upload":
+        yield "files"
+
+
+def _openai(one: dict[str, Any]) -> Iterator[str]:
+    if one.get("type") == "item_reference":
+        yield "stored"
+    if one.get("file_id") and "file_citation" not in str(one.get("type")):
+        yield "files"
+    image = one.get("image_url")
+    for url in (one.get("file_url"), image.get("url") if isinstance(image, dict) else image):
+        if isinstance(url, str) and not url.startswith("data:"):
+            yield "urls"
+
+
+def _google(one: dict[str, Any]) -> Iterator[str]:
+    if any(_plain(name) == "filedata" for name in one):
+        yield "urls"
+
+
+def _tools(vendor: str, one: dict[str, Any]) -> Iterator[str]:
+    tools = one.get("tools")
+    for tool in tools if isinstance(tools, list) else [tools] if tools else []:
+        name = _tool(vendor, tool)
+        if name:
+            yield name
+
+
+def _tool(vendor: str, tool: Any) -> str:
+    """What the vendor does itself of a list of tools; "" for one that the agent's program does."""
+    if not isinstance(tool, dict):
+        return "tools"
+    if vendor == "google":
+        kinds = [name for name in tool if not _OURS[vendor].fullmatch(_plain(name))]
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kinds[0]).lower() if kinds else ""
+    kind = tool.get("type", "custom")
+    if not isinstance(kind, str):
+        return "tools"
+    if _OURS[vendor].fullmatch(kind) or (kind == "shell" and _is_local(tool)):
+        return ""
+    return _VERSION.sub("", kind).removesuffix("_toolset") or "tools"
+
+
+def _is_local(tool: dict[str, Any]) -> bool:
+    place = tool.get("environment")
+    return isinstance(place, dict) and place.get("type") == "local"
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+_OF: Final[dict[str, Callable[[dict[str, Any]], Iterator[str]]]] = {
+    "anthropic": _anthropic,
+    "google": _google,
+    "openai": _openai,
+}
+#: Behind these stands what a tool is given or says, or a form for it: nothing that is done.
+_FREE: Final = {
+    "anthropic": frozenset({"input", "input_schema"}),
+    "google": frozenset(
+        {
+            *("args", "response", "parameters", "labels"),
+            *("parametersJsonSchema", "responseSchema", "responseJsonSchema"),
+            *("parameters_json_schema", "response_schema", "response_json_schema"),
+        }
+    ),
+    "openai": frozenset({"parameters", "schema", "metadata", "client_metadata", "definition"}),
+}
