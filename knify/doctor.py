@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from knify import errors, units
 from knify import settings as settings_module
-from knify.gateway import client
+from knify import units
+from knify.gateway import checks as gateway_checks
 from knify.host import busybox, check, imagecheck, podman, probe, redis_server, subids, survey
 from knify.host.check import Check, Level
 
@@ -164,23 +163,6 @@ def check_busybox(host: survey.Host) -> Check:
     return Check("busybox", "failure", message, "install the package busybox-static")
 
 
-def check_gateway(host: survey.Host) -> Check:
-    """The way out of sandboxes: a kernel that lets it in, and a process that answers."""
-    release = os.uname().release
-    major, minor = (int(part) for part in re.findall(r"\d+", release)[:2])
-    if (major, minor) < (5, 8):
-        message = f"Linux {release} is too old (5.8): jobs can only be isolated"
-        return Check("gateway", "warning", message, "upgrade the kernel")
-    try:
-        found = client.Client(host.settings.gateway).status()
-    except errors.GatewayAway:
-        if not host.settings.gateway.exists():
-            return Check("gateway", "ok", "started by `knify up`")
-        cure = f"see {host.settings.home / 'logs' / 'gateway.log'}"
-        return Check("gateway", "failure", "does not answer: jobs have no way out", cure)
-    return Check("gateway", "ok", f"answers, {found['connections']} connections are open")
-
-
 def check_home(host: survey.Host) -> Check:
     """Where keys, objects and sockets are kept."""
     home = host.settings.home
@@ -281,7 +263,8 @@ _CHECKS: tuple[Callable[[survey.Host], Check], ...] = (
     check_seccomp,
     check_init,
     check_busybox,
-    check_gateway,
+    gateway_checks.check_gateway,
+    gateway_checks.check_browser,
     check_storage,
     imagecheck.check_base,
     imagecheck.check_others,

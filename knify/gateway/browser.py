@@ -77,6 +77,7 @@ class Browser:
         self._taken: Counter[str] = Counter()  # WebSockets by execution
         self._socket = ""  # that it named last
         self._is_shared = False  # and the operator was told so
+        self._is_known = place is None or place.is_socket  # it has said what it is
         if place is not None and place.is_socket:
             self._notice(place.path)
             self._notice(place.path)
@@ -85,6 +86,13 @@ class Browser:
         """Whether there is one that this tenant's jobs may use."""
         return self._place is not None and (not self._tenants or tenant in self._tenants)
 
+    @property
+    def kind(self) -> str:
+        """none, shared (one Chromium for all), own (one for each connection), or silent so far."""
+        if self._place is None:
+            return "none"
+        return "shared" if self._is_shared else "own" if self._is_known else "silent"
+
     async def look(self) -> None:
         """At what kind of browser it is, before anybody uses it."""
         if self._place is None or self._place.is_socket:
@@ -92,6 +100,7 @@ class Browser:
         try:
             for _ in range(2):
                 self._notice(_socket_path(await self._version(self._place)))
+            self._is_known = True
         except Failed as why:
             log.warning("the browser (%s) cannot be reached: %s", kinds.BROWSER_URL, why)
 

@@ -130,7 +130,7 @@ class Calls:
             names = ", ".join(asked.beyond)[:200]
             caller.told.once("tool_refused", f"{route.vendor.name}'s own {names} was refused")
             why = f"{names}: what the vendor does by itself needs the operator's KNIFY_VENDOR_TOOLS"
-            raise Refused(403, "permission_error", f"knify: {why}")
+            raise Refused(400, "invalid_request_error", f"knify: {why}")
         return asked
 
     def _check(self, caller: Caller, asked: questions.Question) -> None:

@@ -145,6 +145,7 @@ class Gateway:
             "pid": os.getpid(),
             "connections": self.doors.connections,
             "providers": self._vendors.configured(),
+            "browser": self._browser.kind,
         }
 
     def _hear(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -41,6 +41,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.state = b"T"  # that it says behind the first query
         self.left = threading.Semaphore(0)  # one more for each session that has ended
         self.is_superuser = False
+        self.member_of = ""  # a role
         self.rounds = 4_096
         self.stuck = threading.Event()  # set: it answers nothing and hears nobody's leaving
         self.cancelled: list[bytes] = []
@@ -89,6 +90,10 @@ class _Session(socketserver.BaseRequestHandler):
         kind, body = self._message()
         self.server.asked.append((kind, body))
         self._send(b"C", b"BEGIN\0")
+        if self.server.member_of:
+            values = (b"knify: member of", self.server.member_of.encode())
+            row = b"".join(struct.pack("!I", len(value)) + value for value in values)
+            self._send(b"D", struct.pack("!H", 2) + row)
         self._send(b"Z", self.server.state)
         while True:
             kind, body = self._message()

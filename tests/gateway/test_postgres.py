@@ -103,6 +103,15 @@ def test_a_superusers_login_is_refused(start: Open) -> None:
     assert server.asked == []
 
 
+def test_a_login_that_may_become_more_is_refused(start: Open) -> None:
+    with pgserver.running("scram") as server:
+        server.member_of = "pg_read_server_files"
+        at = start(server.url())
+
+        with pgserver.Client(at) as client:
+            assert "its login is a member of pg_read_server_files:" in text(client.start("crm"))
+
+
 def test_a_password_is_not_hashed_as_often_as_a_server_likes(start: Open) -> None:
     with pgserver.running("scram") as server:
         server.rounds = 100_001

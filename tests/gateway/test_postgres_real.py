@@ -168,6 +168,26 @@ def test_a_superuser_is_not_signed_in(server: postgres.Server, opened: Opened) -
     assert "superuser" in done.stderr and done.stdout == ""
 
 
+@pytest.mark.parametrize("role", ["pg_read_server_files", "admins"])
+def test_a_login_that_may_become_more_is_not_signed_in(
+    server: postgres.Server, opened: Opened, role: str
+) -> None:
+    """Through another role, too, and without using it unasked."""
+    server.sql(
+        "DROP ROLE IF EXISTS member, between, admins; CREATE ROLE admins SUPERUSER;"
+        "CREATE ROLE between NOLOGIN; CREATE ROLE member LOGIN NOINHERIT PASSWORD 'm-secret';"
+        f"GRANT between TO member; GRANT {role} TO between;"
+    )
+    rig = opened(server.url("member", "m-secret"))
+
+    done = server.psql(rig.ports[-2], "crm", "SELECT 1")
+    server.sql(f"REVOKE {role} FROM between")
+    harmless = server.psql(rig.ports[-2], "crm", "SELECT 1")
+
+    assert f"a member of {role}" in done.stderr and done.stdout == ""
+    assert harmless.stdout == "1\n", harmless.stderr
+
+
 def _sleep(client: pgserver.Client) -> None:
     """It has taken the server's own limits away, and asked for something long."""
     assert client.start("crm")[-1] == (b"Z", b"T")

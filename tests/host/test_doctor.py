@@ -11,7 +11,9 @@ import pytest
 
 from knify import doctor
 from knify import settings as settings_module
+from knify.gateway import checks
 from knify.host import facts, survey
+from tests.parts import gateway
 
 GOOD = facts.HostFacts(
     oci_runtime="crun",
@@ -117,6 +119,30 @@ def test_without_facts_every_check_that_needs_them_says_why(host: survey.Host) -
 
     for check in (doctor.check_runtime, doctor.check_ulimits, doctor.check_limits):
         assert "crun: not installed" in check(blind).message
+
+
+@pytest.mark.parametrize(
+    ("kind", "tenants", "level"),
+    [
+        ("none", (), "ok"),
+        ("own", (), "ok"),
+        ("silent", (), "warning"),
+        ("shared", (), "warning"),
+        ("shared", ("a", "b"), "warning"),
+        ("shared", ("a",), "ok"),
+    ],
+)
+def test_a_browser_that_tenants_share_is_named(
+    host: survey.Host, kind: str, tenants: tuple[str, ...], level: str
+) -> None:
+    settings = dataclasses.replace(host.settings, browser_tenants=tenants)
+    with gateway.running(settings.gateway) as running:
+        running.status = {"connections": 0, "browser": kind}
+
+        found = checks.check_browser(dataclasses.replace(host, settings=settings))
+
+    assert found.level == level, found
+    assert ("one Chromium for all" in found.message) == (kind == "shared")
 
 
 @pytest.mark.podman

@@ -17,12 +17,15 @@ class Gateway:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.git: list[str] = []  # hosts with logins
+        self.status: dict[str, Any] = {}  # what it says of itself
         self.on: Callable[[str], None] = lambda verb: None  # called with each request
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         verb = request.pop("verb")
         self.on(verb)
         self.asked.append((verb, request))
+        if verb == "status":
+            return self.status
         return {"port": 8119, "git": self.git, "events": [], "is_saved": True}
 
     @property

@@ -32,8 +32,13 @@ _BEGIN: Final = "; ".join(
         "SET LOCAL lock_timeout = '10s'",
         "SELECT set_config(name, '10s', true) FROM pg_catalog.pg_settings"
         " WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'",
+        # Whatever it is a member of, it may become: `set_config('role', …)` is a SELECT, too.
+        "SELECT 'knify: member of', rolname FROM pg_catalog.pg_roles WHERE rolname <> session_user"
+        " AND pg_catalog.pg_has_role(session_user, oid, 'MEMBER') AND (rolsuper OR rolcreaterole"
+        " OR rolreplication OR rolbypassrls OR rolname ~ '^pg_') ORDER BY rolname LIMIT 1",
     )
 )
+_MEMBER: Final = b"knify: member of"
 
 
 class Refused(Exception):
@@ -201,6 +206,9 @@ async def _until_ready(
             if body == _SUPERUSER:
                 raise Refused("its login is a superuser's: declare one that may only read")
             settings += wire.pack(kind, body)
+        if kind == b"D" and _MEMBER in body:
+            role = body.partition(_MEMBER)[2][4:].decode("ascii", "replace")[:63]
+            raise Refused(f"its login is a member of {role}: declare one that may only read")
         if kind == b"K":
             key = body
         if kind == b"Z":
