@@ -37,9 +37,20 @@ _HEADERS = {
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+class _App(flask.Flask):
+    """Routes are the same whether a WebSocket is asked for or not: handlers say what they take."""
+
+    def create_url_adapter(self, request: flask.Request | None) -> routing.MapAdapter | None:
+        """See Flask."""
+        adapter = super().create_url_adapter(request)
+        if adapter is not None:
+            adapter.websocket = False
+        return adapter
+
+
 def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     """The WSGI application. `no_auth`: everybody is the tenant `default` with all scopes."""
-    app = flask.Flask("knify", static_folder=None)
+    app = _App("knify", static_folder=None)
     app.config.update(_config(core), NO_AUTH=no_auth)
     app.url_map.merge_slashes = False  # `//jobs` leads nowhere, instead of elsewhere
     app.json.sort_keys = False  # type: ignore[attr-defined]

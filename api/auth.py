@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import flask
 
@@ -44,15 +44,29 @@ def needs(scope: str) -> Callable[[View], View]:
     return mark
 
 
-def opens_by_token(view: View) -> View:
-    """Mark a handler of a stream: a GET of it may come with `?token=` instead of a key."""
-    setattr(view, _STREAM, True)
+def opens_by_token(view: View, place: Sequence[str] = ()) -> View:
+    """Mark a handler of a stream: a GET of it may come with `?token=` instead of a key.
+
+    `place`: parameters of its query that say which stream it is, beside the path.
+    """
+    setattr(view, _STREAM, tuple(place))
     return view
 
 
 def is_stream(view: Any) -> bool:
     """The mark that `opens_by_token` left."""
-    return getattr(view, _STREAM, False)
+    return hasattr(view, _STREAM)
+
+
+def parameters(view: Any) -> tuple[str, ...]:
+    """Those of its query that say which stream it is."""
+    return getattr(view, _STREAM, ())
+
+
+def place_of(view: Any, path: str, query: Mapping[str, str]) -> str:
+    """Which stream it is: what its token is for."""
+    named = [(name, query.get(name, "")) for name in parameters(view)]
+    return f"{path}?{urlencode(named)}" if named else path
 
 
 def scope_of(view: Any) -> str | None:
@@ -139,7 +153,9 @@ def _has_token() -> bool:
 def _by_token() -> model.ApiKey:
     """The key of a stream token, which is used up by this."""
     request, core = flask.request, context.core()
-    key = tokens.use(core, request.args["token"], request.path)
+    view = flask.current_app.view_functions.get(request.endpoint or "")
+    place = place_of(view, request.path, request.args)
+    key = tokens.use(core, request.args["token"], place)
     flask.current_app.extensions[USES].note(key.id)
     return key
 
@@ -163,5 +179,7 @@ def _only_this_machine() -> None:
     """Without keys, a page in the operator's browser must not reach this through a name it owns."""
     host = urlsplit(f"//{flask.request.host}").hostname
     origin = flask.request.headers.get("Origin")
-    if host not in _LOOPBACK or (origin and urlsplit(origin).netloc != flask.request.host):
+    # A page of ours may open WebSockets on the port for these.
+    ours = (flask.request.host, f"{host}:{context.core().settings.port}")
+    if host not in _LOOPBACK or (origin and urlsplit(origin).netloc not in ours):
         raise errors.Forbidden("without keys this server answers only to requests to localhost")

@@ -9,18 +9,34 @@ from __future__ import annotations
 import functools
 import os
 import ssl
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Way(Protocol):
+    """How a client that waits is written to by others than its own thread."""
+
+    closed: bool  # the client has gone, or is to go
+    wake: Callable[[], None] | None  # of its own thread; set by whoever follows for it
+
+    def send(self, text: str) -> bool:
+        """At once, without waiting; False when `finish` has to be called."""
+
+    def finish(self) -> None:
+        """Send what is left, however long that takes; OSError when the client is gone."""
 
 
 class Line:
-    """One connection, while its response's iterator waits."""
+    """One connection, while its response's iterator waits; see `Way`."""
 
     def __init__(self, connection: Any) -> None:
+        self.closed = False
+        self.wake: Callable[[], None] | None = None
         self._connection = connection
         self._left = b""  # of a chunk that was begun, or that found no room
 
     def send(self, text: str) -> bool:
-        """At once, without waiting; False when `finish` has to be called."""
+        """See `Way`."""
         if not text:
             return True
         chunk = _chunk(text)
@@ -32,7 +48,7 @@ class Line:
         return not self._left
 
     def finish(self) -> None:
-        """Send what is left, however long that takes; OSError when the client is gone."""
+        """See `Way`."""
         left, self._left = self._left, b""
         if left:
             self._connection.sendall(left)

@@ -42,7 +42,7 @@ class Server(BaseApplication):
     def load_config(self) -> None:
         """See gunicorn."""
         bind = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
-        options = OPTIONS | {"bind": f"{bind}:{self._config.port}"}
+        options = OPTIONS | {"bind": [f"{bind}:{port}" for port in self._config.ports]}
         options["worker_connections"] = connections()
         for name, value in (options | {"loglevel": self._config.log_level}).items():
             self.cfg.set(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, cast
 
 import flask
@@ -105,10 +106,10 @@ class Blueprint(flask_smorest.Blueprint):
         """See flask-smorest."""
         return cast(Decorator, flask_smorest.Blueprint.doc(**words))
 
-    def needs(self, scope: str, *, stream: bool = False) -> Decorator:
+    def needs(self, scope: str, *, stream: bool = False, place: Sequence[str] = ()) -> Decorator:
         """The handler's scope, for `auth.check` and for the documentation.
 
-        `stream`: it answers with a stream, which a stream token opens too.
+        `stream`: it answers with a stream, which a stream token opens too; `place`: see there.
         """
 
         def mark(view: auth.View) -> auth.View:
@@ -121,7 +122,7 @@ class Blueprint(flask_smorest.Blueprint):
             doc["manual_doc"] = doc.get("manual_doc", {}) | manual
             view.__dict__["_apidoc"] = doc
             marked = auth.needs(scope)(view)
-            return auth.opens_by_token(marked) if stream else marked
+            return auth.opens_by_token(marked, place) if stream else marked
 
         return mark
 

@@ -94,17 +94,24 @@ def respond(source: Source, start: Position = START) -> flask.Response:
         raise _bad("Last-Event-ID is ahead of this stream")
     if after != START and source.x.completed_at is not None and not _left(source, after):
         return flask.Response(status=204)
+    body = following(source, after, lines.of(flask.request.environ))
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return flask.Response(_Placed(body), mimetype=source.style.mimetype, headers=headers)
+
+
+def following(
+    source: Source, after: Position, line: lines.Way | None
+) -> Generator[str, None, bool]:
+    """`follow` for whoever sent this request, as long as the key opens anything."""
     core, key = context.core(), context.key()
-    body = follow(
+    return follow(
         context.hub(),
         source,
         after,
         allowed=lambda: auth.still_valid(core, key),
         client=unread.Reader(flask.request.environ.get("gunicorn.socket")),
-        line=lines.of(flask.request.environ),
+        line=line,
     )
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return flask.Response(_Placed(body), mimetype=source.style.mimetype, headers=headers)
 
 
 class _Placed:
@@ -164,9 +171,11 @@ def follow(
     *,
     allowed: Callable[[], bool] = lambda: True,
     client: unread.Reader = _NOBODY,
-    line: lines.Line | None = None,
-) -> Iterator[str]:
+    line: lines.Way | None = None,
+) -> Generator[str, None, bool]:
     """Everything behind `after` as text, until the stream's end, or while Redis answers.
+
+    It returns whether that was all that there will ever be.
 
     `allowed` is asked at each heartbeat: whether the client may. One that has taken nothing
     since the last one is told to come again; the worker drops it where even that finds no room.
@@ -176,10 +185,11 @@ def follow(
     yield comment("stream")  # sent at once, so that the client knows that it is connected
     try:
         with hub.waiter(source.x.id) as waiter:
-            yield from _follow(_Reader(hub, waiter, source, after, client, line), allowed)
+            return (yield from _follow(_Reader(hub, waiter, source, after, client, line), allowed))
     except (redis.RedisError, errors.KnifyError) as failed:
         log.warning("the stream of %s ends early: %s", source.x.id, failed)
         yield comment("ended early, connect again")
+        return False
 
 
 def _page(frames: Sequence[Frame], style: Style, turn: int, *, few: bool) -> Page | None:
@@ -199,19 +209,22 @@ class _Reader:
         source: Source,
         after: Position,
         client: unread.Reader,
-        line: lines.Line | None,
+        line: lines.Way | None,
     ) -> None:
         self.kind, self.after = source.kind, after
         self.source = source
         self.waiter = waiter
         self.client = client
         self.line = line
-        self._ended = False  # the last page was sent, or nobody is there to take it
+        self._ended = False  # nobody is there to take anything
+        self.is_whole = False  # the last page was sent
+        if line is not None:
+            line.wake = waiter.wake
         self._pages = hub.pages
 
     def has_ended(self) -> bool:
         """Whether there is nothing more to do for this client."""
-        return self._ended
+        return self._ended or self.is_whole or (self.line is not None and self.line.closed)
 
     def next(self) -> Page | None:
         """The same for this client alone, unless it is gone: it had to wait for its turn."""
@@ -238,7 +251,7 @@ class _Reader:
 
     def take(self, page: Page) -> bool:
         """See `turns.Live`."""
-        self.after, self._ended = page.end, page.last
+        self.after, self.is_whole = page.end, page.last
         whole = self.line is not None and self.line.send(page.text)
         return whole and not page.last
 
@@ -249,7 +262,7 @@ class _Reader:
             self.line.finish()
 
 
-def _follow(reader: _Reader, allowed: Callable[[], bool]) -> Iterator[str]:
+def _follow(reader: _Reader, allowed: Callable[[], bool]) -> Generator[str, None, bool]:
     over = reader.source.x.completed_at is not None
     comment = reader.source.style.comment
     beat = time.monotonic() + HEARTBEAT_SECONDS
@@ -260,26 +273,26 @@ def _follow(reader: _Reader, allowed: Callable[[], bool]) -> Iterator[str]:
             reader.after = page.end
             if time.monotonic() >= beat:  # a stream that never rests
                 if not allowed():
-                    return
+                    return False
                 beat = time.monotonic() + HEARTBEAT_SECONDS
             if page.text:
                 yield page.text
             if page.last:
-                return
+                return True
             if up_to_date and page.complete(turn) and not over:
                 break  # what came since then has a turn of its own, with all others
         up_to_date = True
         if over or reader.has_ended():
-            return
+            return over or reader.is_whole
         reader.wait(beat - time.monotonic())
         if reader.has_ended():
-            return
+            return reader.is_whole
         if time.monotonic() >= beat:
             if not allowed():
-                return
+                return False
             if reader.client.idle() >= HEARTBEAT_SECONDS / 2:
                 yield comment("too slow, connect again")
-                return
+                return False
             yield comment("still here")
             over = reader.source.over()  # asked before the next reading: what is over is written
             beat = time.monotonic() + HEARTBEAT_SECONDS

@@ -208,17 +208,17 @@ def check_disk(host: survey.Host) -> Check:
 
 
 def check_port(host: survey.Host) -> Check:
-    """The API's port: free, or held by our own API."""
-    address = (host.settings.host, host.settings.port)
-    name = f"{address[0]}:{address[1]}"
+    """The API's ports: free, or held by our own API."""
+    names = f"{host.settings.host}:{', '.join(map(str, host.settings.ports))}"
     try:
-        with socket.create_server(address):
-            return Check("port", "ok", f"{name} is free")
+        for port in host.settings.ports:
+            socket.create_server((host.settings.host, port)).close()
     except OSError as failed:
         if _served(host.settings):
-            return Check("port", "ok", f"{name} is served by this installation")
-        cure = "set KNIFY_PORT (and KNIFY_HOST)"
-        return Check("port", "failure", f"{name} cannot be used: {failed.strerror}", cure)
+            return Check("port", "ok", f"{names} is served by this installation")
+        cure = "set KNIFY_PORT and KNIFY_WS_PORT (and KNIFY_HOME)"
+        return Check("port", "failure", f"{names} cannot be used: {failed.strerror}", cure)
+    return Check("port", "ok", f"{names} is free")
 
 
 def main(argv: list[str] | None = None) -> int:

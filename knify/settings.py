@@ -26,6 +26,7 @@ class Settings:
     home: Path
     host: str
     port: int
+    ws_port: int
     redis_url: str | None
     object_store: str
     s3_endpoint_url: str | None
@@ -96,6 +97,11 @@ class Settings:
         return self.home / "run"
 
     @property
+    def ports(self) -> tuple[int, ...]:
+        """Where the API listens: the main one first."""
+        return (self.port, self.ws_port) if self.ws_port not in (0, self.port) else (self.port,)
+
+    @property
     def redis(self) -> str:
         """The Redis to talk to: the operator's, or the private one on a Unix socket."""
         return self.redis_url or f"unix://{self.run_dir / 'redis.sock'}"
@@ -141,10 +147,14 @@ def _read(env: Env) -> Settings:
 
 def _service(env: Env, home: Path) -> dict[str, Any]:
     """Where Knify listens and what it stands on."""
+    port = env.int("PORT", 8122, validate=Range(0, 65_535))
+    # Beside another port nobody expects it at its usual place, which another one may hold.
+    ws_port = 8121 if port == 8122 else 0
     tiers, levels = ["free", "pro", "enterprise"], ["debug", "info", "warning", "error"]
     return {
         "host": env.str("HOST", "127.0.0.1"),
-        "port": env.int("PORT", 8122, validate=Range(0, 65_535)),
+        "port": port,
+        "ws_port": env.int("WS_PORT", ws_port, validate=Range(0, 65_535)),
         "redis_url": env.str("REDIS_URL", "") or None,
         "object_store": env.str("OBJECT_STORE", "") or f"file://{home / 'objects'}",
         "s3_endpoint_url": env.str("S3_ENDPOINT_URL", "") or None,

@@ -77,13 +77,15 @@ def _check_port(settings: settings_module.Settings) -> None:
     Some patience: the API of an earlier, killed start may need a moment to notice and go.
     """
     deadline = time.monotonic() + _PORT_SECONDS
-    while (taken := _try_port(settings.host, settings.port)) is not None:
-        if time.monotonic() > deadline:
-            where = f"{settings.host}:{settings.port}"
-            raise errors.ConfigError(
-                f"{where} cannot be used ({taken}): set KNIFY_PORT or KNIFY_HOST"
-            )
-        time.sleep(0.1)
+    for port in settings.ports:
+        name = "KNIFY_PORT" if port == settings.port else "KNIFY_WS_PORT (0: none)"
+        while (taken := _try_port(settings.host, port)) is not None:
+            if time.monotonic() > deadline:
+                where = f"{settings.host}:{port}"
+                raise errors.ConfigError(
+                    f"{where} cannot be used ({taken}): set {name} or KNIFY_HOST"
+                )
+            time.sleep(0.1)
 
 
 def _try_port(host: str, port: int) -> str | None:

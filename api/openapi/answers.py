@@ -32,6 +32,7 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
     "change_network": (409,),
     "submit_task": (507,),
     "cancel_task": (409,),
+    "stream_task": (404,),
     "list_task_artifacts": (410,),
     "download_task_artifact": (410,),
     "get_ready": (503,),
@@ -93,7 +94,7 @@ def describe(document: dict[str, Any]) -> None:
 
 def finish(operation: Operation) -> None:
     """List every status that this operation can answer; its successes carry their headers."""
-    found = {s: a for s, a in operation.responses.items() if s[0] in "23"}
+    found = {s: a for s, a in operation.responses.items() if s[0] in "123"}
     for text, answer in found.items():
         answer.setdefault("description", http.HTTPStatus(int(text)).phrase)
         for kind, media in answer.get("content", {}).items():

@@ -48,6 +48,11 @@ class Operation:
         return SSE in self.responses.get("200", {}).get("content", {})
 
     @property
+    def is_websocket(self) -> bool:
+        """Whether it answers a WebSocket's handshake."""
+        return "101" in self.responses
+
+    @property
     def parameters(self) -> list[dict[str, Any]]:
         """Its own ones, to be added to."""
         found: list[dict[str, Any]] = self.doc.setdefault("parameters", [])
@@ -58,8 +63,8 @@ class Operation:
         return {p["name"]: p for p in self.parameters if p.get("in") == "query"}
 
     def success(self) -> tuple[str, dict[str, Any]]:
-        """The status and the answer of a request that went well."""
-        return next((s, a) for s, a in self.responses.items() if s.startswith("2"))
+        """The status and the answer of a request that went well; a WebSocket's is 101."""
+        return next((s, a) for s, a in self.responses.items() if s[0] in "12")
 
 
 def walk(document: dict[str, Any]) -> Iterator[Operation]:

@@ -57,6 +57,10 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "schema": {"anyOf": [{"type": "string", "format": "date-time"}, specs.AGO]}
     },
     ("list_jobs", "metadata"): _pairs("metadata"),
+    ("stream_task", "task_id"): {"schema": {"type": "string", "pattern": f"^{manifest.ID}$"}},
+    ("stream_task", "after"): {
+        "schema": {"type": "string", "pattern": r"^(?:0|[0-9]{1,18}\.[0-9]{1,18})?$"}
+    },
 }
 
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}

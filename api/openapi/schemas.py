@@ -102,7 +102,7 @@ def _new_token(document: dict[str, Any], known: dict[str, Any]) -> dict[str, Any
 
 def _stream_path(document: dict[str, Any]) -> dict[str, Any]:
     """The path of any stream, and its query."""
-    streams = [o.path for o in operations.walk(document) if o.is_stream]
+    streams = [o.path for o in operations.walk(document) if o.is_stream or o.is_websocket]
     paths = [re.sub(r"{[^}]+}", "[A-Za-z0-9_-]{1,100}", path) for path in streams]
     query = r"(?:\?[A-Za-z0-9_.=&-]{0,200})?"
     return {"type": "string", "pattern": f"^(?:{'|'.join(paths)}){query}$"}

@@ -43,7 +43,7 @@ class Events:
 
     def over(self) -> bool:
         """See `Source`."""
-        return _over(self._core, self.x)
+        return is_over(self._core, self.x)
 
 
 class Output:
@@ -71,9 +71,7 @@ class Output:
         read = aside.reader(self.x.tenant)
         entries, more = history.page(self._core, self.x.id, after=seq, most=most, aside=read)
         frames = [f for e in entries for f in self._shown(e) if f.position > after]
-        if entries:
-            mean = sum(map(_size, entries)) // len(entries) + 100
-            self._most = max(1, min(PAGE, SIZE // mean))
+        self._most = fitting(entries, self._most)
         if frames:  # the next reading begins behind the whole entry
             end = (frames[-1].position[0], ALL_OF_IT)
             frames[-1] = dataclasses.replace(frames[-1], position=end)
@@ -81,13 +79,22 @@ class Output:
 
     def over(self) -> bool:
         """See `Source`."""
-        return _over(self._core, self.x)
+        return is_over(self._core, self.x)
 
     def _shown(self, entry: Entry) -> list[Frame]:
         return _raw_frames(entry) if self._raw else _neutral_frames(entry)
 
 
-def _over(core: Core, x: model.Execution) -> bool:
+def fitting(entries: Sequence[Entry], before: int) -> int:
+    """How many entries, as long as these, the next reading should be; `before` without any."""
+    if not entries:
+        return before
+    mean = sum(map(_size, entries)) // len(entries) + 100
+    return max(1, min(PAGE, SIZE // mean))
+
+
+def is_over(core: Core, x: model.Execution) -> bool:
+    """Whether nothing is added to its streams any more."""
     now = core.store.executions.find(x.id)
     return now is None or now.completed_at is not None
 

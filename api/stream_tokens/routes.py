@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -24,15 +25,18 @@ blp = Blueprint("stream_tokens", __name__, description="Streams for clients with
 @blp.response(200, schemas.Token)
 def create_stream_token(body: dict[str, Any]) -> flask.Response:
     """Make a token that opens one stream, once, within 60 s, as `?token=`."""
-    path, query = _stream(body["path"])
-    made = tokens.create(context.core(), context.key(), path, seed=idempotency.seed())
+    path, query, place = _stream(body["path"])
+    made = tokens.create(context.core(), context.key(), place, seed=idempotency.seed())
     url = f"{quote(path)}?{urlencode([*query, ('token', made.text)])}"
     expires_at = clock.rfc3339(made.expires_at)
     return flask.jsonify({"token": made.text, "expires_at": expires_at, "url": url})
 
 
-def _stream(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """Path and query of a stream that this key may open. BadRequest, Forbidden, NotFound."""
+def _stream(text: str) -> tuple[str, list[tuple[str, str]], str]:
+    """Path and query of a stream that this key may open, and what a token for it is for.
+
+    BadRequest, Forbidden, NotFound.
+    """
     try:
         parts = urlsplit(text)
     except ValueError as wrong:
@@ -51,12 +55,18 @@ def _stream(text: str) -> tuple[str, list[tuple[str, str]]]:
     if not powers.may(context.key(), auth.scope_of(view) or ""):
         raise errors.Forbidden(f"this needs a key with the scope {auth.scope_of(view)}")
     paths.check(names)
+    query = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k != "token"]
+    named = dict(query)
+    _look({**names} | {name: named.get(name, "") for name in auth.parameters(view)})
+    return path, query, auth.place_of(view, path, named)
+
+
+def _look(names: Mapping[str, str]) -> None:
+    """What it is a stream of has to be there."""
     if "job_id" in names:
         context.core().store.executions.get(names["job_id"], tenant=context.tenant())
     if "task_id" in names:
         tasks.get(context.core(), context.tenant(), names["task_id"])
-    query = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k != "token"]
-    return path, query
 
 
 def _bad() -> errors.BadRequest:

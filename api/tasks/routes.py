@@ -8,10 +8,10 @@ from typing import Any
 
 import flask
 
-from api import aside, bodies, context, idempotency, streams, strict
+from api import aside, bodies, context, idempotency, streams, strict, websockets
 from api.artifacts import sending
 from api.smorest import Blueprint
-from api.tasks import logs, reading, schemas, view
+from api.tasks import feed, logs, reading, schemas, view
 from knify import model
 from knify.services import artifacts, history, jobs, tasks
 
@@ -51,6 +51,19 @@ def list_tasks(query: dict[str, Any]) -> flask.Response:
     waiting = jobs.waiting(context.core(), page.tasks)
     rows = [view.brief(x, waiting.get(x.id)) for x in page.tasks]
     return flask.jsonify(view.page(page, rows, query["limit"], query["offset"]))
+
+
+@blp.route(f"{view.PATH}/stream")
+@blp.needs("read", stream=True, place=("task_id",))
+@blp.arguments(schemas.Feed, location="query")
+@blp.response(101)
+def stream_task(query: dict[str, Any]) -> flask.Response:
+    """All that happens in a task as messages of a WebSocket, from its beginning to its end."""
+    core, after = context.core(), feed.position(query["after"])
+    source = feed.Feed(core, _load(query["task_id"]))
+    source.check(after)
+    wire = websockets.accept()
+    return websockets.Upgraded(wire, streams.following(source, after, wire))
 
 
 @blp.route(f"{view.PATH}/<task_id>")

@@ -87,6 +87,16 @@ class Logs(ma.Schema):
         return data
 
 
+class Feed(ma.Schema):
+    """The query of `GET /api/v1/tasks/stream`."""
+
+    task_id = fields.String(required=True, validate=validate.Length(1, 128))
+    after = fields.String(
+        load_default="", metadata={"description": "the `id` of a message: go on behind it"}
+    )
+    token = fields.String()
+
+
 def _since(text: str) -> int:
     try:
         if text[:1].isdigit() and "T" not in text:

@@ -83,15 +83,19 @@ def task(
     x: model.Execution, waiting: admission.Waiting | None, last_activity_at: int
 ) -> dict[str, Any]:
     """One task, whole; secrets stand in its definition by their names."""
+    progress = pace(x) | {"last_activity_at": clock.rfc3339(last_activity_at)}
+    more = {"progress": progress, "usage": x.usage, "definition": manifest.definition(x)}
+    return row(x, waiting) | more
+
+
+def pace(x: model.Execution) -> dict[str, Any]:
+    """How far it is."""
     is_over = x.state in lifecycle.TERMINAL
-    progress = {
+    return {
         "output_bytes": x.out_bytes + x.err_bytes,
         "tool_calls": x.tool_calls,
         "current_tool": None if is_over else x.current_tool,
-        "last_activity_at": clock.rfc3339(last_activity_at),
     }
-    more = {"progress": progress, "usage": x.usage, "definition": manifest.definition(x)}
-    return row(x, waiting) | more
 
 
 def cancelled(before: model.Execution, after: model.Execution) -> dict[str, Any]:

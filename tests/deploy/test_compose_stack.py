@@ -55,9 +55,10 @@ class Composed:
     def __init__(self, folder: Path, image: str, conf: Path) -> None:
         self.name = f"kn{secrets.token_hex(4)}"
         self.conf = conf
-        with socket.socket() as probe_:
+        with socket.socket() as probe_, socket.socket() as other:
             probe_.bind(("127.0.0.1", 0))
-            self.port = probe_.getsockname()[1]
+            other.bind(("127.0.0.1", 0))
+            self.port, ws_port = probe_.getsockname()[1], other.getsockname()[1]
         self._files = [PROJECT / "docker-compose.yml", folder / "more.yml"]
         self._files[1].write_text(OVERRIDE)
         self._env = folder / "env"
@@ -67,6 +68,7 @@ class Composed:
             "KNIFY_SERVER_IMAGE": image,
             "KNIFY_NODE": self.name,
             "KNIFY_PORT": str(self.port),
+            "KNIFY_WS_PORT": str(ws_port),
             "KNIFY_WORKERS": "2",
             "KNIFY_PODMAN_DIR": str(folder),
             "KNIFY_PODMAN_STORAGE": podman.info()["store"]["graphRoot"],

@@ -24,6 +24,8 @@ OF_STATE = {
     "spec.time_range.to",  # it lies before `from`, which no schema can compare
     "expires_at",  # a moment that has passed
     "before",  # a job that is not known any more
+    "Upgrade",  # who tests sends no handshake
+    "after",  # an id that is ahead of the stream
     "Last-Event-ID",  # an id that is ahead of the stream
 }
 #: Well-formed requests whose refusal depends on earlier requests or on the clock.

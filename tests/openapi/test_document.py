@@ -74,7 +74,7 @@ def test_every_operation_says_what_scope_it_needs(
     for operation in operations.walk(document):
         scope = scopes[operation.id]
         said = operation.doc["security"]
-        tokens = [{"token": []}] if operation.is_stream else []
+        tokens = [{"token": []}] if operation.is_stream or operation.is_websocket else []
         assert said == ([] if scope == auth.PUBLIC else [{"key": [scope]}, *tokens]), operation.id
 
 
