@@ -127,6 +127,12 @@ class StoreUnavailable(KnifyError):
     code = "STORE_UNAVAILABLE"
 
 
+class StoreEmpty(StoreUnavailable):
+    """Redis has lost its data, all keys with it: start Knify anew, which makes an admin key."""
+
+    code = "STORE_EMPTY"
+
+
 class TransfersBusy(KnifyError):
     """Too many uploads and downloads are under way."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from knify import errors
-from knify.cli import show
+from knify.cli import show, starting
 
 if TYPE_CHECKING:
     from knify.client import Client
@@ -123,10 +123,13 @@ def _about_keys(client: Client) -> tuple[str, ...]:
 
 def client() -> Client:
     """The SDK's client; imported late because it takes longer than all of `--help`."""
-    from knify.client import Client, Policy
+    from knify.client import Client, Policy, access
 
-    # A server that has never answered is not waited for; one that goes away meanwhile is.
-    opened = Client(policy=Policy(first_attempts=1, on_wait=_Waits()))
+    # A server that has never answered is waited for only where it is seen to be starting; one that
+    # goes away meanwhile always is.
+    start = starting.seen() if access.resolve().loopback else None
+    first = 1 if start is None else Policy().attempts
+    opened = Client(policy=Policy(first_attempts=first, on_wait=_Waits(start)))
     context = click.get_current_context()
     context.meta[_CLIENT] = opened
     context.call_on_close(opened.close)
@@ -136,11 +139,16 @@ def client() -> Client:
 class _Waits:
     """Nobody shall wonder why nothing happens, nor read the same with every attempt."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: str | None) -> None:
+        """`start`: what is starting here, to be said once, before anything is waited for."""
         self._lock, self._next = threading.Lock(), 0.0
+        self._start = start
 
     def __call__(self, seconds: float, why: errors.KnifyError) -> None:
         with self._lock:
+            start, self._start = self._start, None
+            if start is not None:
+                show.line(f"… {start}: waiting for it", err=True, fg="yellow")
             if seconds < LONG_PAUSE or time.monotonic() < self._next:
                 return
             self._next = time.monotonic() + _PAUSE_WORDS

@@ -72,8 +72,9 @@ def create(
 def authenticate(core: Core, text: str) -> model.ApiKey:
     """The record of a valid key; its `digest` is that of the secret which came.
 
-    Unauthorized for any other text. What has not the form of a key costs nothing, any other is
-    looked up and compared in constant time, whether there is such a key or not.
+    Unauthorized for any other text; StoreEmpty when Redis has lost all keys. What has not the form
+    of a key costs nothing, any other is looked up and compared in constant time, whether there is
+    such a key or not.
     """
     match = _TEXT.fullmatch(text)
     if match is None:
@@ -83,11 +84,16 @@ def authenticate(core: Core, text: str) -> model.ApiKey:
     digest = _digest(core, key_id, secret)
     if record is None:
         hmac.compare_digest(digest, "0" * 64)
-        raise errors.Unauthorized()
+        raise _refusal(core)
     came = record.evolve(digest=_matched(record, digest))
     if mode != record.mode or not came.digest or not opens(came, record):
-        raise errors.Unauthorized()
+        raise _refusal(core)
     return came
+
+
+def _refusal(core: Core) -> errors.KnifyError:
+    """Where nobody has a key any more, no key is to blame."""
+    return errors.StoreEmpty() if core.store.access.is_lost() else errors.Unauthorized()
 
 
 def opens(came: model.ApiKey, record: model.ApiKey | None) -> bool:

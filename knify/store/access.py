@@ -34,6 +34,10 @@ class Access:
         fields = self._client.hgetall(keys.api_key(key_id))
         return codec.api_key(fields) if fields else None
 
+    def is_lost(self) -> bool:
+        """Whether nothing is left of what the first start made: neither its mark nor a key."""
+        return not self._client.exists(keys.INSTALLATION, keys.api_keys("default"))
+
     def page_keys(
         self, tenant: str, *, offset: int = 0, limit: int = 100
     ) -> tuple[list[model.ApiKey], int]:

@@ -25,6 +25,17 @@ def test_without_a_valid_key_nothing_is_told(api: Api, header: str | None) -> No
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+def test_where_redis_has_lost_all_keys_no_key_is_to_blame(api: Api, core: Core) -> None:
+    core.store.client.flushall()
+
+    answer = api.get("/jobs")
+
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "STORE_EMPTY")
+    assert "start Knify anew" in answer.get_json()["error"]
+    core.store.registry.installation(None)  # as the next start does
+    assert api.get("/jobs").status_code == 401
+
+
 def test_a_key_in_the_url_opens_nothing(api: Api) -> None:
     assert api.client.get(f"/jobs?token={api.key}&api_key={api.key}").status_code == 401
 

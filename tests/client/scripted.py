@@ -112,8 +112,8 @@ def _nothing(request: Request) -> Answer:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
-    """A server on a free port of loopback."""
+def running(port: int = 0) -> Iterator[Server]:
+    """A server on this port of loopback, a free one without it."""
     server = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -159,7 +159,7 @@ def running() -> Iterator[Server]:
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that hangs up is no news."""
 
-    httpd = Quiet(("127.0.0.1", 0), Handler)
+    httpd = Quiet(("127.0.0.1", port), Handler)
     server.url = f"http://127.0.0.1:{httpd.server_port}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

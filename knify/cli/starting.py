@@ -1,0 +1,40 @@
+"""Whether this machine's own server is about to come: then a command may wait for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def seen() -> str | None:
+    """What runs here of an installation, in words; None when nothing does.
+
+    Without the settings, whose reading takes longer than many a command.
+    """
+    run = Path(os.environ.get("KNIFY_HOME") or "~/.knify").expanduser() / "run"
+    if _is_locked(run / "up.lock"):
+        return "`knify up` runs, and its server does not answer yet"
+    if _lives(run / "api.pid"):
+        return "the server's process runs, and does not answer yet"
+    return None
+
+
+def _is_locked(lock: Path) -> bool:
+    """Whether a `knify up` holds it. To try it would keep one from starting at this moment."""
+    try:
+        inode = str(lock.stat().st_ino)
+        held = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return False
+    rows = (row.split() for row in held)
+    return any("FLOCK" in row and any(w.endswith(f":{inode}") for w in row) for row in rows)
+
+
+def _lives(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
