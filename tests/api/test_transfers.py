@@ -75,7 +75,10 @@ def serving_pid(server: running.Running) -> int:
 
 def open_files(pid: int) -> list[str]:
     """What it holds open in its folder for temporary files."""
-    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed in this moment
+            links.append(str(link.readlink()))
     return [link for link in links if "/tmp/#" in link]
 
 
