@@ -89,6 +89,18 @@ class DuplicateTaskId(errors.Conflict):
     code = "DUPLICATE_TASK_ID"
 
 
+class ParentEnded(errors.Conflict):
+    """The parent task has ended: it has no more children."""
+
+    code = "PARENT_ENDED"
+
+
+class TooManyChildren(errors.Conflict):
+    """The parent task has as many children that have not ended as it may have."""
+
+    code = "TOO_MANY_CHILDREN"
+
+
 class TaskAlreadyTerminal(errors.Conflict):
     """The task has ended already."""
 

@@ -78,7 +78,10 @@ COMMON: Final = frozenset(
 COMMON_LATER: Final = frozenset({"secrets"})
 #: Fields of any type that the Jobs API does not show: a task's manifest has them.
 OF_TASKS: Final = frozenset(
-    {"repository", "profile", "stage_timeout", "provision_timeout", "failure_action"}
+    {
+        *("repository", "profile", "stage_timeout", "provision_timeout", "failure_action"),
+        *("parent_id", "children"),
+    }
 )
 _AGENTS_LATER: Final = frozenset(
     {"allowed_tools", "mcp_config", "max_turns", "system_prompt", "max_tokens", "max_cost_usd"}

@@ -82,9 +82,10 @@ def _missing(top: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> 
 def _metadata(metadata: Mapping[str, Any]) -> Problems:
     problems = []
     task_id, name, labels = (metadata.get(key) for key in ("id", "name", "labels"))
-    if isinstance(task_id, str) and not _ID.fullmatch(task_id):
-        words = "has 1 to 128 letters, digits and ._- only, the first a letter or digit"
-        problems.append(("metadata.id", words))
+    for key in ("id", "parent_id"):
+        if isinstance(metadata.get(key), str) and not _ID.fullmatch(metadata[key]):
+            words = "has 1 to 128 letters, digits and ._- only, the first a letter or digit"
+            problems.append((f"metadata.{key}", words))
     if task_id in RESERVED:
         problems.append(("metadata.id", "is a path of its own: choose another"))
     if isinstance(name, str) and not _NAME.fullmatch(name):
@@ -136,8 +137,7 @@ def _manifest(top: Mapping[str, Any], found: dict[str, dict[str, Any]]) -> Manif
                 request[key.into or name] = value
     if "agent" in top:
         request["job_type"] += "_task"
-    if "repository" in top:
-        request["repository"] = found["repository"]
+    request |= {name: found[name] for name in ("repository", "children") if name in top}
     if "secrets" in found:
         request |= found["secrets"]
     return Manifest(metadata["name"], metadata.get("id"), request)
@@ -151,7 +151,7 @@ def definition(x: model.Execution) -> dict[str, Any]:
     request = _given(x.spec.resources) | x.request
     agent = "claude" if _is_claude(request) else "agent"
     shown: dict[str, Any] = {"version": "1", "kind": "Task"}
-    for section in ("metadata", "repository", agent, "vm", "secrets", "lifecycle"):
+    for section in ("metadata", "repository", agent, "vm", "secrets", "lifecycle", "children"):
         is_flat = section in manifestkeys.FLAT
         value: Any = _section(section, request) if is_flat else request.get(section)
         if section == "metadata":

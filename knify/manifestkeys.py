@@ -61,12 +61,14 @@ TOP: Final[dict[str, Key]] = {
     "vm": Key((dict,)),
     "secrets": Key((list,), of=dict),
     "lifecycle": Key((dict,)),
+    "children": Key((dict,)),
 }
 #: The keys of each of those, with the defaults of the reference.
 SECTIONS: Final[dict[str, dict[str, Key]]] = {
     "metadata": {
         "id": Key((str,), is_ours=True),
         "name": Key((str,), is_ours=True),
+        "parent_id": _TEXT,
         "labels": Key((dict,), into="metadata"),
     },
     "repository": {"url": _TEXT, "branch": _TEXT, "commit": _TEXT, "subpath": _TEXT},
@@ -101,6 +103,11 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "stage_timeout": Key(_DURATION, default="15m"),
         "provision_timeout": Key(_DURATION, default="10m"),
         "hang_timeout": Key(_DURATION, default="30m"),
+    },
+    "children": {
+        "max_concurrent": Key((int,)),
+        "wait_for_children": Key((bool,)),
+        "aggregate_artifacts": Key((bool,)),
     },
 }
 #: Sections whose keys are fields of a job's request by themselves.

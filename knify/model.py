@@ -153,6 +153,8 @@ class Execution(Record):
     started_at: int | None = None  # when the command was started
     completed_at: int | None = None  # when a terminal state was reached
     parent_id: str | None = None  # the execution that this one continues
+    child_of: str | None = None  # the task that this one names as its parent
+    parked_at: int | None = None  # since when it waits, with all else done, for its children
     sandbox_id: str | None = None
     node: str | None = None  # the Podman host it runs on
     image_digest: str | None = None  # sha256:… of the image that its sandbox was made from

@@ -95,7 +95,7 @@ class Runner:
         """Take steps until the turn is followed or has ended, or the lease is lost."""
         try:
             step = step or self._next(turn)
-            while step is not None and not turn.followed:
+            while step is not None and not (turn.followed or turn.parked):
                 failpoints.hit(f"step.{step.__name__}", "before")
                 ending = step(turn)
                 failpoints.hit(f"step.{step.__name__}", "after")

@@ -17,6 +17,7 @@ from knify.agents import registry
 from knify.core import Core
 from knify.exits import Exits
 from knify.lifecycle import SandboxState, State
+from knify.parking import Parking
 from knify.provisioning import Provisioning
 from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
@@ -52,7 +53,7 @@ class Steps:
             State.PROVISIONING: provisioning.provision,
             State.READY: self.launch,
             State.RUNNING: self.take_over,
-            State.COMPLETING: self.complete,
+            State.COMPLETING: Parking(core, hands).behind_children(self.complete),
         }
 
     def stage(self, turn: Turn) -> None:

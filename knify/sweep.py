@@ -32,6 +32,7 @@ def sweep(core: Core) -> int:
             core.hints.advance(execution_id, node)
         elif living and watched >= core.settings.node_lost_seconds * 1000:
             _lose(core, execution_id, node)
+    jobs.disband(core)
     expired = deletion.go_on(core) + _let_go(core, jumped)
     if due:
         log.info("swept: %d due executions", len(due))

@@ -30,6 +30,7 @@ class Turn:
     container: str = ""
     root: Path | None = None  # its workspace as a folder of this host, once it was asked for
     followed: bool = False  # the watcher has it now
+    parked: bool = False  # all is done, and its last child will wake it
     started: bool = False  # its command is known to have been started
     launched: bool = False  # by this very process, so nothing of it can have been stored before
     is_shut: bool = False  # its gateway has said that it lets nothing of it out any more
@@ -97,6 +98,10 @@ class Hands:
                 raise errors.CutShort if is_cut else errors.OutOfTime
 
         return check
+
+    def is_cancelled(self, turn: Turn) -> bool:
+        """Whether somebody asked for its cancellation by now."""
+        return self._leases.is_cancelled(turn.x)
 
     def guarded(self, turn: Turn, coroutine: Any, seconds: float | None = None) -> Any:
         """A call that changes Podman. LeaseLost, without a call, when the lease is too short.

@@ -7,7 +7,7 @@ from typing import Any, Final
 from api.openapi import specs
 from api.openapi.operations import JSON
 from api.tasks import reading
-from knify import catalog, kinds, manifest, manifestkeys, profiles, repositories, spec
+from knify import catalog, families, kinds, manifest, manifestkeys, profiles, repositories, spec
 from knify.manifestkeys import SECTIONS
 
 REF: Final = {"$ref": "#/components/schemas/Manifest"}
@@ -17,6 +17,10 @@ _METADATA: Final[dict[str, Any]] = {
         "description": "Your own, unique within the tenant; else one is made.",
     },
     "name": {"type": "string", "pattern": f"^{manifest.NAME}$", "maxLength": manifest.MAX_NAME},
+    "parent_id": {
+        "type": "string", "pattern": f"^{manifest.ID}$",
+        "description": "Of a task that has not ended: this one is a child of it.",
+    },
     "labels": {
         "type": "object", "maxProperties": manifest.MAX_LABELS,
         "propertyNames": {"minLength": 1, "maxLength": manifest.MAX_KEY},
@@ -74,6 +78,7 @@ def describe(
         "agent": _agents(schemas, allowed_images, models),
         "vm": _vm(known),
         "lifecycle": _lifecycle(),
+        "children": _children(),
     }
     if "secrets" not in kinds.COMMON_LATER:
         sections["secrets"] = {
@@ -125,6 +130,25 @@ def _vm(known: profiles.Profiles) -> dict[str, Any]:
 
 def _lifecycle() -> dict[str, Any]:
     return _object(_section("lifecycle", specs.FIELDS | _LIFECYCLE))
+
+
+def _children() -> dict[str, Any]:
+    most = {"type": "integer", "minimum": 1, "maximum": families.MOST}
+    return _object(
+        {
+            "max_concurrent": most | {"description": "That are at work at a time."},
+            "wait_for_children": {
+                "type": "boolean",
+                "default": False,
+                "description": "The task ends behind the last of them.",
+            },
+            "aggregate_artifacts": {
+                "type": "boolean",
+                "default": False,
+                "description": "Their artifacts are in its list, below `children/<id>/`.",
+            },
+        }
+    )
 
 
 def _secret() -> dict[str, Any]:

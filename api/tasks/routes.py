@@ -13,7 +13,7 @@ from api.artifacts import sending
 from api.smorest import Blueprint
 from api.tasks import feed, logs, reading, schemas, view
 from knify import model
-from knify.services import artifacts, history, jobs, tasks
+from knify.services import families, history, tasks
 
 blp = Blueprint("tasks", __name__, description="Work as manifests, with ids of your own")
 
@@ -48,8 +48,8 @@ def submit_task() -> flask.typing.ResponseReturnValue:
 def list_tasks(query: dict[str, Any]) -> flask.Response:
     """List tasks, newest first unless they are sorted otherwise."""
     page = context.core().store.tasks.page(context.tenant(), **query)
-    waiting = jobs.waiting(context.core(), page.tasks)
-    rows = [view.brief(x, waiting.get(x.id)) for x in page.tasks]
+    beside = tasks.beside(context.core(), page.tasks)
+    rows = [view.brief(x, beside[x.id]) for x in page.tasks]
     return flask.jsonify(view.page(page, rows, query["limit"], query["offset"]))
 
 
@@ -74,9 +74,8 @@ def get_task(task_id: str) -> flask.Response:
     core = context.core()
     x = history.whole(core, _load(task_id), aside=aside.reader(context.tenant()))
     last = core.store.streams.last_output_at(x.id) or x.completed_at or x.state_changed_at
-    return flask.jsonify(
-        view.task(x, jobs.waiting(context.core(), [x]).get(x.id), last or x.created_at)
-    )
+    beside = tasks.beside(core, [x])[x.id]
+    return flask.jsonify(view.task(x, beside, last or x.created_at, families.shown(core, x)))
 
 
 @blp.route(f"{view.PATH}/<task_id>", methods=["DELETE"])
@@ -117,7 +116,7 @@ def get_task_logs(query: dict[str, Any], task_id: str) -> flask.Response:
 def list_task_artifacts(task_id: str) -> flask.Response:
     """The files that a task made or changed; none before its end."""
     x = _load(task_id)
-    return flask.jsonify(view.artifacts(x, artifacts.of(context.core(), x)))
+    return flask.jsonify(view.artifacts(x, families.files(context.core(), x)))
 
 
 @blp.route(f"{view.PATH}/<task_id>/artifacts/<path:path>")

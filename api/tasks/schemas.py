@@ -29,6 +29,7 @@ class Filters(ma.Schema):
         keys=fields.String(), values=fields.String(), load_default=dict,
         metadata={"description": "written `label.KEY=VALUE`"},
     )  # fmt: skip
+    parent_id = fields.String(metadata={"description": "only children of this task"})
     limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_LIMIT))
     offset = fields.Integer(load_default=0, validate=validate.Range(0, MAX_OFFSET))
     sort = fields.String(load_default="created_at", validate=validate.OneOf(tasks.SORTS))
@@ -54,6 +55,7 @@ class Filters(ma.Schema):
         data["states"] = [_state(part) for part in data.pop("state", "").split(",") if part]
         data["labels"] = data.pop("label")
         data["ascending"] = data.pop("order") == "asc"
+        data["parent"] = data.pop("parent_id", None)
         return data
 
 
@@ -138,6 +140,9 @@ class TaskRow(ma.Schema):
     state_message = fields.String(required=True)
     exit_code = fields.Integer(required=True, allow_none=True)
     error = fields.String(required=True, allow_none=True)
+    parent_id = fields.String(
+        required=True, allow_none=True, metadata={"description": "the task that it is a child of"}
+    )
     execution_id = fields.String(required=True, metadata={"description": "the Jobs API's id"})
     sandbox_id = fields.String(required=True, allow_none=True)
 
@@ -165,9 +170,19 @@ class Progress(ma.Schema):
     last_activity_at = fields.DateTime(required=True)
 
 
+class Children(ma.Schema):
+    """How a task's children go along with it, and how many are in each state."""
+
+    max_concurrent = fields.Integer(required=True, allow_none=True)
+    wait_for_children = fields.Boolean(required=True)
+    aggregate_artifacts = fields.Boolean(required=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
 class Task(TaskRow):
     """One task."""
 
+    children = fields.Nested(Children, required=True, allow_none=True)
     progress = fields.Nested(Progress, required=True)
     usage = fields.Dict(required=True, allow_none=True)
     definition = fields.Dict(required=True)

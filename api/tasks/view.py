@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from knify import briefs, clock, lifecycle, manifest, model
 from knify.lifecycle import State
-from knify.store import admission, tasks
+from knify.services.tasks import Beside
+from knify.store import tasks
 
 PATH: Final = "/api/v1/tasks"
 #: What a state means, where nothing better is known.
@@ -43,12 +44,12 @@ def accepted(x: model.Execution) -> dict[str, Any]:
     }
 
 
-def brief(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[str, Any]:
+def brief(x: model.Execution, beside: Beside) -> dict[str, Any]:
     """The same with a long error cut, as lists have it."""
-    return row(x.evolve(error=briefs.error(x.error)[0]), waiting)
+    return row(x.evolve(error=briefs.error(x.error)[0]), beside)
 
 
-def row(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[str, Any]:
+def row(x: model.Execution, beside: Beside) -> dict[str, Any]:
     """What lists and the task itself show."""
     return {
         "id": x.task_id,
@@ -58,9 +59,10 @@ def row(x: model.Execution, waiting: admission.Waiting | None = None) -> dict[st
         "created_at": clock.rfc3339(x.created_at),
         "started_at": _time(x.started_at),
         "state_changed_at": clock.rfc3339(x.state_changed_at or x.created_at),
-        "state_message": _message(x, waiting),
+        "state_message": _message(x, beside),
         "exit_code": x.exit_code,
         "error": x.error,
+        "parent_id": beside.parent,
         "execution_id": x.id,
         "sandbox_id": x.sandbox_id,
     }
@@ -80,12 +82,12 @@ def page(
 
 
 def task(
-    x: model.Execution, waiting: admission.Waiting | None, last_activity_at: int
+    x: model.Execution, beside: Beside, last_activity_at: int, children: dict[str, Any] | None
 ) -> dict[str, Any]:
     """One task, whole; secrets stand in its definition by their names."""
     progress = pace(x) | {"last_activity_at": clock.rfc3339(last_activity_at)}
     more = {"progress": progress, "usage": x.usage, "definition": manifest.definition(x)}
-    return row(x, waiting) | more
+    return row(x, beside) | more | {"children": children}
 
 
 def pace(x: model.Execution) -> dict[str, Any]:
@@ -131,12 +133,14 @@ def artifacts(x: model.Execution, found: Sequence[model.Artifact]) -> dict[str, 
     return {"artifacts": shown, "total_count": len(shown), "total_size_bytes": total}
 
 
-def _message(x: model.Execution, waiting: admission.Waiting | None) -> str:
+def _message(x: model.Execution, beside: Beside) -> str:
     if x.state in lifecycle.TERMINAL:
         return x.error or MESSAGES[x.state]
     if x.cancel_requested_at:
         return f"is to be cancelled: {x.cancel_reason}"
-    return (waiting.reason if waiting else None) or MESSAGES[x.state]
+    if x.parked_at:
+        return "has done its work, and waits for its children"
+    return (beside.waiting.reason if beside.waiting else None) or MESSAGES[x.state]
 
 
 def _time(ms: int | None) -> str | None:

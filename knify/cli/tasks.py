@@ -71,19 +71,20 @@ def submit(manifest: Any, waits: bool, live: bool, timeout: str | None, form: st
 @task.command("list")
 @click.option("--state", multiple=True, help="Only in this state; several with commas, or again.")
 @click.option("--label", "-l", multiple=True, metavar="K=V", help="Only with this label.")
+@click.option("--parent", metavar="TASK", help="Only children of this task.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @click.option("--offset", type=click.IntRange(0), default=0, help="Leave out so many.")
 @click.option("--sort", type=click.Choice(_SORTS), default="created_at", show_default=True)
 @click.option("--order", type=click.Choice(["desc", "asc"]), default="desc", show_default=True)
 @format_option
 def list_(
-    state: tuple[str, ...], label: tuple[str, ...], limit: int, offset: int, sort: str, order: str,
-    form: str,
+    state: tuple[str, ...], label: tuple[str, ...], parent: str | None, limit: int, offset: int,
+    sort: str, order: str, form: str,
 ) -> None:  # fmt: skip
     """List tasks, newest first."""
     found = entry.client().tasks(
-        state=_states(state), labels=words.pairs("--label", label), limit=limit, offset=offset,
-        sort=sort, order=order,
+        state=_states(state), labels=words.pairs("--label", label), parent=parent, limit=limit,
+        offset=offset, sort=sort, order=order,
     )  # fmt: skip
     if form != "table":
         return show.as_(form, found.raw)

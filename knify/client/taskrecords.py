@@ -24,6 +24,7 @@ class Task(Record):
     error: str | None = None
     execution_id: str | None = None  # its id as a job
     sandbox_id: str | None = None
+    parent_id: str | None = None  # the task that it is a child of
 
     @property
     def status(self) -> str:
@@ -39,6 +40,11 @@ class Task(Record):
     def progress(self) -> dict[str, Any]:
         """`output_bytes`, `tool_calls`, `current_tool`, `last_activity_at`; empty in lists."""
         return self.raw.get("progress") or {}
+
+    @property
+    def children(self) -> dict[str, Any]:
+        """How its children go along with it, and `counts` by state; empty without any."""
+        return self.raw.get("children") or {}
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from knify import (
     clock,
     conflicts,
     errors,
+    families,
     ids,
     model,
     profiles,
@@ -25,6 +26,7 @@ from knify.services import images, sessions, shipped
 from knify.store import admission, replies, streams
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
+_PARENTS = 100  # at a time whose children are cancelled
 #: A sandbox's files are its own: these belong to the first turn only.
 FIRST_TURN_ONLY = ("workspace_path", "image", "cpus", "memory", "disk")
 
@@ -39,6 +41,7 @@ class Submission:
     digest: str = ""  # of the request's body, for idempotency
     id: str = ""  # of the execution; else it is made here
     task_id: str | None = None  # its user's own id; "" for a task that has none
+    child_of: str | None = None  # the task that it names as its parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,24 @@ def cancel(
 
 
 def cancel_any(core: Core, execution_id: str, reason: str, *, force: bool = False) -> None:
-    """The same of whoever's it is, also of one that is being deleted."""
+    """The same of whoever's it is, also of one that is being deleted; and of all its children."""
+    _ask(core, execution_id, reason, force=force)
+    disband(core)
+
+
+def disband(core: Core) -> None:
+    """Cancel the children of cancelled tasks, and so theirs. Safe to repeat and to race.
+
+    A task stays in the set until each child has been asked, whoever dies meanwhile.
+    """
+    while found := core.store.families.disbanding(_PARENTS):
+        for parent in found:
+            for child in core.store.families.open(parent, families.MOST):
+                _ask(core, child, "its parent task was cancelled")
+            core.store.families.disbanded(parent)
+
+
+def _ask(core: Core, execution_id: str, reason: str, *, force: bool = False) -> None:
     x = core.store.executions.find(execution_id)
     if x is None:
         return
@@ -268,6 +288,7 @@ def _execution(
         created_at=clock.now_ms(),
         name=submission.name,
         task_id=new_id if submission.task_id == "" else submission.task_id,
+        child_of=submission.child_of,
         metadata=submission.request.get("metadata") or {},
         sandbox_id=sandbox_id,
         session_id=wanted.session_id,

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from knify import conflicts, errors, lifecycle, manifest, model
+from knify import conflicts, errors, families, lifecycle, manifest, model
 from knify.core import Core
-from knify.services import artifacts, jobs
+from knify.services import families as family
+from knify.services import jobs
+from knify.store import admission
 
 PREFIX = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is shown of a task and is not in its record."""
+
+    waiting: admission.Waiting | None = None  # while it is pending
+    parent: str | None = None  # what the task is called that it is a child of
 
 
 def submit(core: Core, tenant: str, wanted: manifest.Manifest, *, new: str) -> model.Execution:
@@ -17,16 +28,21 @@ def submit(core: Core, tenant: str, wanted: manifest.Manifest, *, new: str) -> m
 
     InvalidManifest, ImageMissing, AgentNotConfigured, InsufficientResources, DuplicateTaskId.
     """
+    parent = wanted.request.get("parent_id")
     submission = jobs.Submission(
         wanted.request,
         name=wanted.name,
         id=new,
         task_id=wanted.task_id or "",
+        child_of=family.parent(core, tenant, parent).id if parent else None,
     )
     try:
+        families.check(wanted.request.get("children", {}))
         accepted = jobs.submit(core, tenant, submission)
     except conflicts.DuplicateTaskId:
         raise _duplicate(core, tenant, wanted.task_id or "") from None
+    except (conflicts.ParentEnded, conflicts.TooManyChildren, errors.NotFound) as failed:
+        raise family.refused(failed, parent or "") from failed
     except errors.BadRequest as failed:
         raise _of_manifest(failed, wanted.request) from failed
     return core.store.executions.find(new) or _accepted(accepted)
@@ -66,11 +82,18 @@ def cancel(
     return before, after
 
 
+def beside(core: Core, found: Sequence[model.Execution]) -> dict[str, Beside]:
+    """By the executions' ids; a few round trips for all of them."""
+    waiting = jobs.waiting(core, found)
+    names = core.store.families.names(x.child_of for x in found if x.child_of)
+    return {x.id: Beside(waiting.get(x.id), names.get(x.child_of or "", x.child_of)) for x in found}
+
+
 def artifact(core: Core, x: model.Execution, path: str) -> model.Artifact:
     """One of its files: by its path, or by its name where no other is called so. NotFound."""
-    found = artifacts.of(core, x)
-    chosen = [a for a in found if a.path == path]
-    chosen = chosen or [a for a in found if a.path.rpartition("/")[2] == path]
+    chosen = family.file(core, x, path)
+    if not chosen and "/" not in path:
+        chosen = [a for a in family.files(core, x) if a.path.rpartition("/")[2] == path]
     if len(chosen) == 1:
         return chosen[0]
     why = f"has several files called {path}: use one's path" if chosen else f"has no file {path}"

@@ -84,14 +84,18 @@ class Admission:
             pipe.zrank(whole if x.line is None else keys.line(x.line, x.tenant), x.id)
             pipe.lindex(keys.turns(x.sandbox_id or ""), 0)
             pipe.hget(keys.sandbox(x.sandbox_id or ""), "node")
+            pipe.hget(keys.execution(x.child_of or ""), "most_children")
+            pipe.scard(keys.working_children(x.child_of or ""))
         pipe.hkeys(keys.DRAINING)
         *flat, draining = pipe.execute()
         answers = iter(flat)
         rooms = self.rooms(nodes())
         shown = {}
         for x in pending:
-            rank, turn, node = (next(answers) for _ in range(3))
+            rank, turn, node, most, work = (next(answers) for _ in range(5))
             reason = _reason(x, rooms, turn or x.id, node, draining)
+            if most is not None and work >= int(most):
+                reason = f"its parent task lets {most} of its children run at a time"
             shown[x.id] = Waiting((rank or 0) + 1, reason)
         return shown
 

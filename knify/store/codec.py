@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from typing import Any, Final, TypeVar
 
-from knify import briefs, model
+from knify import briefs, families, model
 from knify.lifecycle import SandboxState, State
 from knify.store import rows, upgrade
 
@@ -21,11 +21,11 @@ _OF_ROWS = ("packed", "is_brief", "files_expired_at")  # said by the row itself
 _TEXTS: Final = (
     *("name", "parent_id", "sandbox_id", "node", "image_digest", "session_id", "owner", "line"),
     *("cancel_reason", "start_nonce", "boot", "error", "task_id", "start_commit"),
-    "current_tool",
+    *("current_tool", "child_of"),
 )
 _NUMBERS: Final = (
     *("started_at", "completed_at", "cancel_requested_at", "deleting", "exit_code"),
-    "files_expired_at",
+    *("files_expired_at", "parked_at"),
 )
 _COUNTS: Final = (
     *("state_changed_at", "fence", "lease_until", "attempts", "events", "entries", "lines"),
@@ -45,6 +45,7 @@ def execution_fields(x: model.Execution) -> dict[str, str]:
     fields = _shallow(x)
     fields |= {"job_type": x.spec.job_type, "priority": x.spec.priority, "schema": model.SCHEMA}
     fields["needs"] = needs(x.spec.resources)
+    fields["most_children"] = families.of(x.request).max_concurrent
     for name in _OF_ROWS:
         del fields[name]
     for name, (brief, is_cut) in {

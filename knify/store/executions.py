@@ -44,7 +44,8 @@ class Executions:
         """Accept `x` in a new `sandbox`, or (None) as the next turn of `x.sandbox_id`.
 
         Returns (answer, replayed): the first submission's when this Idempotency-Key was used.
-        Raises IdempotencyConflict, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost.
+        Raises IdempotencyConflict, DuplicateTaskId, NotFound (its parent), ParentEnded,
+        TooManyChildren, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost.
         """
         made = changes(codec.sandbox_fields(sandbox)) if sandbox else ""
         verdict, first = self._scripts.call(
@@ -56,7 +57,7 @@ class Executions:
             idempotency_key,
             digest,
             f"{x.spec.job_type} accepted",
-            *terms.of_metadata(x.metadata),
+            *terms.of(x.metadata, x.child_of),
         )
         if verdict == "replayed":
             return replies.Answer.of(json.loads(first)), True

@@ -14,6 +14,9 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:x:{id}` | hash | an execution, see `codec.py`; once packed, a row | `KNIFY_JOB_DAYS` after its end |
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |
+| `knify:x:{id}:open` | zset | children of this task that have not ended, 1,000 at most; score: their moment | member leaves at its end |
+| `knify:x:{id}:work` | set | those of them that were claimed, where their number is limited | member leaves at its end |
+| `knify:disbanding` | zset | cancelled tasks whose children are still to be asked; score: since when | member leaves when all were asked |
 | `knify:x:{id}:segments` | zset | older entries that objects hold: `first-last`; score: last | until it is packed |
 | `knify:usage:{id}` | hash | what it took of models so far (of calls under way: an estimate), and how far each gateway counted; see `store/usage.py` | an hour beyond its end |
 | `knify:told:{id}` | hash | marks of what gateways told of it, so that each is told once; `over`: why its budget is used up | until its end |
@@ -101,6 +104,7 @@ ENDED = PREFIX + "ended"
 PACKED_FILES = PREFIX + "packed:files"
 PACKED = PREFIX + "packed"
 DELETING = PREFIX + "deleting"
+DISBANDING = PREFIX + "disbanding"
 FORGOTTEN = PREFIX + "forgotten"
 EXPIRING = PREFIX + "expiring"
 RATE = PREFIX + "rate"  # the library adds `:key/{id}/{limit}/1/hour`
@@ -120,6 +124,16 @@ def events(execution_id: str) -> str:
 def output(execution_id: str) -> str:
     """The stream of its output."""
     return f"{PREFIX}x:{execution_id}:output"
+
+
+def open_children(execution_id: str) -> str:
+    """Children of a task that have not ended."""
+    return f"{PREFIX}x:{execution_id}:open"
+
+
+def working_children(execution_id: str) -> str:
+    """Those of them that were claimed, where their number is limited."""
+    return f"{PREFIX}x:{execution_id}:work"
 
 
 def usage(execution_id: str) -> str:

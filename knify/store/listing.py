@@ -53,6 +53,7 @@ class Asked(TypedDict, total=False):
     states: Sequence[str]  # none: any
     job_type: str | None  # `terms.TASK` stands for all tasks
     metadata: Mapping[str, str] | None  # as text, compared with texts, numbers and booleans
+    parent: str | None  # only children of this task
     created_after: int | None
     created_before: int | None
     #: Only those older than this moment, such as the `next` of another page. Of a combination
@@ -88,6 +89,8 @@ class Listing:
         groups = self._groups(
             tenant, asked.get("states", ()), asked.get("job_type"), asked.get("metadata") or {}
         )
+        if parent := asked.get("parent"):
+            groups.append([terms.of_parent(parent)])
         created_after, created_before = asked.get("created_after"), asked.get("created_before")
         before, offset, limit = asked.get("before"), asked.get("offset", 0), asked.get("limit", 100)
         high = _LAST if created_before is None else min(created_before * 1000, _LAST)
@@ -161,7 +164,7 @@ class Listing:
         rest = 0 if over else max(1, hits * max(0, all_of_them - looked) // looked)
         following = None if over else position
         if hits > offset + limit:
-            following = moments[-1]
+            following = moments[-1] if moments else position
         return Found(self._names(tenant, moments), hits + rest, not over, following)
 
     def _names(self, tenant: str, moments: Sequence[int]) -> list[str]:

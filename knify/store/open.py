@@ -9,6 +9,7 @@ from knify.store.access import Access
 from knify.store.admission import Admission
 from knify.store.doors import Doors
 from knify.store.executions import Executions
+from knify.store.families import Families
 from knify.store.listing import Listing
 from knify.store.notices import Notices
 from knify.store.redis import Client, Scripts, connect
@@ -35,6 +36,7 @@ class Store:
     streams: Streams
     listing: Listing
     tasks: Tasks
+    families: Families
     retention: Retention
     replays: Replays
     access: Access
@@ -58,6 +60,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         streams=Streams(client),
         listing=listing,
         tasks=Tasks(client, scripts, listing),
+        families=Families(client, scripts),
         retention=Retention(client, scripts),
         replays=Replays(client, scripts),
         access=Access(client, scripts),

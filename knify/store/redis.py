@@ -25,7 +25,7 @@ CONNECTIONS: Final = 64
 CROWD_SECONDS: Final = 8.0
 
 #: Put before every script, in this order.
-_SHARED: Final = ("prelude.lua", "webhooks.lua", "admission.lua")
+_SHARED: Final = ("prelude.lua", "webhooks.lua", "admission.lua", "family.lua")
 
 #: Script replies that are errors, and what each is for a caller.
 _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
@@ -37,6 +37,9 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "WORKSPACE_NONE": errors.WorkspaceNone,
     "UPLOAD_LATE": errors.ObjectStoreError,
     "DUPLICATE_TASK_ID": conflicts.DuplicateTaskId,
+    "PARENT_NONE": errors.NotFound,
+    "PARENT_ENDED": conflicts.ParentEnded,
+    "TOO_MANY_CHILDREN": conflicts.TooManyChildren,
     "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,
     "KEY_GONE": conflicts.KeyGone,
     "KEY_CHANGED": conflicts.KeyChanged,

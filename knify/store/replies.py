@@ -12,13 +12,14 @@ from knify import model
 class Claim:
     """The answer to an attempt to take an execution's lease."""
 
-    # claimed | held | terminal | missing | turn | full | elsewhere | draining
+    # claimed | held | terminal | missing | turn | family | full | elsewhere | draining
     # | kept, stale or leftover: its container is being, or has to be, stopped or removed
     verdict: str
     execution: model.Execution | None = None  # when claimed
     # previous owner (claimed), owner (held, kept, stale), node (elsewhere; full: where it is next)
     other: str = ""
-    next: str = ""  # when claimed: one that waits and now fits too; when full: whose turn it is
+    # claimed: one that waits and now fits too; full: whose turn it is; family: who moved up
+    next: str = ""
     sandbox: str = ""  # when kept, stale or leftover
 
 

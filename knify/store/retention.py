@@ -147,8 +147,9 @@ class Retention:
         fields = self._client.hgetall(keys.execution(execution_id))
         if "row" in fields:
             row = rows.decode(fields)
-            return list(row.get("words") or terms.of_metadata(row["metadata"]))
-        return terms.of_metadata(json.loads(fields.get("metadata", "{}")))
+            words = row.get("words") or terms.of_metadata(row["metadata"])
+            return [*words, *terms.of({}, row.get("child_of"))]
+        return terms.of(json.loads(fields.get("metadata", "{}")), fields.get("child_of"))
 
     def forget(self, execution_id: str) -> tuple[str, str]:
         """The last of it; the sandbox that went with it and has to be removed, and its node."""

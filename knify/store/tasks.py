@@ -48,22 +48,32 @@ class Tasks:
         *,
         states: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
+        parent: str | None = None,
         sort: str = "created_at",
         ascending: bool = False,
         offset: int = 0,
         limit: int = 100,
     ) -> Page:
-        """Tasks in any of the states that have all the labels. What has no value stands last."""
+        """Tasks in any of the states that have all the labels. What has no value stands last.
+
+        `parent`: only its children; a user's id or the execution's own.
+        """
+        above = None if parent is None else self.named(tenant, parent)
 
         def find(**place: Any) -> Found:
             return self._listing.find(
-                tenant, states=states, job_type=terms.TASK, metadata=labels, **place
+                tenant,
+                states=states,
+                job_type=terms.TASK,
+                metadata=labels,
+                parent=above,
+                **place,
             )
 
         if sort == "created_at" and not ascending:
             found = find(offset=offset, limit=limit)
             return Page(self._records(found.names), found.total, found.is_estimate)
-        if sort == "created_at" and not labels:
+        if sort == "created_at" and not labels and above is None:
             return self._oldest(find, offset, limit)
         return self._sorted(find, sort, ascending, offset, limit)
 

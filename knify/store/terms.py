@@ -18,6 +18,11 @@ KEY_CHARACTERS: Final = 64
 TASK: Final = "@task"  # a type of its own for whatever came through the Tasks API
 
 
+def of(metadata: Mapping[str, Any], child_of: str | None) -> list[str]:
+    """All words of an execution but that of its state and type; they never change."""
+    return of_metadata(metadata) + ([of_parent(child_of)] if child_of else [])
+
+
 def of_metadata(metadata: Mapping[str, Any]) -> list[str]:
     """Words of its first scalar values; the others are kept, and found by nobody."""
     found = [
@@ -28,9 +33,18 @@ def of_metadata(metadata: Mapping[str, Any]) -> list[str]:
     return found[:KEYS]
 
 
+def of_parent(execution_id: str) -> str:
+    """The word of all children of a task, which no metadata have."""
+    return _word({"child_of": execution_id})
+
+
 def word(name: str, text: str) -> str:
     """Eight characters, 48 bits of a hash: long values cost no more than short ones."""
-    data = json.dumps([name, text]).encode()  # also of texts that are no Unicode
+    return _word([name, text])
+
+
+def _word(fact: Any) -> str:
+    data = json.dumps(fact).encode()  # also of texts that are no Unicode
     return base64.urlsafe_b64encode(hashlib.blake2b(data, digest_size=6).digest()).decode()
 
 

@@ -36,6 +36,7 @@ def problems(store: open.Store) -> list[str]:
     """All that is wrong, in words."""
     view = View(store.client)
     found = [*_sandboxes(view), *_executions(view), *_lists(view), *_nodes(view)]
+    found += _families(view)
     drift = {node: store.admission.recount(node) for node in view.nodes}
     return found + [f"counters of {node}: {what}" for node, what in drift.items() if what]
 
@@ -108,7 +109,8 @@ def _executions(view: View) -> Iterator[str]:
             oldest = view.members(f"oldest:{x['line']}")
             yield from _is(f"{what} in its line", name in line and name in oldest, True)
         if "owner" in x:
-            yield from _is(f"{what} active", _in(view, x["node"], "active", name), True)
+            there = _in(view, x["node"], "active", name)
+            yield from _is(f"{what} active", there, "parked_at" not in x)
         there = name in deleting
         yield from _is(f"{what} in deleting", there, "deleting" in x)
     for where, members in (ends | {"due": due, "deleting": deleting}).items():
@@ -130,7 +132,7 @@ def _lists(view: View) -> Iterator[str]:
             yield f"{name} has the moment {moment}, created at {x.created_at}"
             continue
         kinds = [x.spec.job_type] if x.task_id is None else [x.spec.job_type, terms.TASK]
-        words = terms.of_kinds([x.state], kinds) + terms.of_metadata(x.metadata)
+        words = terms.of_kinds([x.state], kinds) + terms.of(x.metadata, x.child_of)
         wanted.setdefault(x.tenant, set()).update(f"{word}{int(moment):013x}" for word in words)
         pending = name in view.members(f"t:{x.tenant}:pending")
         yield from _is(f"{name} ({x.state}) in pending", pending, x.state == "pending")
@@ -141,6 +143,23 @@ def _lists(view: View) -> Iterator[str]:
         for name in view.members(f"t:{tenant}:x") | view.members(f"t:{tenant}:pending"):
             if {"expiring", "deleting"} & set(view.executions.get(name, {"expiring": ""})):
                 yield f"{name} in a list of {tenant} without a record"
+
+
+def _families(view: View) -> Iterator[str]:
+    """Open are those children that have not ended, and no others."""
+    for name, x in view.executions.items():
+        if "child_of" in x and "row" not in x:
+            is_open = name in view.members(f"x:{x['child_of']}:open")
+            yield from _is(f"{name} ({x['state']}) open", is_open, "completed_at" not in x)
+    for key in view.client.scan_iter("knify:x:*:open"):
+        for name in view.client.zrange(key, 0, -1):
+            if "completed_at" in view.executions.get(name, {"completed_at": ""}):
+                yield f"{name} in {key} has ended"
+        at_work = view.members(key.removeprefix(keys.PREFIX).replace(":open", ":work"))
+        yield from (f"{name} at work is not open" for name in at_work - view.members(key[6:]))
+    for key in view.client.scan_iter("knify:x:*:work"):
+        if not view.client.exists(key.replace(":work", ":open")):
+            yield f"{key} without open children"
 
 
 def _nodes(view: View) -> Iterator[str]:

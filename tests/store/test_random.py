@@ -9,7 +9,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from knify import errors, model
+from knify import errors, ids, model
 from knify.lifecycle import SandboxState, State
 from knify.services import packing
 from knify.store import keys, open
@@ -18,6 +18,7 @@ from tests.parts import redis as redis_part
 from tests.store import invariants
 
 ME = "{}/b/1/1"
+CHILDREN = ({}, {"max_concurrent": 1}, {"max_concurrent": 2, "wait_for_children": True})
 NODES = ("n", "m")
 STEPS = (
     *("submit", "submit", "turn", "turn", "turn", "claim", "claim", "claim", "claim", "claim"),
@@ -25,7 +26,7 @@ STEPS = (
     *("archive", "archive", "archive", "commit", "commit", "tidy", "tidy", "unhold", "unhold"),
     *("fail", "lose files", "cancel", "release", "abort", "cleanup", "force", "expire", "stop"),
     *("lose", "lose sandbox", "rescue", "drain", "pack", "forget", "beat", "delete", "delete"),
-    *("roll", "adopt", "drop workspace"),
+    *("roll", "adopt", "drop workspace", "task", "child", "child", "park", "park"),
 )
 
 
@@ -100,6 +101,26 @@ class Play:
         sandbox = factories.sandbox(workspace_id=used)
         metadata = {"team": self.chance.choice("ab"), "n": self.chance.randrange(3)}
         self._submit(factories.execution(sandbox_id=sandbox.id, metadata=metadata), sandbox)
+
+    def task(self, parent: str | None = None) -> None:
+        sandbox, new = factories.sandbox(), ids.new("task")
+        request = {"job_type": "command_task", "children": self.chance.choice(CHILDREN)}
+        x = factories.execution(
+            id=new, task_id=new, sandbox_id=sandbox.id, request=request, child_of=parent
+        )
+        self._submit(x, sandbox)
+
+    def child(self) -> None:
+        self.task(self._one([x for x in self.jobs if x.task_id]).id)
+
+    def park(self) -> None:
+        x = self.owned()
+        while x.state is not State.COMPLETING:
+            self._advance(x)
+            x = self.store.executions.get(x.id, tenant=x.tenant)
+        x = self.store.executions.note(x, "", "", sandbox={"state": SandboxState.PAUSED})
+        hints = self.store.families.park(x, "waits")
+        self.said.append(f"parked: {hints}")
 
     def turn(self) -> None:
         sandbox = self.sandbox()

@@ -39,6 +39,7 @@ def tasks(
     *,
     state: str | Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
+    parent: str | None = None,
     limit: int | None = None,
     offset: int | None = None,
     sort: str | None = None,
@@ -46,12 +47,13 @@ def tasks(
 ) -> Call[taskrecords.TaskPage]:
     """Tasks, newest first: 100, or one page of `limit` (at most 1,000) behind `offset` others.
 
-    `state` is one word or several. `sort`: created_at, started_at, state_changed_at or name;
-    `order`: desc or asc.
+    `state` is one word or several, `parent` the task whose children are asked for. `sort`:
+    created_at, started_at, state_changed_at or name; `order`: desc or asc.
     """
     words = state if state is None or isinstance(state, str) else ",".join(state)
     wanted: dict[str, object] = {
         "state": words or None,
+        "parent_id": parent,
         "limit": limit,
         "offset": offset,
         "sort": sort,

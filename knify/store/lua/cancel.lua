@@ -9,6 +9,7 @@ local ts = now()
 if not x.cancel_requested_at then
   redis.call('HSET', xkey(id), 'cancel_requested_at', int(ts), 'cancel_reason', reason)
 end
+family.disband(id, ts)
 local forced = ARGV[5] == '1'
 if forced then redis.call('HSET', xkey(id), 'cancel_forced', '1') end
 local leased = x.owner and tonumber(x.lease_until) > ts

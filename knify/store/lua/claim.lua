@@ -2,7 +2,7 @@
 -- nobody is before it. What is active on the node needs no room: with 0 slots only that goes on.
 -- ARGV: id, owner, node, lease ms, slots of the node, dead owner ('' or one proved dead)
 -- Returns: {'claimed', previous owner or '', next one to hint or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
---          | {'turn'} (another turn is first) | {'full', node where it is next or '', one to hint or ''}
+--          | {'turn'} (another turn is first) | {'family', '', one to hint or ''} (as many of its siblings are at work as may be) | {'full', node where it is next or '', one to hint or ''}
 --          | {'elsewhere', node} | {'draining'} (no sandbox comes here any more)
 --          | {'kept' or 'stale' (beyond its time), holder, sandbox} (its container is being stopped or removed)
 --          | {'leftover', sandbox} (what this node had of it is to be removed first)
@@ -41,10 +41,14 @@ end
 local place = where or ''
 local active = P .. 'node:' .. node .. ':active'
 local waited = x.line
-if redis.call('SISMEMBER', active, id) == 0 then
+if redis.call('SISMEMBER', active, id) == 0 and not x.parked_at then -- who is parked needs no room
   -- Both refusals end by an event (a turn or a slot becomes free); the minute is a safety net.
   redis.call('ZADD', P .. 'due', 'XX', int(ts + 60000), id)
   if redis.call('LINDEX', skey(x.sandbox_id) .. ':turns', 0) ~= id then return {'turn'} end
+  if x.child_of and family.is_full(x.child_of, id) then -- a sibling's end wakes it
+    local place = admission.dequeue(id, x)
+    return {'family', '', place and admission.moved_up(ts, place, id)[1] or ''}
+  end
   local served = x.node and redis.call('SISMEMBER', P .. 'node:' .. x.node .. ':active', id) == 1
   if not where and drains(node) then
     if not served then admission.enqueue(id, x, place, ts) end
@@ -67,6 +71,7 @@ if redis.call('SISMEMBER', active, id) == 0 then
     end
   end
   admission.occupy(node, id, x)
+  if x.child_of then family.begin(x.child_of, id) end
   admission.served(x.tenant, node)
 end
 if x.node and x.node ~= node and admission.vacate(x.node, id, x) then admission.wake(ts, x.node) end

@@ -5,6 +5,7 @@
 
 local P = 'knify:'
 local admission = {} -- slots, capacity and waiting lines: filled by admission.lua
+local family = {} -- tasks that are children of others: filled by family.lua
 
 local function now()
   local t = redis.call('TIME')
@@ -228,6 +229,9 @@ local function finish(id, x, ts, sandbox_ttl)
     leave(x.sandbox_id, s.node)
   end
   shelve(x.sandbox_id, ts)
+  if x.child_of then
+    for _, hint in ipairs(family.leave(x.child_of, id, ts)) do hints[#hints + 1] = hint end
+  end
   if x.node and admission.vacate(x.node, id, x) then
     hints[#hints + 1] = admission.wake(ts, x.node)
   elseif place then

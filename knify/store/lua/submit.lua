@@ -28,6 +28,11 @@ if fields.task_id and fields.task_id ~= id then -- its user's choice; Knify's ow
   end
 end
 
+if fields.child_of then
+  local refused = family.refuses(fields.child_of, fields.tenant)
+  if refused then return fail(refused) end
+end
+
 local turns = skey(sandbox_id) .. ':turns'
 if sandbox == '' then
   local s = record(skey(sandbox_id))
@@ -58,6 +63,7 @@ fields.created_at, fields.state_changed_at = int(math.floor(at / 1000)), int(ts)
 write(xkey(id), fields)
 if fields.task_id and fields.task_id ~= id then redis.call('HSET', tenant .. ':names', fields.task_id, id) end
 redis.call('ZADD', tenant .. ':x', int(at), id)
+if fields.child_of then family.join(fields.child_of, id, at) end
 redis.call('ZADD', tenant .. ':pending', int(at), id)
 for _, word in ipairs(kinds('pending', fields)) do redis.call('ZADD', tenant .. ':terms', 0, term(word, at)) end
 for i = 8, #ARGV do redis.call('ZADD', tenant .. ':terms', 0, term(ARGV[i], at)) end
