@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import Final
 
 from knify import errors, spec
-
-_SHORTEST: Final = 8  # characters of a value that can be looked for in output
 
 
 def of(job_type: str) -> dict[str, str]:
@@ -20,12 +17,6 @@ def of(job_type: str) -> dict[str, str]:
     name = spec.credential(job_type)
     value = os.environ.get(name, "").strip() if name else ""
     return {name: value} if name and value else {}
-
-
-def secrets(job_type: str) -> tuple[bytes, ...]:
-    """The values that must not be stored with what a job of this type prints."""
-    found = (value.encode() for value in of(job_type).values())
-    return tuple(value for value in found if len(value) >= _SHORTEST)
 
 
 def configured(providers: Collection[str] = ()) -> list[str]:

@@ -55,6 +55,12 @@ class AgentNotConfigured(BadRequest):
     code = "AGENT_NOT_CONFIGURED"
 
 
+class SecretMissing(BadRequest):
+    """A secret that the job names cannot be given to it."""
+
+    code = "SECRET_MISSING"
+
+
 class InsufficientResources(KnifyError):
     """No node can ever hold this job."""
 
@@ -209,6 +215,12 @@ class GatewayAway(SandboxError):
     """The node's gateway does not answer."""
 
     code = "GATEWAY_AWAY"
+
+
+class SecretsAway(SandboxError):
+    """Where the job's secrets are does not answer."""
+
+    code = "SECRETS_AWAY"
 
 
 class NodeBusy(SandboxError):

@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 import redis
 
-from knify import errors, model, units
+from knify import errors, masking, model, units
 from knify.core import Core
 from knify.ledger import Ledger
 from knify.sandbox import base as sandbox_base
 from knify.signals import Signals
-from knify.spool import Spool
+from knify.spool import Frame, Spool
 from knify.tail import Tail
-from knify.transcript import Transcript
+from knify.transcript import Piece, Transcript, hidden
 from knify.turn import Turn
 from knify.verdict import CANCELLED, LINGERED, Verdict
 
@@ -68,7 +68,8 @@ class Follow:
         self._channel = turn.channel
         self._signals = Signals(turn.channel)
         self._adapter = turn.adapter
-        self._transcript = Transcript(turn.x, turn.adapter, settings.output_bytes)
+        self._masks = turn.masks or masking.NONE
+        self._transcript = Transcript(turn.x, turn.adapter, settings.output_bytes, self._masks)
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._end = self._loop.time() + turn.x.spec.timeout
@@ -109,7 +110,7 @@ class Follow:
                 if self._transcript.cost(self.turn.x) >= 1:
                     await self._store(self._ledger.count(self.turn.x, frames))
                     continue
-                for pieces in self._transcript.cut(frames):
+                for pieces in await self._cut(frames):
                     await self._store(self._ledger.keep(self.turn.x, pieces))
             for pieces in self._transcript.rest():
                 await self._store(self._ledger.keep(self.turn.x, pieces))
@@ -124,7 +125,8 @@ class Follow:
             await self._tail.close()
             self._spool.close()
         outcome = self._adapter.judge(outcome)
-        return outcome, self._adapter.end(outcome)
+        farewell = self._masks.clean(self._adapter.end(outcome))
+        return hidden(self._masks, outcome), farewell
 
     async def measure(self) -> None:
         """Stop the command when its files take more than it was given."""
@@ -151,6 +153,15 @@ class Follow:
                 await self._spool.write(int(stream), data)
         finally:
             await self._spool.finish()
+
+    async def _cut(self, frames: list[Frame]) -> Iterable[list[Piece]]:
+        """Lines with what must not be shown covered: in a thread, since looking for that takes."""
+        if not self._masks:
+            return self._transcript.cut(frames)
+        cut: list[list[Piece]] = await self._watcher.thread(
+            lambda: list(self._transcript.cut(frames))
+        )
+        return cut
 
     async def _store(self, storing: Awaitable[model.Execution]) -> None:
         """Spool → Redis."""

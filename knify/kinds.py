@@ -36,7 +36,7 @@ class JobType:
     @property
     def fields(self) -> frozenset[str]:
         """All fields that belong to this type."""
-        return self.known | self.later | COMMON_LATER
+        return self.known | self.later
 
 
 _BEHIND_THE_GATEWAY: Final = frozenset(
@@ -73,9 +73,9 @@ COMMON: Final = frozenset(
         "disk",
         "artifact_patterns",
         "priority",
+        "secrets",
     }
 )
-COMMON_LATER: Final = frozenset({"secrets"})
 #: Fields of any type that the Jobs API does not show: a task's manifest has them.
 OF_TASKS: Final = frozenset(
     {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import errors, manifestkeys, model, units
+from knify import errors, manifestkeys, model, secretrefs, units
 from knify.manifestkeys import SECTIONS, TOP, Problems
 
 RESERVED: Final = ("stream",)  # what stands below /api/v1/tasks and is no task
@@ -15,7 +15,7 @@ MAX_NAME: Final = 200  # characters
 MAX_LABELS: Final = 64
 MAX_KEY: Final = 64  # characters of a label's key
 MAX_VALUE: Final = 256  # characters of its value
-MAX_SECRETS: Final = 100
+MAX_SECRETS: Final = secretrefs.MOST
 ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 NAME: Final = rf"[^\x00-\x1f\x7f]{{1,{MAX_NAME}}}"
 _ID, _NAME = re.compile(ID), re.compile(NAME)

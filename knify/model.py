@@ -218,6 +218,7 @@ class Sandbox(Record):
     archived_at: int | None = None
     archiving: str | None = None  # key of an archive that is being made; a new turn removes it
     reason: str | None = None  # why it is lost
+    custody: str | None = None  # all secrets that it was ever given, sealed; see knify/custody.py
 
 
 @dataclass(frozen=True, slots=True)

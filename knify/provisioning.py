@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from knify import credentials, errors, model, units
+from knify import credentials, custody, errors, model, units
 from knify.core import Core
 from knify.exits import Exits
 from knify.lifecycle import SandboxState, State
@@ -34,8 +34,12 @@ class Provisioning:
         self._clones = clone.Clones(core, hands, exits)
 
     def begin_provisioning(self, turn: Turn) -> None:
-        """Image and credential must be here. ImageMissing, AgentNotConfigured."""
+        """Image, credential and secrets must be here.
+
+        ImageMissing, AgentNotConfigured, SecretMissing.
+        """
         credentials.check(turn.x.spec.actor)
+        custody.check(self._core, turn.x)
         image = turn.x.spec.image or self._core.settings.base_image
         found = self._hands.call(self._driver.image(image))
         if found is None:

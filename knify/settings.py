@@ -61,6 +61,8 @@ class Settings:
     databases_file: Path | None
     browser_tenants: tuple[str, ...]
     profiles_file: Path | None
+    secret_env: tuple[str, ...]
+    secret_dir: Path | None
     images: tuple[str, ...]
     output_bytes: int
     output_tail_bytes: int
@@ -141,7 +143,14 @@ def load(environ: dict[str, str] | None = None) -> Settings:
 
 def _read(env: Env) -> Settings:
     home = Path(env.str("HOME", "~/.knify")).expanduser().absolute()
-    groups = (_service(env, home), _node(env), _sandboxes(env), _kept(env), _limits(env))
+    groups = (
+        _service(env, home),
+        _node(env),
+        _sandboxes(env),
+        _kept(env),
+        _limits(env),
+        _secrets(env),
+    )
     return Settings(home=home, **dict(ChainMap(*groups, _agents(env), _gateway(env))))
 
 
@@ -240,6 +249,14 @@ def _agents(env: Env) -> dict[str, Any]:
         "browser_tenants": variables.names(env, "BROWSER_TENANTS"),
         "databases_file": variables.path(env, "DATABASES_FILE"),
         "profiles_file": variables.path(env, "PROFILES_FILE"),
+    }
+
+
+def _secrets(env: Env) -> dict[str, Any]:
+    """Where jobs' secrets may come from."""
+    return {
+        "secret_env": variables.names(env, "SECRET_ENV"),
+        "secret_dir": variables.path(env, "SECRET_DIR"),
     }
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from knify import catalog, fields, hosts, kinds, lifespans, model, options, subjects
+from knify import catalog, fields, hosts, kinds, lifespans, model, options, secretrefs, subjects
 
 JOB_TYPES: Final = kinds.JOB_TYPES
 bad = fields.bad
@@ -86,6 +86,9 @@ def build(
         time_range=subjects.time_range(request.get("time_range")),
         image=_image(request.get("image"), allowed_images),
         env=_env(request.get("env") or {}, known, JOB_TYPES[actor].credential),
+        secrets=secretrefs.read(
+            request.get("secrets"), request.get("env") or {}, (JOB_TYPES[actor].credential,)
+        ),
         profile=request.get("profile"),
         **lifespans.read(request),
         resources=fields.resources(request, resources),

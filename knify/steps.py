@@ -11,19 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from knify import clock, collect, credentials, errors, model
+from knify import clock, collect, credentials, custody, errors, model
 from knify.agents import base as agents
 from knify.agents import registry
+from knify.completing import Completing
 from knify.core import Core
 from knify.exits import Exits
-from knify.lifecycle import SandboxState, State
+from knify.lifecycle import State
 from knify.parking import Parking
 from knify.provisioning import Provisioning
 from knify.recovery import Recovery
 from knify.sandbox import base as sandbox_base
 from knify.sandbox import tree
 from knify.services import sessions
-from knify.staging import products
 from knify.store import executions, streams
 from knify.turn import Ending, Hands, Turn
 
@@ -53,7 +53,9 @@ class Steps:
             State.PROVISIONING: provisioning.provision,
             State.READY: self.launch,
             State.RUNNING: self.take_over,
-            State.COMPLETING: Parking(core, hands).behind_children(self.complete),
+            State.COMPLETING: Parking(core, hands).behind_children(
+                Completing(core, hands, self._recovery, self.exits).complete
+            ),
         }
 
     def stage(self, turn: Turn) -> None:
@@ -71,6 +73,7 @@ class Steps:
             self._hands.open(turn, sandbox)
         nonce = self._core.start_nonce(turn.x.id)
         plan = self._plan(turn, nonce)
+        given = custody.take(self._core, turn, self._hands.sandbox(turn))
         title = plan.title or f"{turn.x.spec.job_type} executing"
         collect.save_baseline(self._core.objects, turn.x.id, self._hands.root(turn))
         turn.x = self._store.move(
@@ -78,14 +81,15 @@ class Steps:
             State.RUNNING,
             stage="agent_started",
             detail=title,
-            entries=said(list(plan.events)),
+            entries=said(custody.hidden(self._core, turn).clean(list(plan.events))),
             session_id=plan.session_id,
             start_nonce=nonce,
             started_at=executions.NOW,
             boot=self._hands.boot,
+            sandbox=given.changes,
         ).execution
         turn.launched = True
-        self._start(turn, plan)
+        self._start(turn, plan, given.env)
 
     def _plan(self, turn: Turn, nonce: str, *, again: bool = False) -> agents.Plan:
         root, spec = self._hands.root(turn), turn.x.spec
@@ -94,7 +98,7 @@ class Steps:
         session = sessions.of(self._core, turn.x, again=again)
         return turn.adapter.prepare(spec, lambda path: _read(root, path), session)
 
-    def _start(self, turn: Turn, plan: agents.Plan) -> None:
+    def _start(self, turn: Turn, plan: agents.Plan, secrets: dict[str, str]) -> None:
         """Send files and command, and hand the turn to the watcher."""
         assert turn.channel is not None
         assert turn.x.start_nonce is not None
@@ -107,7 +111,8 @@ class Steps:
             execution=turn.x.id,
             nonce=turn.x.start_nonce,
             argv=plan.argv,
-            env=way | plan.env | credentials.of(turn.x.spec.actor),  # no record ever holds these
+            # No record ever holds these.
+            env=way | secrets | plan.env | credentials.of(turn.x.spec.actor),
             cwd=agents.folder(turn.x.spec),
             stdin=plan.stdin and f"{TURN_FOLDER}/{plan.stdin}",
         )
@@ -117,12 +122,17 @@ class Steps:
         self._hand_over(turn)
 
     def _start_again(self, turn: Turn) -> None:
-        """What somebody was about to start; its conversation may have another id now."""
+        """What somebody was about to start; its conversation may have another id now.
+
+        So may its secrets have other values.
+        """
         assert turn.x.start_nonce is not None
         plan = self._plan(turn, turn.x.start_nonce, again=True)
-        if plan.session_id != turn.x.session_id:
-            turn.x = self._store.note(turn.x, "", "", session_id=plan.session_id)
-        self._start(turn, plan)
+        given = custody.take(self._core, turn, self._hands.sandbox(turn))
+        if plan.session_id != turn.x.session_id or given.changes:
+            session, changes = plan.session_id, given.changes
+            turn.x = self._store.note(turn.x, "", "", session_id=session, sandbox=changes)
+        self._start(turn, plan, given.env)
 
     def _ran_before(self, turn: Turn) -> None:
         """The sandbox says so, and its marker proves it: the turn goes on there, or has ended."""
@@ -176,9 +186,11 @@ class Steps:
             turn.forgotten = True
         self.exits.rejoin(turn)
         told = x.said or model.Said(session_id=x.session_id)
+        masks = custody.hidden(self._core, turn)
         turn.adapter = registry.adapter(x.spec.job_type, x.start_nonce, told, actor=x.spec.actor)
+        skips = (n - masks.context(n) for n in (x.out_bytes, x.err_bytes))
         turn.channel = self._hands.guarded(
-            turn, self._driver.reattach(turn.container, x.start_nonce, x.out_bytes, x.err_bytes)
+            turn, self._driver.reattach(turn.container, x.start_nonce, *skips)
         )
         log.info("%s taken over behind line %d", x.id, x.lines)
         self._hand_over(turn)
@@ -211,58 +223,6 @@ class Steps:
             usage=outcome.usage,
         ).execution
 
-    def complete(self, turn: Turn) -> Ending:
-        """Store the artifacts, pause the sandbox, and say how it all ended."""
-        kept = self._recovery.result(turn)
-        if kept is None and not self._hands.has_files(turn):
-            outcome = _outcome(turn)
-            return Ending(_ending(outcome), _detail(outcome), self._hands.missing(turn))
-        # What was stored completely is not collected again: later turns may have come since.
-        found = self._artifacts(turn) if kept is None else kept.artifacts
-        outcome = _outcome(turn)
-        hot = self._rests_hot(turn, outcome)
-        state = SandboxState.PAUSED if hot else self._hands.quiet(turn)
-        paused = "Sandbox paused (ready for continuation)"
-        turn.x = self._store.note(turn.x, "sandbox_paused", paused)
-        told = turn.x.said.files if turn.x.said else ()
-        created = [a.path for a in found if a.path not in told]
-        events = tuple({"type": "file_created", "path": path} for path in created)
-        return Ending(_ending(outcome), _detail(outcome), state, events, hot)
-
-    def _rests_hot(self, turn: Turn, outcome: model.Outcome) -> bool:
-        """Freeze the container, if we want that and all went its ordinary way."""
-        wanted = self._core.settings.hot_seconds and self._core.settings.hot
-        ordinary = outcome.kind == "exited" and turn.channel is not None and turn.container
-        # A door that may be open ends with the container: the next turn may be isolated.
-        shut = self.exits.is_shut(turn)
-        return bool(wanted and ordinary and shut) and self._hands.freeze(turn)
-
-    def _artifacts(self, turn: Turn) -> list[model.Artifact]:
-        settings, root = self._core.settings, self._hands.root(turn)
-        limit = min(settings.artifact_bytes, turn.x.spec.resources.disk)  # holes count, too
-        with products.of(self._core, self._hands, turn, limit) as extra:
-            check = self._hands.going(turn, settings.collect_seconds)
-            store = self._core.objects
-            found = collect.artifacts(
-                store, turn.x, root, limit=limit, check=check, made=extra.made
-            )
-        for problem in extra.problems + found.problems:
-            turn.x = self._store.note(turn.x, "artifact_skipped", problem, level="warning")
-        if (found.is_cut or extra.is_cut) and _outcome(turn).succeeded:
-            turn.x = self._cancelled(turn)
-        collect.publish(self._core.objects, turn.x, found)
-        if found.artifacts:
-            detail = collect.describe(found.artifacts)
-            turn.x = self._store.note(turn.x, "artifact_generated", detail)
-        return found.artifacts
-
-    def _cancelled(self, turn: Turn) -> model.Execution:
-        """It ended well, yet not all of it was kept: what counts is who did not want to wait."""
-        now = self._store.find(turn.x.id)
-        reason = (now and now.cancel_reason) or "cancelled"
-        outcome = _outcome(turn).evolve(kind="cancelled", error=reason)
-        return self._store.note(turn.x, "", "", outcome=outcome, error=reason)
-
 
 def said(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One output entry that holds the events, or none."""
@@ -283,18 +243,3 @@ def _read(root: Path, path: str) -> bytes:
     if len(data) > _MAX_FILE:
         raise errors.TooLarge(f"{path} is larger than {_MAX_FILE // 1024} KiB")
     return data
-
-
-def _outcome(turn: Turn) -> model.Outcome:
-    assert turn.x.outcome is not None
-    return turn.x.outcome
-
-
-def _detail(outcome: model.Outcome) -> str:
-    return outcome.error or "Job completed successfully"
-
-
-def _ending(outcome: model.Outcome) -> State:
-    if outcome.succeeded:
-        return State.COMPLETED
-    return State.CANCELLED if outcome.kind == "cancelled" else State.FAILED

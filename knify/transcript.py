@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from knify import clock, credentials, model
+from knify import clock, disguises, masking, model
 from knify.agents import base as agents
 from knify.spool import Frame
 from knify.steps import stamped
@@ -18,8 +19,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 2000  # lines in one call to Redis, each of which waits for the disk
 _SHORTEST = 16  # bytes that a line counts at least: each is stored with its number, time and events
-_MASK = b"[hidden]"
 _TOOL = 100  # characters of a tool's name
+R = TypeVar("R", bound=model.Record)
 _STREAMS: dict[int, agents.Stream] = {1: "stdout", 2: "stderr"}
 
 
@@ -27,15 +28,21 @@ class Lines:
     """Cuts one stream's bytes into lines and counts the bytes of finished ones."""
 
     def __init__(
-        self, consumed: int = 0, longest: int = agents.LINE, secrets: tuple[bytes, ...] = ()
+        self,
+        consumed: int = 0,
+        longest: int = agents.LINE,
+        masks: masking.Masks = masking.NONE,
     ) -> None:
         """`consumed`: bytes of this stream that are stored already.
 
-        A line beyond `longest` bytes is cut there. `secrets` are replaced wherever they stand.
+        A line beyond `longest` bytes is cut there. What `masks` finds is covered. Before what is
+        new come `masks.context(consumed)` bytes of what is stored.
         """
         self.consumed = consumed
         self._longest = longest
-        self._secrets = secrets
+        self._search = masking.Search(masks) if masks else None
+        self._known = masks.context(consumed)  # bytes to come that were shown before
+        self._origin = consumed - self._known  # where the search's stream begins in ours
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[str, str | None]]:
@@ -43,36 +50,73 @@ class Lines:
 
         With a line's last piece comes the whole line, and `consumed` moves.
         """
+        if self._search is not None:
+            self._search.feed(data)
+        data = self._new(data)
         self._rest += data
-        if b"\n" in data:
-            *whole, rest = bytes(self._rest).split(b"\n")
-            self._rest = bytearray(rest)
-            for line in whole:
-                yield from self._pieces(line, newline=1)
-        while len(self._rest) > self._longest:
+        if b"\n" in data or self._search is not None:
+            yield from self._whole()
+        while len(self._rest) > self._longest and self._is_decided(self._longest):
             part = bytes(self._rest[: self._longest])
             del self._rest[: self._longest]
             yield from self._pieces(part, newline=0)
 
     def skip(self, data: bytes) -> None:
         """Count bytes that nobody will read as lines."""
-        self.consumed += len(self._rest) + len(data)
+        self.consumed += len(self._rest) + len(self._new(data))
         self._rest.clear()
 
     def flush(self) -> Iterator[tuple[str, str | None]]:
-        """What came behind the last newline, if anything."""
+        """What was held back, and what came behind the last newline."""
+        if self._search is not None:
+            self._search.finish()
+            yield from self._whole()
         rest = bytes(self._rest)
         self._rest.clear()
         if rest:
             yield from self._pieces(rest, newline=0)
 
+    def _new(self, data: bytes) -> bytes:
+        """Without what was shown before."""
+        new = data[self._known :]
+        self._known -= len(data) - len(new)
+        return new
+
+    def _whole(self) -> Iterator[tuple[str, str | None]]:
+        """The lines that are complete and whose secrets are all known."""
+        held = len(self._rest)
+        if self._search is not None:
+            held = min(held, max(0, self._search.held - self.consumed + self._origin))
+        end = self._rest.rfind(b"\n", 0, held)
+        if end < 0:
+            return
+        whole = bytes(self._rest[:end])
+        del self._rest[: end + 1]
+        for line in whole.split(b"\n"):
+            yield from self._pieces(line, newline=1)
+
+    def _is_decided(self, size: int) -> bool:
+        """Whether it is known what is covered of the rest's first bytes."""
+        if self._search is None:
+            return True
+        behind = self._rest[size : size + agents.LINE].translate(None, disguises.BREAKS)
+        held = self._search.held - self.consumed + self._origin
+        return held >= size and len(behind) >= masking.HEAD - 1
+
     def _pieces(self, line: bytes, *, newline: int) -> Iterator[tuple[str, str | None]]:
         for at in range(0, max(len(line), 1), self._longest):  # as a rule once
             part = line[at : at + self._longest]
             size = len(part) + (newline if at + self._longest >= len(line) else 0)
-            for secret in self._secrets:
-                part = part.replace(secret, _MASK)
-            yield from self._shown(part, size)
+            yield from self._shown(self._covered(part), size)
+
+    def _covered(self, part: bytes) -> bytes:
+        """With its secrets covered; it begins at `consumed`."""
+        if self._search is None:
+            return part
+        at = self.consumed - self._origin
+        shown = masking.covered(part, at, self._search.spans)
+        self._search.drop(at + len(part))
+        return shown
 
     def _shown(self, part: bytes, size: int) -> Iterator[tuple[str, str | None]]:
         last = max(len(part) - 1, 0) // agents.LINE * agents.LINE
@@ -109,10 +153,17 @@ class Chunk:
 class Transcript:
     """One turn's output on its way to the store."""
 
-    def __init__(self, x: model.Execution, adapter: agents.Adapter, limit: int) -> None:
-        """`limit`: how many bytes of one execution's output are kept."""
-        read, hidden = {1: x.out_bytes, 2: x.err_bytes}, credentials.secrets(x.spec.actor)
-        self._lines = {n: Lines(read[n], adapter.longest, hidden) for n in read}
+    def __init__(
+        self,
+        x: model.Execution,
+        adapter: agents.Adapter,
+        limit: int,
+        masks: masking.Masks = masking.NONE,
+    ) -> None:
+        """`limit`: how many bytes of one execution's output are kept; `masks`: never shown."""
+        read = {1: x.out_bytes, 2: x.err_bytes}
+        self._lines = {n: Lines(read[n], adapter.longest, masks) for n in read}
+        self._masks = masks
         self._adapter = adapter
         self._limit = limit
 
@@ -169,17 +220,32 @@ class Transcript:
             if text is not None:
                 entries.append(text)
         last = pieces[-1]
-        return Chunk(entries, n, last.out, last.err, self._adapter.said, tools)
+        return Chunk(entries, n, last.out, last.err, self._said, tools)
 
     def _read(self, piece: Piece) -> tuple[list[dict[str, Any]], str | None]:
         """The adapter's view of a line. Its bugs and a job's tricks end here."""
         try:
             whole = piece.line
             events = [] if whole is None else self._adapter.feed(piece.stream, whole)
-            return events, self._adapter.own_line(piece.stream, piece.text)
+            # Again: an adapter decodes and joins what stood in lines.
+            return self._masks.clean(events), self._adapter.own_line(piece.stream, piece.text)
         except Exception:
             log.exception("a line of output could not be read")
             return [agents.progress(piece.stream, piece.text)], piece.text
+
+    @property
+    def _said(self) -> model.Said | None:
+        """What the agent told, without its secrets: a taker goes on from what may be stored."""
+        said = self._adapter.said
+        return said and hidden(self._masks, said)
+
+
+def hidden(masks: masking.Masks, record: R) -> R:
+    """A record with the secrets in its texts covered."""
+    if not masks:
+        return record
+    shown = {f.name: masks.clean(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    return record.evolve(**shown)
 
 
 def _tools(before: tuple[int, str | None], events: list[dict[str, Any]]) -> tuple[int, str | None]:

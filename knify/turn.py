@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from knify import conflicts, errors, leases, model, rescue
+from knify import conflicts, errors, leases, masking, model, rescue
 from knify.agents import base as agents
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
@@ -27,6 +27,7 @@ class Turn:
     x: model.Execution
     channel: sandbox_base.Channel | None = None
     adapter: agents.Adapter | None = None
+    masks: masking.Masks | None = None  # see custody.hidden; None: not looked for yet
     container: str = ""
     root: Path | None = None  # its workspace as a folder of this host, once it was asked for
     followed: bool = False  # the watcher has it now

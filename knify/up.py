@@ -196,7 +196,7 @@ def _podman(settings: settings_module.Settings) -> list[Part]:
 def _own_parts(settings: settings_module.Settings, no_auth: bool) -> list[Part]:
     env = dict(os.environ) | {"KNIFY_NO_AUTH": "1" if no_auth else ""}
     outside = {provider.key for provider in models.PROVIDERS.values()} | {kinds.BROWSER_URL}
-    agents_keys = credentials.names()
+    agents_keys = credentials.names() | set(settings.secret_env)
     own = {"worker": agents_keys, "gateway": outside}  # which each may know
     envs = {
         part: {

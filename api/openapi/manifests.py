@@ -7,7 +7,7 @@ from typing import Any, Final
 from api.openapi import specs
 from api.openapi.operations import JSON
 from api.tasks import reading
-from knify import catalog, families, kinds, manifest, manifestkeys, profiles, repositories, spec
+from knify import catalog, families, manifest, manifestkeys, profiles, repositories, spec
 from knify.manifestkeys import SECTIONS
 
 REF: Final = {"$ref": "#/components/schemas/Manifest"}
@@ -79,13 +79,8 @@ def describe(
         "vm": _vm(known),
         "lifecycle": _lifecycle(),
         "children": _children(),
+        "secrets": specs.FIELDS["secrets"],
     }
-    if "secrets" not in kinds.COMMON_LATER:
-        sections["secrets"] = {
-            "type": "array",
-            "maxItems": manifest.MAX_SECRETS,
-            "items": _secret(),
-        }
     head: dict[str, Any] = {
         name: {"type": "string", "enum": [manifestkeys.TOP[name].only]} for name in _HEAD
     }
@@ -149,12 +144,6 @@ def _children() -> dict[str, Any]:
             },
         }
     )
-
-
-def _secret() -> dict[str, Any]:
-    texts: dict[str, Any] = {"type": "string", "minLength": 1}
-    source = {"type": "string", "enum": ["env", "file", "vault"]}
-    return _object({"name": texts, "source": source, "key": texts}, "name", "source", "key")
 
 
 def _agents(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from knify import catalog, hosts, kinds, model, options, spec, subjects, units
+from knify import catalog, hosts, kinds, model, options, secretrefs, spec, subjects, units
 from knify.services import jobs
 
 #: Sizes in text; the range as digits, since a schema cannot compare them. A fraction is allowed.
@@ -60,6 +60,20 @@ _REMOTE: Final = {
     "type": "object", "required": ["url"], "additionalProperties": False,
     "properties": {"type": _WORD, "url": _WORD, "headers": _WORDS},
 }  # fmt: skip
+
+
+def _secret(source: str) -> dict[str, Any]:
+    return {
+        "type": "object", "required": ["name", "source", "key"], "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string", "pattern": f"^{secretrefs.VARIABLE}$"},
+            "source": {"type": "string", "const": source},
+            "key": {"type": "string", "maxLength": secretrefs.LONGEST,
+                    "pattern": f"^(?:{secretrefs.KEYS[source]})$"},
+        },
+    }  # fmt: skip
+
+
 FIELDS: Final[dict[str, dict[str, Any]]] = {
     "prompt": {
         "type": "string", "pattern": _NOT_BLANK,  # no maxLength: nothing can make such texts
@@ -83,6 +97,11 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
         "additionalProperties": _WORD,
         "description": "Variables, shown by `GET`.",
+    },
+    "secrets": {
+        "type": "array", "maxItems": secretrefs.MOST,
+        "items": {"anyOf": [_secret(source) for source in secretrefs.SOURCES]},
+        "description": "Variables whose values the worker reads where the command is started.",
     },
     "metadata": {
         "type": "object", "additionalProperties": True,

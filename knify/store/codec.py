@@ -189,6 +189,7 @@ def sandbox(fields: Mapping[str, str], sandbox_id: str) -> model.Sandbox:
         archived_at=number("archived_at"),
         archiving=fields.get("archiving"),
         reason=fields.get("reason"),
+        custody=fields.get("custody"),
     )
 
 

@@ -12,6 +12,7 @@ from knify.core import Core
 from tests.api.parts import COMMAND, CURSOR, Api
 
 JSON = {"Content-Type": "application/json"}
+REF = {"name": "A", "source": "env", "key": "B"}
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,28 @@ def check(answer: TestResponse, status: int, code: str, field: str | None = None
             "spec.session_id",
             "UUID",
         ),
-        ({"spec": COMMAND | {"secrets": []}}, "spec.secrets", "not available in this version"),
+        ({"spec": COMMAND | {"secrets": ["x"]}}, "spec.secrets.0", "name, source and key"),
+        (
+            {"spec": COMMAND | {"secrets": [{"name": "A", "source": "env", "value": "x"}]}},
+            "spec.secrets.0.value",
+            "never embedded",
+        ),
+        (
+            {"spec": COMMAND | {"secrets": [{"name": "A", "source": "file", "key": "../x"}]}},
+            "spec.secrets.0.key",
+            "below the operator's folder",
+        ),
+        (
+            {"spec": COMMAND | {"env": {"A": "b"}, "secrets": [REF]}},
+            "spec.secrets.0.name",
+            "stands in env already",
+        ),
+        ({"spec": COMMAND | {"secrets": [REF, REF]}}, "spec.secrets.1.name", "already"),
+        (
+            {"spec": CURSOR | {"secrets": [REF | {"name": "CURSOR_API_KEY"}]}},
+            "spec.secrets.0.name",
+            "operator",
+        ),
         ({"spec": CURSOR | {"model": "gemini-3"}}, "spec.model", "composer-1"),
         ({"spec": CURSOR | {"session_id": "a b"}}, "spec.session_id", "letters"),
         ({"spec": CURSOR | {"session_id": "--x"}}, "spec.session_id", "letters"),

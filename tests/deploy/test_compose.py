@@ -27,7 +27,7 @@ OF_COMPOSE = {
     *("KNIFY_WORKERS", "KNIFY_REDIS_PASSWORD", "KNIFY_REDIS_IMAGE", "KNIFY_SERVER_IMAGE"),
     *("KNIFY_SERVER_FROM", "KNIFY_BIND", "KNIFY_PODMAN_DIR", "KNIFY_PODMAN_STORAGE"),
     *("KNIFY_FLOWER_PORT", "APT_SOURCES", "PIP_INDEX_URL"),
-    *("KNIFY_FILES", "KNIFY_GATEWAY_FILES"),
+    *("KNIFY_FILES", "KNIFY_GATEWAY_FILES", "KNIFY_SECRET_FILES"),
 }
 
 
@@ -134,6 +134,15 @@ def test_the_operators_files_reach_who_reads_them_and_logins_the_gateway_alone()
     for folder in ("files", "gateway"):
         assert f"deploy/{folder}/*\n" in (PROJECT / ".gitignore").read_text()
         assert (PROJECT / "deploy" / folder).is_dir()
+
+
+def test_secrets_of_jobs_reach_the_worker_alone() -> None:
+    for name in NAMES:
+        has_folder = any(mount.endswith(":/srv/secrets:ro") for mount in _mounts(name))
+        named = {n for n in SERVICES[name].get("environment", {}) if n.startswith("KNIFY_SECRET_")}
+        assert has_folder == bool(named) == (name == "worker")
+    assert SERVICES["worker"]["environment"]["KNIFY_SECRET_DIR"] == "/srv/secrets"
+    assert "deploy/secrets/*\n" in (PROJECT / ".gitignore").read_text()
 
 
 def test_the_gateway_has_what_it_takes_to_listen_in_a_sandbox() -> None:

@@ -5,6 +5,7 @@ import itertools
 import hypothesis
 import hypothesis.strategies as st
 
+from knify import masking
 from knify.agents import base
 from knify.transcript import Lines
 
@@ -59,11 +60,11 @@ def test_a_line_beyond_the_longest_comes_in_parts() -> None:
 
 
 def test_a_secret_is_replaced_wherever_it_stands_in_a_line() -> None:
-    lines = Lines(longest=10**6, secrets=(b"key-12345678",))
+    lines = Lines(longest=10**6, masks=masking.Masks(["key-12345678"]))
 
     data = b"a key-12345678 b\n" + b"x" * (base.LINE - 4) + b"key-12345678\n"
     found = _fed(lines, data[:7], data[7:])
 
     assert all("key-12345678" not in piece + (whole or "") for piece, whole in found)
-    assert found[0] == ("a [hidden] b", "a [hidden] b")
+    assert found[0] == ("a *** b", "a *** b")
     assert lines.consumed == len(data)

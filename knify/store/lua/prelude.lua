@@ -187,6 +187,7 @@ end
 -- The record says deleted at once; container and volumes go when the node's workers come to it.
 local function delete_sandbox(id, node, ts)
   redis.call('HSET', skey(id), 'state', 'deleted', 'state_changed_at', int(ts))
+  redis.call('HDEL', skey(id), 'custody') -- nothing is left that could show these secrets
   leave(id, node)
   discard(redis.call('HGET', skey(id), 'archive'), ts)
 end

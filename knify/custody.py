@@ -1,0 +1,145 @@
+"""Secrets in this worker's hands: read where a command is started, and remembered with its sandbox.
+
+A sandbox's later turns may still hold what an earlier one was given (in a file, say), and by then
+it may have another value where it came from. So each value that a sandbox is given is kept with
+its record, sealed with the master key, as long as it has files: that is what must be covered in
+all that leaves it, whichever turn it is and whoever follows it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from knify import credentials, disguises, errors, masking, model, secretrefs, units
+from knify.core import Core
+from knify.turn import Turn
+
+log = logging.getLogger(__name__)
+
+LONGEST: Final = 16 * 1024  # bytes of a value
+_MOST: Final = 64 * 1024  # bytes of all values of a job; Linux takes not much more as variables
+_MOST_KEPT: Final = 256 * 1024  # bytes of all that one sandbox was ever given
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a turn's command is given."""
+
+    env: dict[str, str]
+    changes: dict[str, str]  # of its sandbox's record: to be written before the command starts
+
+
+def check(core: Core, x: model.Execution) -> None:
+    """Raise SecretMissing, early, unless all can be read here; SecretsAway, to be tried again."""
+    _read(core, x)
+
+
+def take(core: Core, turn: Turn, sandbox: model.Sandbox) -> Given:
+    """The values as they are now. `turn.masks` knows them from here on. Errors as in `check`."""
+    env, before = _read(core, turn.x), _kept(core, sandbox)
+    kept = tuple(dict.fromkeys((*before, *env.values())))
+    if sum(map(len, kept)) > _MOST_KEPT:
+        why = "this sandbox was given too many secrets, one after the other: begin in a new one"
+        raise errors.SecretMissing(why)
+    turn.masks = _masks(turn.x, kept)
+    changes = {} if kept == before else {"custody": core.sealed.seal(json.dumps(kept))}
+    return Given(env, changes)
+
+
+def hidden(core: Core, turn: Turn) -> masking.Masks:
+    """What nothing that leaves this turn's sandbox may show: all values that it was ever given.
+
+    ObjectStoreError when they were sealed with another master key.
+    """
+    if turn.masks is None:
+        sandbox = core.store.sandboxes.find(turn.x.sandbox_id or "")
+        kept = _kept(core, sandbox) if sandbox else ()
+        if turn.x.is_after_rollback:  # what was kept may be forgotten
+            kept += tuple(_read(core, turn.x).values())
+        turn.masks = _masks(turn.x, kept)
+    return turn.masks
+
+
+def _masks(x: model.Execution, kept: tuple[str, ...]) -> masking.Masks:
+    values = (*kept, *credentials.of(x.spec.actor).values())
+    return masking.Masks(values) if values else masking.NONE
+
+
+def _kept(core: Core, sandbox: model.Sandbox) -> tuple[str, ...]:
+    if sandbox.custody is None:
+        return ()
+    return tuple(json.loads(core.sealed.unseal(sandbox.custody)))
+
+
+def _read(core: Core, x: model.Execution) -> dict[str, str]:
+    found = {}
+    for ref in x.spec.secrets:
+        try:
+            found[ref.name] = _checked(_SOURCES[ref.source](core, x.tenant, ref))
+        except ValueError as wrong:
+            # The cause is not chained: its own message may quote what was read.
+            raise errors.SecretMissing(f"the secret {ref.name}: {wrong}") from None
+    if sum(len(value.encode()) for value in found.values()) > _MOST:
+        raise errors.SecretMissing(f"a job's secrets have at most {units.show_size(_MOST)}")
+    return found
+
+
+def _checked(value: str) -> str:
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if size < disguises.SHORTEST:
+        # Such a short text stands in any output by chance: it cannot be covered there.
+        raise ValueError(f"its value is shorter than {disguises.SHORTEST} bytes: make it longer")
+    if size > LONGEST:
+        raise ValueError(f"its value is longer than {units.show_size(LONGEST)}")
+    if "\0" in value:
+        raise ValueError("its value holds a NUL character, which no variable can")
+    return value
+
+
+def _of_env(core: Core, tenant: str, ref: model.SecretRef) -> str:
+    if ref.key not in core.settings.secret_env:
+        raise ValueError(f"the operator does not allow the variable {ref.key} (KNIFY_SECRET_ENV)")
+    value = os.environ.get(ref.key, "")
+    if not value:
+        raise ValueError(f"this node's worker has no variable {ref.key}")
+    return value
+
+
+def _of_file(core: Core, tenant: str, ref: model.SecretRef) -> str:
+    folder = core.settings.secret_dir
+    if folder is None:
+        raise ValueError("the operator has set no folder of secrets (KNIFY_SECRET_DIR)")
+    try:
+        return _content(folder.resolve(), folder / ref.key)
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8 text") from None
+    except OSError as failed:
+        raise ValueError(f"the file {ref.key} cannot be read: {failed.strerror}") from None
+
+
+def _content(folder: Path, path: Path) -> str:
+    """Of a regular file below the folder, symlinks followed as far as they stay in it."""
+    real = path.resolve(strict=True)
+    if not real.is_relative_to(folder):
+        raise ValueError("its file is not below the operator's folder of secrets")
+    if not real.is_file():
+        raise ValueError("its file is no regular file")
+    with real.open("rb") as file:
+        return file.read(LONGEST + 3).decode().removesuffix("\n").removesuffix("\r")
+
+
+def _of_vault(core: Core, tenant: str, ref: model.SecretRef) -> str:
+    raise ValueError("this version keeps no secrets of tenants")
+
+
+_SOURCES: Final[dict[str, Callable[[Core, str, model.SecretRef], str]]] = {
+    secretrefs.ENV: _of_env,
+    secretrefs.FILE: _of_file,
+    secretrefs.VAULT: _of_vault,
+}
