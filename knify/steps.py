@@ -47,15 +47,14 @@ class Steps:
         self._recovery = Recovery(core, hands)
         self.exits = Exits(core, hands)
         provisioning = Provisioning(core, hands, self._recovery, self.exits)
+        self.completing = Completing(core, hands, self._recovery, self.exits)
         self.table: dict[State, Step] = {
             State.PENDING: self.stage,
             State.STAGING: provisioning.begin_provisioning,
             State.PROVISIONING: provisioning.provision,
             State.READY: self.launch,
             State.RUNNING: self.take_over,
-            State.COMPLETING: Parking(core, hands).behind_children(
-                Completing(core, hands, self._recovery, self.exits).complete
-            ),
+            State.COMPLETING: Parking(core, hands).behind_children(self.completing.complete),
         }
 
     def stage(self, turn: Turn) -> None:

@@ -11,7 +11,6 @@ def test_a_key_comes_from_the_environment_and_only_for_its_own_agent(
     monkeypatch.setenv("CURSOR_API_KEY", " key-12345678 \n")
 
     assert credentials.of("cursor_task") == {"CURSOR_API_KEY": "key-12345678"}
-    assert credentials.secrets("cursor_task") == (b"key-12345678",)
     assert credentials.of("command_task") == {}
     assert credentials.configured() == ["cursor_task"]
     credentials.check("cursor_task")

@@ -108,7 +108,7 @@ def test_the_operators_key_reaches_the_agent_and_nothing_that_is_stored(rig: Rig
     assert rig.ended(job).state is State.COMPLETED
     (box,) = rig.host.containers.values()
     assert box.turns[0].env["CURSOR_API_KEY"] == KEY
-    assert output(rig, job)[0]["message"] == "my key is [hidden]"
+    assert output(rig, job)[0]["message"] == "my key is ***"
     packing.pack(rig.core, job)
     client = rig.core.store.client
     stored = [client.dump(key) for key in client.scan_iter("*")]

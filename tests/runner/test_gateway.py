@@ -112,8 +112,11 @@ def test_a_job_that_fails_on_its_way_shows_what_it_used(
         spend(rig, job)
         raise errors.BadRequest("a bug")
 
-    target = "_hand_over" if where == "launch" else "_artifacts"
-    monkeypatch.setattr(worker.runner._steps, target, broken)
+    steps = worker.runner._steps
+    if where == "launch":
+        monkeypatch.setattr(steps, "_hand_over", broken)
+    else:
+        monkeypatch.setattr(steps.completing, "_artifacts", broken)
     worker.advance(job)
 
     x = rig.ended(job)

@@ -141,7 +141,7 @@ def test_the_operators_key_is_nowhere_but_with_the_agent(
     output = client.output(job.id)
     told = [event["output"] for event in output if event["type"] == "tool_result"]
     assert told[0] == f"{len(KEY)}\n"
-    assert "CURSOR_API_KEY=[hidden]" in told[1]
+    assert "CURSOR_API_KEY=***" in told[1]
     shown = podman.call("inspect", f"knify-{job.sandbox_id}").out
     assert job.sandbox_id in shown
     raw = [line.line for line in client.lines(job.id)]
