@@ -120,7 +120,7 @@ def test_all_that_the_operator_says_to_the_gateway_reaches_it() -> None:
     read = {f"KNIFY_{name.upper()}" for name in fields} & _known()
 
     assert len(read) > 8
-    assert read - {"KNIFY_LOG_LEVEL"} <= set(SERVICES["gateway"]["environment"])
+    assert read - {"KNIFY_LOG_LEVEL", "KNIFY_HOME"} <= set(SERVICES["gateway"]["environment"])
     assert "KNIFY_ALLOWED_MODELS" in SERVICES["worker"]["environment"]
 
 
