@@ -127,7 +127,11 @@ def client() -> Client:
 
     # A server that has never answered is waited for only where it is seen to be starting; one that
     # goes away meanwhile always is.
-    start = starting.seen() if access.resolve().loopback else None
+    found = access.resolve()
+    start = starting.seen() if found.loopback else None
+    if start is not None and found.api_key is None:
+        show.line("… `knify up` runs, and has written no admin key yet", err=True, fg="yellow")
+        starting.wait_for_key()
     first = 1 if start is None else Policy().attempts
     opened = Client(policy=Policy(first_attempts=first, on_wait=_Waits(start)))
     context = click.get_current_context()
@@ -147,7 +151,7 @@ class _Waits:
     def __call__(self, seconds: float, why: errors.KnifyError) -> None:
         with self._lock:
             start, self._start = self._start, None
-            if start is not None:
+            if start is not None and why.code == "CONNECTION_FAILED":
                 show.line(f"… {start}: waiting for it", err=True, fg="yellow")
             if seconds < LONG_PAUSE or time.monotonic() < self._next:
                 return

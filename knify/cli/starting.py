@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from typing import Final
+
+_KEY_SECONDS: Final = 10.0
+_PAUSE: Final = 0.1
 
 
 def seen() -> str | None:
@@ -11,12 +16,23 @@ def seen() -> str | None:
 
     Without the settings, whose reading takes longer than many a command.
     """
-    run = Path(os.environ.get("KNIFY_HOME") or "~/.knify").expanduser() / "run"
+    run = _home() / "run"
     if _is_locked(run / "up.lock"):
         return "`knify up` runs, and its server does not answer yet"
     if _lives(run / "api.pid"):
         return "the server's process runs, and does not answer yet"
     return None
+
+
+def wait_for_key() -> None:
+    """Until its first start has written the admin key, or that takes too long, or has ended."""
+    end = time.monotonic() + _KEY_SECONDS
+    while not (_home() / "admin.key").exists() and time.monotonic() < end and seen():
+        time.sleep(_PAUSE)
+
+
+def _home() -> Path:
+    return Path(os.environ.get("KNIFY_HOME") or "~/.knify").expanduser()
 
 
 def _is_locked(lock: Path) -> bool:

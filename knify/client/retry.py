@@ -17,6 +17,7 @@ from knify.client import access, errors
 
 #: Answers that say: not now. Nothing was done.
 BUSY: Final = frozenset({429, 502, 503})
+_LOST: Final = "STORE_EMPTY"  # which no waiting cures
 
 _TLS: Final = (
     "check that KNIFY_URL should begin with https, and the server's certificate; SSL_CERT_FILE"
@@ -70,7 +71,7 @@ class Trouble:
 
 def trouble(failed: Exception, where: access.Access) -> Trouble | None:
     """What to make of a failure; None when another attempt would not help."""
-    if isinstance(failed, errors.ApiError) and failed.status in BUSY:
+    if isinstance(failed, errors.ApiError) and failed.status in BUSY and failed.code != _LOST:
         # Who is refused for the number of his requests has done nothing by them.
         return Trouble(failed, failed.status == 429, failed.retry_after)
     if isinstance(failed, httpx.TransportError):

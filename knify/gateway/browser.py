@@ -24,7 +24,7 @@ import h11
 from knify import kinds
 from knify.agents import models
 from knify.gateway import line as lines
-from knify.gateway import tunnel
+from knify.gateway import sides, tunnel
 from knify.gateway.door import Door
 from knify.gateway.remote import Remote
 
@@ -166,15 +166,12 @@ class Browser:
                 path = _socket_path(await self._version(place))
                 self._notice(path)
             opened = await self._ask(place, path, [*_UPGRADE, *named.items()])
-        line.bind(opened.writer)
-        try:
+        async with sides.joined(line, opened.writer):
             if opened.head.status_code != 101:
                 raise Failed(f"it answered {opened.head.status_code}")
             back = [row for row in opened.head.headers if row[0] in _BACK]
             early = await line.switch([*_UPGRADE, *back])
             await tunnel.run(line, early, opened.reader, opened.writer)
-        finally:
-            opened.writer.transport.abort()
 
     async def _version(self, place: Remote) -> dict[str, str]:
         """What it says of itself. Failed."""

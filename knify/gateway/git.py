@@ -8,20 +8,18 @@ only git's own requests are passed on. The file has the form of git's credential
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import h11
 from aiohttp import abc
 
 from knify import egress, errors
-from knify.gateway import dial, passing
+from knify.gateway import addresses, dial, passing
 from knify.gateway import line as lines
 from knify.gateway.caller import Caller
 from knify.gateway.policy import Policy
@@ -43,8 +41,7 @@ class Login:
     host: str
     port: int
     path: str  # "" or "group/", what it is good for
-    user: str
-    secret: str = field(repr=False)
+    address: addresses.Address
 
     @property
     def target(self) -> egress.Target:
@@ -54,16 +51,12 @@ class Login:
     @property
     def header(self) -> str:
         """As git's server takes it."""
-        return f"Basic {self._joined}"
+        return f"Basic {self.address.basic}"
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no answer may show."""
-        return self._joined, self.secret
-
-    @property
-    def _joined(self) -> str:
-        return base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+        return self.address.basic, self.address.password
 
 
 def load(path: Path | None) -> tuple[Login, ...]:
@@ -80,17 +73,11 @@ def load(path: Path | None) -> tuple[Login, ...]:
 
 def _login(n: int, row: str) -> Login:
     try:
-        parts = urlsplit(row)
-        if parts.scheme != "https" or not parts.username or not parts.password:
-            raise ValueError
-        path = parts.path.strip("/")
-        return Login(
-            egress.name(parts.hostname or ""),
-            parts.port or 443,
-            f"{path}/" if path else "",
-            unquote(parts.username),
-            unquote(parts.password),
-        )
+        found = addresses.parse(row, "https")
+        if not found.user or not found.password:
+            raise ValueError("no login")
+        path = found.path.strip("/")
+        return Login(egress.name(found.host), found.port or 443, f"{path}/" if path else "", found)
     except (ValueError, errors.EgressRefused):
         why = f"line {n} is not https://USER:TOKEN@HOST[/PATH]"
         raise errors.ConfigError(f"KNIFY_GIT_CREDENTIALS_FILE: {why}") from None

@@ -19,6 +19,7 @@ from aiohttp import abc
 
 from knify import errors
 from knify.gateway import line as lines
+from knify.gateway import sides
 
 SILENT_SECONDS: Final = 900.0  # of the other side
 CONNECT_SECONDS: Final = 15.0
@@ -125,17 +126,9 @@ async def watched(
         if read is not None:
             await read.wait()
         await line.left()
+        raise lines.Gone
 
-    tasks = [asyncio.create_task(working), asyncio.create_task(leaves())]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not tasks[0].done():
-            raise lines.Gone
-        await tasks[0]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await sides.first(working, leaves())
 
 
 async def stream(

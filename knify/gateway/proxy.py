@@ -9,7 +9,7 @@ from typing import Final
 import h11
 
 from knify import egress, errors
-from knify.gateway import dial, tunnel
+from knify.gateway import dial, sides, tunnel
 from knify.gateway import line as lines
 from knify.gateway.caller import Caller
 
@@ -31,11 +31,8 @@ class Proxy:
         if opened is None:
             return
         (reader, writer), _ = opened
-        line.bind(writer)
-        try:
+        async with sides.joined(line, writer):
             await tunnel.run(line, await line.switch(), reader, writer)
-        finally:
-            writer.transport.abort()
 
     async def forward(self, caller: Caller, line: lines.Line, request: h11.Request) -> None:
         """A request in absolute form, on a connection of its own."""
@@ -45,14 +42,9 @@ class Proxy:
         if opened is None:
             return
         (reader, writer), target = opened
-        line.bind(writer)
-        sending = asyncio.create_task(_ask(line, request, target, writer))
-        try:
+        sending = _ask(line, request, target, writer)
+        async with sides.joined(line, writer), sides.beside(sending):
             await _relay(line, reader, request)
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            writer.transport.abort()
 
     async def _open(
         self, caller: Caller, line: lines.Line, method: str, url: str, shown: str

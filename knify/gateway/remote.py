@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
 from knify import errors, kinds
+from knify.gateway import addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +38,18 @@ def load(environ: Mapping[str, str]) -> Remote | None:
     if not text:
         return None
     try:
-        parts = urlsplit(text)
-        port, host = parts.port, parts.hostname or ""
-        if parts.scheme not in ("ws", "wss", "http", "https") or not host or port == 0:
-            raise ValueError
         text.encode("ascii")
-        host.encode("idna")
+        found = addresses.parse(text, "ws", "wss", "http", "https")
     except ValueError:
         form = "ws, wss, http or https://HOST[:PORT][/PATH][?token=TOKEN]"
         raise errors.ConfigError(f"{kinds.BROWSER_URL} is not {form}") from None
-    is_tls = parts.scheme in ("wss", "https")
+    is_tls = found.scheme in ("wss", "https")
     return Remote(
         is_tls=is_tls,
-        is_socket=parts.scheme in ("ws", "wss"),
-        host=host,
-        port=port or (443 if is_tls else 80),
-        path=parts.path.rstrip("/"),
-        query=parts.query,
-        login=_login(unquote(parts.username or ""), unquote(parts.password or "")),
+        is_socket=found.scheme in ("ws", "wss"),
+        host=found.host,
+        port=found.port or (443 if is_tls else 80),
+        path=found.path.rstrip("/"),
+        query=found.query,
+        login=f"Basic {found.basic}" if found.user or found.password else None,
     )
-
-
-def _login(user: str, password: str) -> str | None:
-    if not user and not password:
-        return None
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from knify.gateway import line as lines
+from knify.gateway import sides
 
 IDLE_SECONDS: Final = 900.0  # without a byte in either direction
 
@@ -17,13 +18,9 @@ async def run(
     line.until(IDLE_SECONDS)
     if early:
         writer.write(early)
-    there = asyncio.create_task(_pump(line, line.reader, writer))
-    try:
+    async with sides.beside(_pump(line, line.reader, writer)) as there:
         await _pump(line, reader, line.writer)
         await there
-    finally:
-        there.cancel()
-        await asyncio.gather(there, return_exceptions=True)
 
 
 async def _pump(
@@ -31,10 +28,7 @@ async def _pump(
 ) -> None:
     """One direction; its end is passed on."""
     try:
-        while data := await reader.read(lines.READ_BYTES):
-            line.until(IDLE_SECONDS)
-            writer.write(data)
-            await writer.drain()
+        await sides.copy(reader, writer, lambda _: line.until(IDLE_SECONDS))
         if writer.can_write_eof():
             writer.write_eof()
         else:  # TLS knows no half of a connection: its end is that of the whole tunnel

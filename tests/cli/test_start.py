@@ -86,6 +86,28 @@ def test_a_server_that_is_starting_here_is_waited_for_with_a_word(
     assert done.output.count("`knify up` runs, and its server does not answer yet") == 1
 
 
+def test_at_a_first_start_the_admin_key_is_waited_for(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_dir / "api.pid").write_text(str(os.getpid()))
+    monkeypatch.setattr(starting, "_KEY_SECONDS", 0.0)
+    starting.wait_for_key()  # not for ever
+
+    def pause(_: float) -> None:
+        (run_dir.parent / "admin.key").write_text("knify_test_a_b\n")
+
+    monkeypatch.setattr(starting, "_KEY_SECONDS", 60.0)
+    monkeypatch.setattr(starting, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
+    with scripted.running() as server:
+        server.on("GET", "/jobs", [])
+        done = click.testing.CliRunner().invoke(
+            main.cli, ["jobs", "list"], env={"KNIFY_URL": server.url, "KNIFY_API_KEY": ""}
+        )
+
+    assert done.exit_code == 0, done.output
+    assert server.requests[0].headers["authorization"] == "Bearer knify_test_a_b"
+
+
 def test_where_nothing_runs_nothing_is_waited_for(run_dir: Path) -> None:
     (run_dir / "up.lock").touch()
     (run_dir / "api.pid").write_text("999999999")

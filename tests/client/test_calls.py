@@ -46,6 +46,17 @@ def test_a_busy_server_is_asked_again_with_the_same_idempotency_key(
     assert len(server.requests) == 3
 
 
+def test_a_server_that_has_lost_its_data_is_asked_once(
+    server: scripted.Server, client: Client
+) -> None:
+    server.on("GET", "/jobs", {"error": "start anew", "code": "STORE_EMPTY"}, 503, Retry_After="0")
+
+    with pytest.raises(ApiError, match="start anew"):
+        client.jobs()
+
+    assert len(server.requests) == 1
+
+
 def test_what_may_come_twice_is_sent_again(server: scripted.Server, client: Client) -> None:
     busy = {"error": "busy", "code": "X"}
     server.on("POST", "/jobs/job_1/cancel", busy, 503, Retry_After="0")

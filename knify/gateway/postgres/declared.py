@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from knify import errors, tables
+from knify.gateway import addresses
 
 #: How far its server must prove who it is.
 MODES: Final = ("verify-full", "require", "disable")
@@ -82,25 +83,22 @@ def _where(url: Any) -> Mapping[str, Any]:
     """What a URL says. ValueError, whose words hold nothing of it."""
     form = "url is not postgresql://USER:PASSWORD@HOST[:PORT]/DATABASE[?sslmode=…]"
     try:
-        parts = urlsplit(url if isinstance(url, str) else "")
-        port, host = parts.port or 5432, parts.hostname
-        (host or "").encode("idna")
-        more = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+        found = addresses.parse(url, "postgresql", "postgres")
+        more = parse_qs(found.query, strict_parsing=True) if found.query else {}
     except ValueError:
         raise ValueError(form) from None
-    database, user = unquote(parts.path[1:]), unquote(parts.username or "")
-    is_whole = host and database and user and "\0" not in f"{database}{user}"
-    if parts.scheme not in ("postgresql", "postgres") or not is_whole:
+    database = unquote(found.path[1:])
+    if not database or not found.user or "\0" in f"{database}{found.user}":
         raise ValueError(form)
     mode = more.pop("sslmode", ["verify-full"])[-1]
     if mode not in MODES or more:
         raise ValueError(f"behind its ? stands nothing but sslmode: {', '.join(MODES)}")
     return {
-        "host": host,
-        "port": port,
+        "host": found.host,
+        "port": found.port or 5432,
         "database": database,
-        "user": user,
-        "password": unquote(parts.password or ""),
+        "user": found.user,
+        "password": found.password,
         "tls": mode,
     }
 

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from knify import kinds
 from knify.gateway import line as lines
+from knify.gateway import sides
 from knify.gateway.door import Door
 from knify.gateway.postgres import ending, signin, statements, wire
 from knify.gateway.postgres.declared import Database
@@ -133,27 +134,19 @@ class Port:
         lines.narrow(session.writer)
         line.until(_SESSION_SECONDS + 2 * _LAST_SECONDS)
         flow = Flow()
-        work = [
-            asyncio.create_task(each)
-            for each in (
-                _forth(line, session, flow),
-                _back(line, session, flow),
-                _watch(database.name, flow),
-            )
-        ]
         try:
             line.writer.write(wire.pack(b"R", bytes(4)) + session.settings)
             line.writer.write(wire.pack(b"Z", wire.BEGUN))
-            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                await task
+            await sides.first(
+                _watch(database.name, flow),
+                _forth(line, session, flow),
+                sides.copy(session.reader, line.writer, flow.answered),
+            )
         except Failure as failure:
             failure.is_amid = flow.is_amid
             raise
         finally:  # whatever ends this one, the session's own end is waited for elsewhere
-            for task in work:
-                task.cancel()
-            ended = asyncio.create_task(self._end(held.pop_all(), session, flow, work))
+            ended = asyncio.create_task(self._end(held.pop_all(), session, flow))
             self._endings.add(ended)
             ended.add_done_callback(self._endings.discard)
 
@@ -162,11 +155,9 @@ class Port:
         held: contextlib.AsyncExitStack,
         session: signin.Session,
         flow: Flow,
-        work: list[asyncio.Task[None]],
     ) -> None:
         """Its places are free only when the server has none of it any more."""
         async with held:
-            await asyncio.gather(*work, return_exceptions=True)
             if not await ending.end(session, self._tls, is_asked=flow.is_asked):
                 log.warning("%s: its server does not end a session", session.database.name)
 
@@ -206,11 +197,3 @@ async def _forth(line: lines.Line, session: signin.Session, flow: Flow) -> None:
         flow.asked(kind)
         session.writer.write(wire.pack(kind, body))
         await session.writer.drain()
-
-
-async def _back(line: lines.Line, session: signin.Session, flow: Flow) -> None:
-    """What the server answers, as it comes."""
-    while data := await session.reader.read(lines.READ_BYTES):
-        flow.answered(data)
-        line.writer.write(data)
-        await line.writer.drain()
