@@ -19,6 +19,7 @@ from api.nodes import routes as nodes
 from api.openapi import document
 from api.openapi import routes as openapi
 from api.output import routes as output
+from api.projects import routes as projects
 from api.sandboxes import routes as sandboxes
 from api.stream_tokens import routes as stream_tokens
 from api.tasks import routes as tasks
@@ -91,6 +92,7 @@ def _register(api: smorest.Api) -> None:
         output,
         artifacts,
         tasks,
+        projects,
         sandboxes,
         workspaces,
         webhooks,

@@ -120,12 +120,23 @@ def of_tasks(path: str) -> bool:
     return path.startswith("/api/v1/") and not path.startswith("/api/v1/health")
 
 
+def of_projects(path: str) -> bool:
+    """Whether the Projects API speaks here, which says a little more."""
+    return path.startswith("/v1/")
+
+
 def envelope(message: str, detail: Any, code: str, path: str = "") -> dict[str, Any]:
     """The body of an error, as the API at this path speaks."""
     if of_tasks(path):
         details = detail if isinstance(detail, dict) else {}
         return {"error": code.lower(), "message": message, "details": details}
     return {"error": message, "detail": detail, "code": code}
+
+
+def _body(status: int, message: str, detail: Any, code: str) -> dict[str, Any]:
+    path = flask.request.path
+    more = {"message": message, "status": status} if of_projects(path) else {}
+    return envelope(message, detail, code, path) | more
 
 
 def status_of(failed: errors.KnifyError) -> int:
@@ -144,7 +155,7 @@ def _known(failed: errors.KnifyError) -> flask.typing.ResponseReturnValue:
         headers["Retry-After"] = str(TRANSFER_SECONDS)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="knify"'
-    body = envelope(failed.message, failed.detail, failed.code, flask.request.path)
+    body = _body(status, failed.message, failed.detail, failed.code)
     return flask.jsonify(body), status, headers
 
 
@@ -156,7 +167,7 @@ def _http(failed: http.HTTPException) -> flask.typing.ResponseReturnValue:
         return _internal()
     code = HTTP_CODES.get(status, "BAD_REQUEST")
     message = _HTTP_MESSAGES.get(status) or failed.description or failed.name
-    response = flask.jsonify(envelope(message, None, code, flask.request.path))
+    response = flask.jsonify(_body(status, message, None, code))
     response.status_code = status
     for name, value in failed.get_headers():
         if name.lower() not in ("content-type", "content-length"):  # keeps Allow, Content-Range
@@ -167,5 +178,5 @@ def _http(failed: http.HTTPException) -> flask.typing.ResponseReturnValue:
 def _internal() -> flask.typing.ResponseReturnValue:
     detail = {"request_id": flask.g.request_id}
     message = "something went wrong here; the server's log has it under this request id"
-    body = envelope(message, detail, "INTERNAL_ERROR", flask.request.path)
+    body = _body(500, message, detail, "INTERNAL_ERROR")
     return flask.jsonify(body), 500

@@ -105,3 +105,33 @@ class TaskAlreadyTerminal(errors.Conflict):
     """The task has ended already."""
 
     code = "TASK_ALREADY_TERMINAL"
+
+
+class NameTaken(errors.Conflict):
+    """The project has a job of this name: choose another one, or change that job."""
+
+    code = "NAME_TAKEN"
+
+
+class DefinitionChanged(errors.Conflict):
+    """Somebody else changed this job in the same moment: look at it and try again."""
+
+    code = "JOB_CHANGED"
+
+
+class TooManyDefinitions(errors.Conflict):
+    """The workspace has as many jobs as it may have: delete some that you do not need."""
+
+    code = "TOO_MANY_JOBS"
+
+
+class RetryGone(errors.Conflict):
+    """The failed run is not tried again any more."""
+
+    code = "RETRY_GONE"
+
+
+class RunAlreadyTerminal(errors.Conflict):
+    """The run has ended already."""
+
+    code = "RUN_ALREADY_TERMINAL"

@@ -33,7 +33,14 @@ CALLS: Final = (
 )
 #: The request to a webhook's receiver.
 SENDS: Final = ("webhook",)
-_SHARED: Final = ("prelude", "admission", "webhooks")  # files that are put before the scripts
+_SHARED: Final = (
+    "prelude",
+    "admission",
+    "webhooks",
+    "family",
+    "runs",
+    "accept",
+)  # files that are put before the scripts
 #: Of a node's unpacked workspaces.
 CACHE: Final = ("cache.publish", "cache.evict")
 _OPENS: Final = ("attach", "reattach", "thaw")  # calls that return a channel

@@ -135,6 +135,17 @@ class Said(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Run(Record):
+    """Why an execution is there that is a run of a definition."""
+
+    trigger: str  # manual | schedule | retry
+    scheduled_at: int | None = None  # the due time that it is for
+    attempt: int = 1  # 1…N of the same due time, or of what was triggered
+    retries: int = 0  # after so many failures it is tried again
+    backoff_ms: int = 0  # until the first retry; each further one comes after twice as long
+
+
+@dataclass(frozen=True, slots=True)
 class Execution(Record):
     """One spec, run once, in one sandbox."""
 
@@ -148,6 +159,9 @@ class Execution(Record):
     # What its user calls it, unique within the tenant; None: it came through another door than
     # the Tasks API.
     task_id: str | None = None
+    definition: str | None = None  # the Projects API's job that it is a run of,
+    run: Run | None = None  # why,
+    retry_of: str | None = None  # and the failed run that it repeats
     metadata: dict[str, Any] = field(default_factory=dict)  # the user's own data
     state_changed_at: int = 0
     started_at: int | None = None  # when the command was started

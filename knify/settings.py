@@ -40,6 +40,7 @@ class Settings:
     disk_reserve: int
     lease_seconds: float
     sweep_seconds: float
+    schedule_seconds: float
     sandbox_days: float
     archive_hours: float
     paused: int
@@ -191,6 +192,7 @@ def _node(env: Env) -> dict[str, Any]:
         "workspace_cache_bytes": variables.size(env, "WORKSPACE_CACHE_BYTES", "10G") or 0,
         "lease_seconds": env.float("LEASE_SECONDS", 15.0, validate=Range(1, 3_600)),
         "sweep_seconds": env.float("SWEEP_SECONDS", 5.0, validate=Range(0.2, 3_600)),
+        "schedule_seconds": env.float("SCHEDULE_SECONDS", 60.0, validate=Range(60, 86_400)),
         "node_lost_seconds": env.float("NODE_LOST_SECONDS", 300.0, validate=Range(1, 86_400)),
         "orphan_hours": env.float("ORPHAN_HOURS", 24.0, validate=Range(0, 8_760)),
         "hot_seconds": env.float("HOT_SECONDS", 0.0, validate=Range(0, 86_400)),

@@ -6,7 +6,7 @@ import logging
 
 from knify import clock, errors
 from knify.core import Core
-from knify.services import deletion, jobs, retention
+from knify.services import deletion, jobs, retention, schedules
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def sweep(core: Core) -> int:
         elif living and watched >= core.settings.node_lost_seconds * 1000:
             _lose(core, execution_id, node)
     jobs.disband(core)
-    expired = deletion.go_on(core) + _let_go(core, jumped)
+    expired = schedules.go_on(core) + deletion.go_on(core) + _let_go(core, jumped)
     if due:
         log.info("swept: %d due executions", len(due))
     return len(due) + expired

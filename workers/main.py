@@ -72,8 +72,12 @@ def worker() -> None:
 
 
 def beat() -> None:
-    """Send the sweep on time until SIGTERM."""
+    """Send the sweep on time, and make runs of what is due, until SIGTERM."""
+    from knify import core
+    from workers import scheduler
+
     _wait()
+    scheduler.Scheduler(core.connect(config), config).start()
     app.start(["beat", "--loglevel=INFO"])
 
 

@@ -33,6 +33,11 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
     "submit_task": (507,),
     "cancel_task": (409,),
     "stream_task": (404,),
+    "create_project_job": (507,),
+    "change_project_job": (409, 507),
+    "put_project_job": (409, 507),
+    "trigger_run": (507,),
+    "cancel_run": (409,),
     "list_task_artifacts": (410,),
     "download_task_artifact": (410,),
     "get_ready": (503,),
@@ -40,7 +45,7 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
 #: Errors of processes other than the API; none reaches a client.
 _INNER: Final = (
     "LEASE_LOST", "ILLEGAL_TRANSITION", "CONFIG_ERROR", "STORE_NEWER", "NODE_FULL", "NODE_BUSY",
-    "SANDBOX_RUNS", "GATEWAY_AWAY",
+    "SANDBOX_RUNS", "GATEWAY_AWAY", "RETRY_GONE",
 )  # fmt: skip
 _NAMES: Final = {
     400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound",
@@ -68,6 +73,7 @@ WHEN: Final = {
     507: "No living node could ever hold what was asked for, or storage is full.",
 }
 OF_TASKS: Final = "Task"  # in names of what only the Tasks API answers
+OF_PROJECTS: Final = "Project"  # the same of the Projects API
 NDJSON: Final = "application/x-ndjson"
 _REQUEST_ID: Final = {"$ref": "#/components/headers/X-Request-Id"}
 _LIMITS: Final = {
@@ -85,7 +91,12 @@ def describe(document: dict[str, Any]) -> None:
     for status, name in _NAMES.items():
         if not codes(status):
             continue
-        for prefix, schema in (("", _schema(status)), (OF_TASKS, _schema_of_tasks(status))):
+        forms = {
+            "": _schema(status),
+            OF_TASKS: _schema_of_tasks(status),
+            OF_PROJECTS: _schema_of_projects(status),
+        }
+        for prefix, schema in forms.items():
             components["schemas"][f"{prefix}{name}Error"] = schema
             components["responses"][f"{prefix}{name}"] = _answer(status, f"{prefix}{name}")
     components["schemas"].pop("Error", None)
@@ -104,6 +115,7 @@ def finish(operation: Operation) -> None:
         if not operation.is_public:
             answer["headers"] |= _LIMITS
     prefix = OF_TASKS if api_errors.of_tasks(operation.path) else ""
+    prefix = OF_PROJECTS if operation.is_of_projects else prefix
     for status in sorted(set(_statuses(operation))):
         found[str(status)] = {"$ref": f"#/components/responses/{prefix}{_NAMES[status]}"}
     operation.doc["responses"] = dict(sorted(found.items()))
@@ -138,6 +150,16 @@ def _schema(status: int) -> dict[str, Any]:
             "code": {"type": "string", "enum": codes(status), "description": "for programs"},
         },
         "additionalProperties": False,
+    }
+
+
+def _schema_of_projects(status: int) -> dict[str, Any]:
+    """The same with the words and the number once more."""
+    found = _schema(status)
+    return found | {
+        "required": [*found["required"], "message", "status"],
+        "properties": found["properties"]
+        | {"message": {"type": "string"}, "status": {"type": "integer", "enum": [status]}},
     }
 
 

@@ -21,6 +21,16 @@ REQUESTS: Final[dict[str, Any]] = {
     "create_webhook": {"url": "https://example.com/hook", "events": ["job.completed"]},
     "change_webhook": {"active": False},
     "change_network": {"network_mode": "outbound", "allowed_hosts": ["api.github.com"]},
+    "create_project_job": {
+        "name": "nightly",
+        "command": "pg_dump app > dump.sql",
+        "schedule": "30 2 * * *",
+        "timezone": "Europe/Berlin",
+        "tags": ["backup"],
+    },
+    "change_project_job": {"schedule": "0 4 * * 1-5"},
+    "put_project_job": {"suspended": True},
+    "trigger_run": {"env": {"TARGET": "staging"}},
     "create_key": {"name": "ci", "scopes": ["read", "write"]},
 }
 
@@ -68,6 +78,9 @@ def errors(document: dict[str, Any]) -> None:
         if "code" in known:
             code = known["code"]["enum"][0]
             media["example"] = {"error": words, "detail": None, "code": code}
+            if "status" in known:
+                status = known["status"]["enum"][0]
+                media["example"] |= {"message": words, "status": status}
         else:
             code = known["error"]["enum"][0]
             media["example"] = {"error": code, "message": words, "details": {}}

@@ -9,9 +9,15 @@ from api.openapi.operations import JSON, Operation, properties, walk
 
 def describe(document: dict[str, Any]) -> None:
     """From every POST whose answer holds an id to each operation with that id in its path."""
-    takers = [(o, name) for o in walk(document) for name in o.in_path if name.endswith("_id")]
+    takers = [
+        (o, name)
+        for o in walk(document)
+        if not o.is_of_projects
+        for name in o.in_path
+        if name.endswith("_id")
+    ]
     for maker in walk(document):
-        if maker.method == "post":
+        if maker.method == "post" and not maker.is_of_projects:
             _link(document, maker, takers)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api import errors as api_errors
+
 METHODS: Final = ("get", "put", "post", "delete", "patch")
 SSE: Final = "text/event-stream"
 JSON: Final = "application/json"
@@ -30,6 +32,11 @@ class Operation:
     def is_public(self) -> bool:
         """Whether it needs no key."""
         return not self.doc["security"]
+
+    @property
+    def is_of_projects(self) -> bool:
+        """Whether it is of the Projects API, whose lists and errors have another form."""
+        return api_errors.of_projects(self.path)
 
     @property
     def responses(self) -> dict[str, Any]:

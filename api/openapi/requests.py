@@ -8,6 +8,7 @@ from typing import Any, Final
 from api.jobs import schemas, view
 from api.openapi import specs
 from api.openapi.operations import JSON, SSE, Operation
+from api.projects import schemas as projects
 from knify import lifecycle, manifest
 
 #: Those that take an Idempotency-Key without the decorator of `api/idempotency.py`.
@@ -57,6 +58,16 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "schema": {"anyOf": [{"type": "string", "format": "date-time"}, specs.AGO]}
     },
     ("list_jobs", "metadata"): _pairs("metadata"),
+    ("list_project_jobs", "tags"): {
+        "style": "form",
+        "explode": False,
+        "schema": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": projects.MAX_TAGS,
+            "items": {"type": "string", "pattern": f"^{projects.TAG}$"},
+        },
+    },
     ("stream_task", "task_id"): {"schema": {"type": "string", "pattern": f"^{manifest.ID}$"}},
     ("stream_task", "after"): {
         "schema": {"type": "string", "pattern": r"^(?:0|[0-9]{1,18}\.[0-9]{1,18})?$"}
@@ -89,7 +100,7 @@ def finish(operation: Operation) -> None:
         _stream(operation)
     if "206" in operation.responses:
         _file(operation)
-    if {"page", "limit"} <= set(operation.query()):
+    if {"page", "limit"} <= set(operation.query()) and not operation.is_of_projects:
         _list(operation)
     for name, parameter in operation.query().items():
         parameter.update(QUERY.get((operation.id, name), {}))

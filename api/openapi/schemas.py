@@ -6,7 +6,8 @@ import re
 from typing import Any, Final
 
 from api.openapi import operations, specs
-from knify.services import keys, webhooks
+from api.projects import schemas as projects
+from knify.services import keys, schedules, webhooks
 
 _EVENTS: Final = {
     "type": "array",
@@ -28,6 +29,25 @@ _URL: Final = {
 }
 _MOMENT: Final = {"type": "string", "format": "date-time"}
 
+_TAGS: Final = {
+    "type": ["array", "null"],
+    "maxItems": projects.MAX_TAGS,
+    "items": {"type": "string", "pattern": f"^{projects.TAG}$"},
+}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Null takes a field back."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+#: What a job of a project may hold of a command's spec.
+_SHORT: Final = {
+    (name, field): _or_null(specs.FIELDS[field])
+    for name in ("NewProjectJob", "ProjectJobChanges")
+    for field in schedules.SHORT
+    if field != "image"
+}
 #: Properties whose values are checked after their type.
 PROPERTIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("NewKey", "expires_at"): _MOMENT,
@@ -40,6 +60,11 @@ PROPERTIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("Changes", "url"): _URL,
     ("Changes", "events"): _EVENTS,
     ("Changes", "secret"): _SECRET,
+    **_SHORT,
+    ("NewProjectJob", "tags"): _TAGS,
+    ("ProjectJobChanges", "tags"): _TAGS,
+    ("NewRun", "command"): specs.FIELDS["command"],
+    ("NewRun", "env"): specs.FIELDS["env"],
     ("Rotation", "grace"): specs.duration(keys.LONGEST_GRACE, least=0),
 }
 _LINE: Final = {
@@ -56,6 +81,12 @@ _LINE: Final = {
 }
 #: Rules about several properties at once.
 RULES: Final[dict[str, dict[str, Any]]] = {
+    # Either a spec, or a command with what may stand beside it.
+    "NewProjectJob": {
+        "if": {"required": ["spec"]},
+        "then": {"properties": dict.fromkeys(schedules.SHORT, False)},
+        "else": {"required": ["command"]},
+    },
     "Network": specs.HOSTS_NEED_A_MODE,
     "NewKey": {
         "not": {"required": ["expires_at", "expires_in"]},

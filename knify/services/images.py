@@ -23,14 +23,17 @@ def choose(core: Core, wanted: model.ExecutionSpec) -> str | None:
     recipe = None if named else profile.recipe or spec.image(wanted.job_type)
     if not named and recipe is None:
         return None
-    nodes = core.store.registry.nodes()
-    there = {name for facts in nodes.values() for name in facts.get("images", ())}
-    image = named if recipe is None else _of_recipe(core, recipe, there)
-    if image and nodes and image not in there:
+    for ask in (core.store.registry.recent_nodes, core.store.registry.nodes):
+        nodes = ask()  # it may have come to a node in this moment
+        there = {name for facts in nodes.values() for name in facts.get("images", ())}
+        image = named if recipe is None else _of_recipe(core, recipe, there)
+        if image and (not nodes or image in there):
+            return image
+    if image:
         raise errors.ImageMissing(
             f"no node has the image {image}; {_cure(image)}", detail={"field": "spec.image"}
         )
-    return image
+    return None
 
 
 def _cure(image: str) -> str:

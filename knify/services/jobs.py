@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +10,16 @@ from knify import (
     capacity,
     clock,
     conflicts,
-    errors,
     families,
     ids,
     model,
-    profiles,
-    repositories,
     spec,
 )
-from knify.agents import models
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
-from knify.services import images, sessions, shipped
+from knify.services import sessions, specs
 from knify.store import admission, replies, streams
 
-_WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
 _PARENTS = 100  # at a time whose children are cancelled
 #: A sandbox's files are its own: these belong to the first turn only.
 FIRST_TURN_ONLY = ("workspace_path", "image", "cpus", "memory", "disk")
@@ -42,6 +36,9 @@ class Submission:
     id: str = ""  # of the execution; else it is made here
     task_id: str | None = None  # its user's own id; "" for a task that has none
     child_of: str | None = None  # the task that it names as its parent
+    definition: str | None = None  # whose run it is,
+    run: model.Run | None = None  # why it is there,
+    retry_of: str | None = None  # and the failed one that it repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +58,10 @@ def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "jo
     first = _replayed(core, tenant, submission)
     if first is not None:
         return first
-    wanted = _spec(core, tenant, submission.request)
-    own = spec.workspace(wanted.job_type)
-    if own and wanted.workspace_id is None:
-        wanted = wanted.evolve(workspace_id=_workspace(core, tenant, own).id)
-    wanted = wanted.evolve(image=images.choose(core, wanted))
-    written = [kind for kind in capacity.KINDS if submission.request.get(kind) is not None]
-    wanted = wanted.evolve(resources=_fit(core, wanted.resources, written))
-    sandbox = _new_sandbox(core, tenant, wanted)
+    wanted = specs.prepare(core, tenant, submission.request)
+    sandbox = new_sandbox(core, tenant, wanted)
     new = submission.id or ids.new(prefix)
-    x = _execution(tenant, submission, wanted, new, sandbox.id)
+    x = new_execution(tenant, submission, wanted, new, sandbox.id)
     return _accept(core, x, sandbox, submission)
 
 
@@ -89,14 +80,14 @@ def continue_(
     for field in FIRST_TURN_ONLY:
         if field in submission.request:
             raise spec.bad(field, f"{field} belongs to a sandbox's first job: leave it out")
-    wanted = _spec(core, tenant, submission.request)
+    wanted = specs.build(core, tenant, submission.request)
     sandbox = core.store.sandboxes.find(parent.sandbox_id or "")
     if sandbox is None:
         raise conflicts.SandboxDeleted()
     files = {"repository": sandbox.repository, "profile": parent.spec.profile}
     wanted = wanted.evolve(image=sandbox.image, resources=sandbox.resources, **files)
-    _fit(core, sandbox.resources, capacity.KINDS, node=sandbox.node)
-    x = _execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
+    specs.fit(core, sandbox.resources, capacity.KINDS, node=sandbox.node)
+    x = new_execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
     session = wanted.session_id or _session(core, parent, wanted.actor)
     x = x.evolve(parent_id=parent.id, session_id=session)
     return _accept(core, x, None, submission, node=sandbox.node or "")
@@ -186,47 +177,6 @@ def final_entry(status: str, ts: int, **fields: Any) -> dict[str, Any]:
     return streams.entry_json(ts, [event | {k: v for k, v in fields.items() if v is not None}])
 
 
-def _spec(core: Core, tenant: str, request: Mapping[str, Any]) -> model.ExecutionSpec:
-    asked = dict(request)
-    agents = {"fh_e2e_tools": core.settings.e2e_agent, "user_exam": core.settings.exam_agent}
-    if request["job_type"] in agents:
-        asked = {"agent": agents[request["job_type"]]} | asked
-    profile = profiles.find(core.profiles, asked["profile"]) if "profile" in asked else None
-    wanted = spec.build(
-        asked,
-        allowed_images=core.settings.images,
-        models=core.models,
-        resources=profile.resources if profile else None,
-    )
-    if "repository" in asked:
-        found = repositories.read(asked["repository"], known=core.settings.egress_hosts)
-        wanted = wanted.evolve(repository=found)
-    if wanted.max_cost_usd is not None and core.settings.prices_file is None:
-        raise spec.bad("max_cost_usd", "no model has a price here (KNIFY_PRICES_FILE)")
-    path = request.get("workspace_path")
-    if path is not None:
-        wanted = wanted.evolve(workspace_id=_workspace(core, tenant, path).id)
-    _check_agent(core, wanted.actor)
-    return wanted
-
-
-def _check_agent(core: Core, job_type: str) -> None:
-    """Refuse an agent that can sign in on no living node; without any the job simply waits."""
-    setting, provider = spec.credential(job_type), spec.provider(job_type)
-    if provider is not None:
-        setting = models.PROVIDERS[provider].key
-    if setting is None:
-        return
-    for ask in (core.store.registry.recent_nodes, core.store.registry.nodes):
-        nodes = ask()  # a node that can may have come in this moment
-        if not nodes or any(job_type in facts.get("agents", ()) for facts in nodes.values()):
-            return
-    raise errors.AgentNotConfigured(
-        f"{job_type} needs {setting}, which no node has: set it where knify is started",
-        detail={"field": "spec.job_type", "setting": setting},
-    )
-
-
 def _session(core: Core, parent: model.Execution, job_type: str) -> str | None:
     """The conversation that a continuation goes on with, as far as it is known now."""
     if parent.spec.actor == job_type and parent.session_id:
@@ -234,35 +184,8 @@ def _session(core: Core, parent: model.Execution, job_type: str) -> str | None:
     return sessions.inherited(core, parent.parent_id, job_type, far=10)
 
 
-def _workspace(core: Core, tenant: str, path: str) -> model.Workspace:
-    match = _WORKSPACE.fullmatch(path)
-    if match is None:
-        raise spec.bad("workspace_path", "workspace_path looks like /workspaces/NAME[@VERSION]")
-    version = int(match[2]) if match[2] else None
-    found = core.store.workspaces.named(tenant, match[1], version)
-    if found is None and version is None and match[1] == shipped.NAME:
-        found = shipped.make(core, tenant)
-    if found is None:
-        raise spec.bad("workspace_path", f"no workspace {path}: upload it with POST /workspaces")
-    return found
-
-
-def _fit(
-    core: Core, wanted: model.Resources, written: Collection[str], node: str | None = None
-) -> model.Resources:
-    """What the job gets on the living nodes, or on its sandbox's."""
-
-    def on(nodes: dict[str, dict[str, Any]]) -> model.Resources:
-        there = {name: facts for name, facts in nodes.items() if node in (None, name)}
-        return capacity.fit(wanted, written, there)
-
-    try:
-        return on(core.store.registry.recent_nodes())
-    except errors.InsufficientResources:
-        return on(core.store.registry.nodes())  # a larger one may have come in this moment
-
-
-def _new_sandbox(core: Core, tenant: str, wanted: model.ExecutionSpec) -> model.Sandbox:
+def new_sandbox(core: Core, tenant: str, wanted: model.ExecutionSpec) -> model.Sandbox:
+    """One that is promised to a job of this spec."""
     return model.Sandbox(
         id=ids.new("sandbox"),
         tenant=tenant,
@@ -276,9 +199,10 @@ def _new_sandbox(core: Core, tenant: str, wanted: model.ExecutionSpec) -> model.
     )
 
 
-def _execution(
+def new_execution(
     tenant: str, submission: Submission, wanted: model.ExecutionSpec, new_id: str, sandbox_id: str
 ) -> model.Execution:
+    """What is submitted."""
     return model.Execution(
         id=new_id,
         tenant=tenant,
@@ -292,6 +216,9 @@ def _execution(
         metadata=submission.request.get("metadata") or {},
         sandbox_id=sandbox_id,
         session_id=wanted.session_id,
+        definition=submission.definition,
+        retry_of=submission.retry_of,
+        run=submission.run,
     )
 
 

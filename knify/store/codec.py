@@ -21,7 +21,7 @@ _OF_ROWS = ("packed", "is_brief", "files_expired_at")  # said by the row itself
 _TEXTS: Final = (
     *("name", "parent_id", "sandbox_id", "node", "image_digest", "session_id", "owner", "line"),
     *("cancel_reason", "start_nonce", "boot", "error", "task_id", "start_commit"),
-    *("current_tool", "child_of"),
+    *("current_tool", "child_of", "definition", "retry_of"),
 )
 _NUMBERS: Final = (
     *("started_at", "completed_at", "cancel_requested_at", "deleting", "exit_code"),
@@ -37,7 +37,7 @@ def dump(value: Any) -> str | None:
     """One field's value as a hash holds it; None means that the field is absent."""
     if value is None or isinstance(value, str):
         return value
-    return _encode(value)
+    return str(value) if type(value) is int else _encode(value)
 
 
 def execution_fields(x: model.Execution) -> dict[str, str]:
@@ -72,7 +72,14 @@ def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
 
 def _shallow(record: Any) -> dict[str, Any]:
     """A record's fields as they are: unlike `asdict`, it copies nothing of a user's request."""
-    return {field.name: getattr(record, field.name) for field in fields_of(record)}
+    kind = type(record)
+    if kind not in _names:
+        _names[kind] = tuple(field.name for field in fields_of(record))
+    return {name: getattr(record, name) for name in _names[kind]}
+
+
+#: The fields of each kind of record: to ask for them costs as much as to read them.
+_names: dict[type[Any], tuple[str, ...]] = {}
 
 
 #: Made once: `json.dumps` makes an encoder of its own for every value.
@@ -102,6 +109,7 @@ def execution(fields: Mapping[str, Any], execution_id: str = "") -> model.Execut
         metadata=_loaded(fields.get("metadata", {})),
         said=_said(fields.get("said")),
         usage=json.loads(fields["usage"]) if "usage" in fields else None,
+        run=_made(model.Run, _loaded(fields["run"])) if "run" in fields else None,
         stopping=_outcome(fields.get("stopping")),
         outcome=_outcome(fields.get("outcome")),
         packed="row" in fields,

@@ -36,6 +36,20 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:pending` | zset | those that no worker has begun; score: moment | member leaves with the state |
 | `knify:t:{tenant}:names` | hash | ids that users gave to tasks; value: the execution | field goes when the task leaves the lists |
 | `knify:t:{tenant}:types` | set | job types that a tenant ever used | as its executions |
+| `knify:d:{id}` | hash | a definition: the Projects API's job; `dropped` while it is being deleted | until deleted |
+| `knify:d:{id}:runs` | zset | its runs that users see; score: moment | as the executions |
+| `knify:d:{id}:counts` | hash | how many of those are in each state | as the executions |
+| `knify:d:{id}:live` | set | runs that have not ended, and failed ones that are to be tried again | member leaves then |
+| `knify:d:{id}:good`, `…:bad` | zset | those of its runs that have ended well, or otherwise; score: when | as the executions, or fewer: `keep_good`, `keep_bad` of the definition |
+| `knify:t:{tenant}:d` | zset | a tenant's definitions; score: µs of their creation | as the definitions |
+| `knify:t:{tenant}:p` | zset | projects of a tenant that have definitions; score: when they were made | with their last definition |
+| `knify:t:{tenant}:p:{project}` | zset | a project's definitions; score: µs of their creation | as the definitions |
+| `knify:t:{tenant}:p:{project}:names` | hash | their names; value: the id | as the definitions |
+| `knify:t:{tenant}:p:{project}:tag:{tag}` | zset | those that have a tag; score: µs of their creation | as the definitions |
+| `knify:cron` | zset | definitions with a due time to come; score: when to look at it (ms), or a moment later while a beat does | member leaves with the schedule |
+| `knify:retries` | zset | failed runs that are to be tried again; score: when, as above | member leaves with the retry |
+| `knify:runs:over` | zset | runs beyond what their definition keeps; score: since when | member leaves when the sweep deletes it |
+| `knify:dropping` | zset | definitions that are being deleted; score: when to look at it again | member leaves with the last run |
 | `knify:s:{id}` | hash | a sandbox | with its last execution, 30 days longer if its node never removed it |
 | `knify:s:{id}:turns` | list | its executions that are not terminal, in their order | member leaves at the end |
 | `knify:t:{tenant}:s` | zset | a tenant's sandboxes by time of creation | as the sandboxes |
@@ -83,7 +97,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}`
 carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up) and "tidy" (look at
 the idle sandboxes) to the node's workers, "network {execution}" to its gateway; `knify:webhooks` says
-that a delivery is due earlier than was known. All are hints: losing one costs time only.
+that a delivery is due earlier than was known, `knify:cron` the same of a schedule. All are hints: losing one costs time only.
 """
 
 from __future__ import annotations
@@ -109,6 +123,10 @@ FORGOTTEN = PREFIX + "forgotten"
 EXPIRING = PREFIX + "expiring"
 RATE = PREFIX + "rate"  # the library adds `:key/{id}/{limit}/1/hour`
 WEBHOOKS = PREFIX + "webhooks"  # a channel
+CRON = PREFIX + "cron"  # also a channel
+RETRIES = PREFIX + "retries"
+RUNS_OVER = PREFIX + "runs:over"
+DROPPING = PREFIX + "dropping"
 
 
 def execution(execution_id: str) -> str:
@@ -244,31 +262,6 @@ def hold(name: str) -> str:
 def line(place: str, tenant: str) -> str:
     """A tenant's executions that wait for room on one node, or ('') on any."""
     return f"{PREFIX}line:{place}:{tenant}"
-
-
-def workspace(workspace_id: str) -> str:
-    """The record of a workspace version."""
-    return f"{PREFIX}w:{workspace_id}"
-
-
-def workspace_users(workspace_id: str) -> str:
-    """Sandboxes that still have to be made from it."""
-    return f"{PREFIX}w:{workspace_id}:users"
-
-
-def workspace_versions(workspace_id: str) -> str:
-    """Versions whose files are the object `workspaces/ID`."""
-    return f"{PREFIX}w:{workspace_id}:versions"
-
-
-def workspace_contents(tenant: str) -> str:
-    """Which object holds a tenant's files of a digest."""
-    return f"{PREFIX}t:{tenant}:wd"
-
-
-def workspaces(tenant: str, name: str | None = None) -> str:
-    """The index of a tenant's workspace versions: all, or of one name."""
-    return f"{PREFIX}t:{tenant}:w" + (f":{name}" if name else "")
 
 
 def api_key(key_id: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from knify import settings as settings_module
 from knify.store.access import Access
 from knify.store.admission import Admission
+from knify.store.definitions import Definitions
 from knify.store.doors import Doors
 from knify.store.executions import Executions
 from knify.store.families import Families
@@ -45,6 +46,7 @@ class Store:
     doors: Doors
     usages: Usages
     notices: Notices
+    definitions: Definitions
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -69,6 +71,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         doors=Doors(client, scripts),
         usages=Usages(client, scripts),
         notices=Notices(client, scripts),
+        definitions=Definitions(client, scripts),
     )
 
 

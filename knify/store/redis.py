@@ -25,7 +25,10 @@ CONNECTIONS: Final = 64
 CROWD_SECONDS: Final = 8.0
 
 #: Put before every script, in this order.
-_SHARED: Final = ("prelude.lua", "webhooks.lua", "admission.lua", "family.lua")
+_SHARED: Final = (
+    *("prelude.lua", "webhooks.lua", "admission.lua", "family.lua"),
+    *("runs.lua", "accept.lua"),
+)
 
 #: Script replies that are errors, and what each is for a caller.
 _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
@@ -47,6 +50,11 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "TOO_MANY_KEYS": conflicts.TooManyKeys,
     "WEBHOOK_LIMIT": conflicts.WebhookLimit,
     "WEBHOOK_INACTIVE": conflicts.WebhookInactive,
+    "DEFINITION_GONE": errors.NotFound,
+    "DEFINITION_CHANGED": conflicts.DefinitionChanged,
+    "NAME_TAKEN": conflicts.NameTaken,
+    "TOO_MANY_DEFINITIONS": conflicts.TooManyDefinitions,
+    "RETRY_GONE": conflicts.RetryGone,
     "SANDBOX_NONE": conflicts.SandboxNone,
     "SANDBOX_DELETED": conflicts.SandboxDeleted,
     "SANDBOX_EXPIRED": errors.SandboxExpired,
@@ -149,4 +157,8 @@ def pairs(flat: list[str]) -> dict[str, str]:
 
 def changes(fields: Mapping[str, str | None]) -> str:
     """Changed hash fields as a script takes them; None removes a field."""
-    return json.dumps(fields, separators=(",", ":"))
+    return _encode(fields)
+
+
+#: Made once: `json.dumps` makes an encoder of its own for every value.
+_encode = json.JSONEncoder(separators=(",", ":")).encode

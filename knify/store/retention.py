@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from knify.store import keys, rows, terms
+from knify.store import keys, rows, terms, workspacekeys
 from knify.store.redis import Client, Scripts
 from knify.store.streams import Segment
 
@@ -164,6 +164,6 @@ class Retention:
         for name in names:
             found = [f"{keys.PREFIX}{kind}:{name}"]
             # An object of workspaces may have survived the version that brought it.
-            found += [keys.workspace_versions(name)] if kind == "w" else []
+            found += [workspacekeys.workspace_versions(name)] if kind == "w" else []
             pipe.exists(*found)
         return [bool(there) for there in pipe.execute()]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 #: What the scripts read of a packed execution; state and end are written by `pack.lua`.
-PLAIN: Final = ("tenant", "job_type", "sandbox_id", "task_id")
+PLAIN: Final = ("tenant", "job_type", "sandbox_id", "task_id", "definition")
 #: What they sort tasks by.
 OF_TASKS: Final = ("name", "started_at")
 NUMBERS: Final = (

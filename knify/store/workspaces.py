@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from knify import model
-from knify.store import codec, keys
+from knify.store import codec, keys, workspacekeys
 from knify.store.redis import Client, Scripts, changes, now_ms, pairs
 
 #: Until an object that no version names is deleted. An upload that takes longer is refused.
@@ -67,7 +67,7 @@ class Workspaces:
 
     def named(self, tenant: str, name: str, version: int | None = None) -> model.Workspace | None:
         """One version of a name, the newest for None; None when there is no such one."""
-        index = keys.workspaces(tenant, name)
+        index = workspacekeys.workspaces(tenant, name)
         if version is None:
             found = self._client.zrevrange(index, 0, 0)
         else:
@@ -76,14 +76,14 @@ class Workspaces:
 
     def content(self, tenant: str, sha256: str) -> str | None:
         """The id in the key of the object that has a tenant's files of this digest."""
-        found = self._client.hget(keys.workspace_contents(tenant), sha256)
+        found = self._client.hget(workspacekeys.workspace_contents(tenant), sha256)
         return None if found is None else str(found)
 
     def page(
         self, tenant: str, *, name: str | None = None, offset: int = 0, limit: int = 100
     ) -> Page:
         """A tenant's versions, newest first: all, or those of one name."""
-        index = keys.workspaces(tenant, name)
+        index = workspacekeys.workspaces(tenant, name)
         pipe = self._client.pipeline(transaction=True)
         pipe.zrevrange(index, offset, offset + limit - 1)
         pipe.zcard(index)
@@ -92,7 +92,7 @@ class Workspaces:
 
     def old(self, tenant: str, name: str, *, keep: int) -> list[str]:
         """The versions of a name beyond the newest `keep`."""
-        return list(self._client.zrange(keys.workspaces(tenant, name), 0, -1 - keep))
+        return list(self._client.zrange(workspacekeys.workspaces(tenant, name), 0, -1 - keep))
 
     def drop(self, workspace_id: str) -> Dropped:
         """Take one version out, unless jobs wait for it; the numbers of the others stay."""
@@ -104,6 +104,6 @@ class Workspaces:
     def _read(self, ids: Sequence[str]) -> list[model.Workspace | None]:
         pipe = self._client.pipeline(transaction=False)
         for workspace_id in ids:
-            pipe.hgetall(keys.workspace(workspace_id))
+            pipe.hgetall(workspacekeys.workspace(workspace_id))
         rows = pipe.execute() if ids else []
         return [codec.workspace(fields) if fields else None for fields in rows]

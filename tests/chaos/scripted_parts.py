@@ -19,7 +19,20 @@ from typing import Any
 
 from knify import core, errors, failpoints, ids, model, settings
 from knify.sandbox import inventory
-from knify.services import deletion, jobs, keys, nodes, retention, uploads, webhooks
+from knify.services import (
+    deletion,
+    firing,
+    history,
+    jobs,
+    keys,
+    nodes,
+    retention,
+    schedules,
+    uploads,
+    webhooks,
+)
+from knify.store import jobkeys
+from knify.store import keys as store_keys
 from tests.chaos import heard
 
 HOST = "CHAOS_HOST"  # the scripted host's folder
@@ -61,6 +74,7 @@ def submitter() -> None:
     own = core.connect(settings.load())
     acts = {"submit": _submit, "cancel": _cancel, "clean": _clean, "upload": _upload}
     acts |= {"drain": _drain, "forget": _forget, "hook": _hook, "delete": _delete, "list": _list}
+    acts |= {"schedule": _schedule, "drop": _drop}
     acts |= {"make_key": _make_key, "rotate_key": _rotate_key, "revoke_key": _revoke_key}
     for line in sys.stdin:
         order = json.loads(line)
@@ -148,6 +162,27 @@ def _forget(own: core.Core, job: str, half: bool) -> Any:
 def _delete(own: core.Core, job: str) -> Any:
     with contextlib.suppress(errors.NotFound):  # this order, repeated
         deletion.delete(own, "default", job)
+    return {}
+
+
+def _schedule(own: core.Core, key: str, request: dict[str, Any]) -> Any:
+    """A job whose time has come, once; whoever repeats this, or beat, makes one run of it."""
+    name = f"jobdef_{key}"
+    body = {"name": key, "spec": request, "schedule": "0 0 1 1 *"}
+    d = schedules.create(own, "default", "chaos", body, id=name)
+    if d.last_at == 0:
+        own.store.client.hset(jobkeys.definition(name), "next_at", "60000")
+        own.store.client.zadd(store_keys.CRON, {name: 0})
+    beat = firing.Firing(own)
+    while not (found := own.store.definitions.runs(name, offset=0, limit=10)[0]):
+        beat.work()
+    own.store.definitions.drop_retry(found[-1], name)  # there is none
+    return {"ids": found}
+
+
+def _drop(own: core.Core, key: str) -> Any:
+    with contextlib.suppress(errors.NotFound):  # this order, repeated
+        schedules.delete(own, "default", "chaos", f"jobdef_{key}", aside=history.here)
     return {}
 
 

@@ -15,7 +15,7 @@ _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
 _KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 4, "book": 5}
 #: How often, beside each forty jobs or each 50 ms.
 _RARE = {"clean": 0.3, "forget": 0.05, "delete": 0.03, "list": 0.1, "keys": 0.02, "drain": 0.02}
-_RARE |= {"hook": 0.1}
+_RARE |= {"hook": 0.1, "schedule": 0.15, "drop": 0.04}
 
 
 class Users:
@@ -37,6 +37,7 @@ class Users:
         self._jobs: list[str] = []
         self._hanging: list[str] = []
         self._uploads = 0
+        self._scheduled: list[str] = []  # keys of jobs that are on a schedule
 
     def work(self, jobs: int, wanted: str, *, halves: bool) -> None:
         """Some jobs, and now and then something rare; `wanted` in any case.
@@ -56,6 +57,8 @@ class Users:
             "drain": lambda: self._order(act="drain", node="n"),
             "hook": lambda: self._order(act="hook", url=self._receiver),
             "upload": self._upload,
+            "schedule": self._schedule,
+            "drop": self._drop,
         }
         for name, act in rare.items():
             likely = _RARE.get(name, 0.0)
@@ -106,6 +109,23 @@ class Users:
                 self.found.append(Violation("lost", wish.ids[0], "is not found by its metadata"))
         for job in self.deleted & set(shown):
             self.found.append(Violation("unexpected", job, "was deleted and is in a list"))
+
+    def _schedule(self) -> None:
+        """A job that is due once; by its key, two runs of it would be found."""
+        key, n = f"{self._rng.getrandbits(64):016x}", self._rng.randint(0, 9)
+        request = {"job_type": "command_task", "command": ["job", key, "count", str(n)]}
+        request["metadata"] = {"key": key}
+        self.wishes[key] = Wish(key, "count", CANCELLED, n)
+        self.wishes[key].ids += self._order(act="schedule", key=key, request=request)["ids"]
+        self._scheduled.append(key)
+
+    def _drop(self) -> None:
+        """Its run goes with it."""
+        if not self._scheduled:
+            self._schedule()
+        key = self._scheduled.pop(self._rng.randrange(len(self._scheduled)))
+        self._order(act="drop", key=key)
+        self.deleted |= set(self.wishes[key].ids)
 
     def _use_keys(self) -> None:
         """An API key is made (the request comes twice), gets another secret, and is revoked."""

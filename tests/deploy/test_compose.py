@@ -173,7 +173,7 @@ def test_the_admin_key_is_for_the_api_alone_and_the_master_key_for_who_needs_it(
     assert [name for name in NAMES if any(m.startswith("home:") for m in _mounts(name))] == ["api"]
     for shared in ("keys:", "objects:"):
         holders = [name for name in NAMES if any(m.startswith(shared) for m in _mounts(name))]
-        assert holders == ["api", "worker"]
+        assert holders == ["api", "beat", "worker"]
 
 
 def test_redis_is_reached_from_inside_only_and_keeps_every_write() -> None:

@@ -149,6 +149,7 @@ def check(answer: TestResponse, what: Any) -> None:
         body = answer.get_json()
         of_tasks = api_errors.of_tasks(answer.request.path)
         form = {"error", "message", "details"} if of_tasks else {"error", "detail", "code"}
+        form |= {"message", "status"} if api_errors.of_projects(answer.request.path) else set()
         assert set(body) == form, (what, answer.text)
         assert "Traceback" not in answer.text
         assert "werkzeug" not in answer.text.lower()

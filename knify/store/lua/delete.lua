@@ -12,6 +12,7 @@ for _, word in ipairs(kinds(x.state, row)) do redis.call('ZREM', tenant .. ':ter
 for i = 2, #ARGV do redis.call('ZREM', tenant .. ':terms', term(ARGV[i], at)) end
 redis.call('ZREM', tenant .. ':x', id)
 unname(id, row)
+runs.leave(id, row, x.state, ts)
 redis.call('ZREM', tenant .. ':pending', id)
 if redis.call('EXISTS', tenant .. ':x') == 0 then redis.call('DEL', tenant .. ':types') end
 redis.call('HSET', xkey(id), 'deleting', int(ts))

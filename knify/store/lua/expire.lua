@@ -23,6 +23,7 @@ for _, word in ipairs(kinds(x.state, row)) do redis.call('ZREM', tenant .. ':ter
 for i = 4, #ARGV do redis.call('ZREM', tenant .. ':terms', term(ARGV[i], at)) end
 redis.call('ZREM', tenant .. ':x', id)
 unname(id, row)
+runs.leave(id, row, x.state, ts)
 if redis.call('EXISTS', tenant .. ':x') == 0 then redis.call('DEL', tenant .. ':types') end
 for _, set in ipairs({'ended', 'packed', 'packed:files'}) do redis.call('ZREM', P .. set, id) end
 redis.call('HSET', xkey(id), 'expiring', int(ts))

@@ -6,6 +6,7 @@
 local P = 'knify:'
 local admission = {} -- slots, capacity and waiting lines: filled by admission.lua
 local family = {} -- tasks that are children of others: filled by family.lua
+local runs = {} -- of definitions: filled by runs.lua
 
 local function now()
   local t = redis.call('TIME')
@@ -29,10 +30,16 @@ end
 
 -- Write changed fields; JSON null removes one.
 local function write(key, changes)
+  local set, gone = {}, {} -- two calls for all of them: each costs more than its fields
   for field, value in pairs(changes) do
-    if value == cjson.null then redis.call('HDEL', key, field)
-    else redis.call('HSET', key, field, value) end
+    if value == cjson.null then gone[#gone + 1] = field
+    else
+      set[#set + 1] = field
+      set[#set + 1] = value
+    end
   end
+  if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
+  if #set > 0 then redis.call('HSET', key, unpack(set)) end
 end
 
 -- Append one event to an execution's history and wake its readers.
@@ -84,6 +91,7 @@ local function move(id, x, to, ts)
     for _, word in ipairs(kinds(to, x)) do redis.call('ZADD', tenant .. ':terms', 0, term(word, at)) end
   end
   redis.call('ZREM', tenant .. ':pending', id)
+  if x.definition and not x.deleting then runs.count(x, x.state, to) end
   redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts))
 end
 
@@ -205,6 +213,7 @@ local function finish(id, x, ts, sandbox_ttl)
   keep_usage(id)
   redis.call('HSET', xkey(id), 'completed_at', int(ts))
   redis.call('ZADD', P .. 'ended', int(ts), id)
+  if x.definition then runs.finish(id, x, ts) end
   local place = admission.dequeue(id, x)
   local s = record(skey(x.sandbox_id))
   local turns = skey(x.sandbox_id) .. ':turns'

@@ -1,0 +1,1 @@
+"""The Projects API: jobs that are defined once, and their runs."""

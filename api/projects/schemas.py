@@ -1,0 +1,251 @@
+"""The shape of requests and answers about projects, their jobs and runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from api import paging
+from api.jobs.schemas import MAX_NAME, Spec
+from api.projects import view
+from api.strict import Exact, Strict
+from knify import cron, definitions
+
+MAX_TAGS: Final = 20
+TAG: Final = r"[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}"
+_TAG: Final = re.compile(TAG)
+
+
+def _whole(least: int, most: int) -> Exact:
+    return Exact(int, allow_none=True, validate=validate.Range(least, most))
+
+
+def _one_of(names: tuple[str, ...]) -> Exact:
+    return Exact(str, allow_none=True, validate=validate.OneOf(names, error="one of {choices}"))
+
+
+class _Body(Strict):
+    """What both bodies may hold; null stands for what a field is without being written."""
+
+    image = Exact(str, allow_none=True)
+    command = Exact(str, list, of=str, allow_none=True)
+    env = Exact(dict, of=str, allow_none=True)
+    timeout = Exact(str, int, float, allow_none=True)
+    cpus = Exact(int, float, allow_none=True)
+    memory = Exact(str, int, allow_none=True)
+    disk = Exact(str, int, allow_none=True)
+    network_mode = Exact(str, allow_none=True)
+    allowed_hosts = Exact(list, of=str, allow_none=True)
+    spec = fields.Nested(Spec)
+    schedule = Exact(str, allow_none=True, validate=validate.Length(max=cron.MAX_LENGTH))
+    timezone = Exact(str, allow_none=True)
+    tags = Exact(list, of=str, allow_none=True)
+    concurrency_policy = _one_of(definitions.POLICIES)
+    catch_up = _one_of(definitions.CATCH_UPS)
+    starting_deadline_seconds = _whole(1, 604_800)
+    suspended = Exact(bool, allow_none=True)
+    jitter_seconds = _whole(0, 86_400)
+    retries = _whole(0, 10)
+    retry_backoff_seconds = _whole(1, 3_600)
+    keep_succeeded = _whole(0, 10_000)
+    keep_failed = _whole(0, 10_000)
+
+    @ma.validates("tags")
+    def _tags(self, value: list[str] | None, **_: Any) -> None:
+        if value is not None and len(value) > MAX_TAGS:
+            raise ma.ValidationError(f"has more than {MAX_TAGS} tags")
+        wrong = [n for n, tag in enumerate(value or ()) if not _TAG.fullmatch(tag)]
+        if wrong:
+            words = "a tag has 1 to 64 letters, digits and ._:/=- and begins with one of the first"
+            raise ma.ValidationError({str(wrong[0]): [words]})
+
+
+class NewProjectJob(_Body):
+    """The body of `POST …/jobs`."""
+
+    name = Exact(str, required=True, validate=validate.Length(1, MAX_NAME))
+
+
+class ProjectJobChanges(_Body):
+    """The body of `PATCH …/jobs/{job_id}`: what is left out stays."""
+
+    name = Exact(str, validate=validate.Length(1, MAX_NAME))
+
+
+class NewRun(Strict):
+    """The optional body of `POST …/runs`: what this one run has instead, or besides."""
+
+    env = Exact(dict, of=str)
+    command = Exact(str, list, of=str)
+    args = Exact(list, of=str)
+
+
+class Page(ma.Schema):
+    """The query of a list."""
+
+    page = fields.Integer(load_default=1, validate=validate.Range(1, paging.MAX_PAGE))
+    limit = fields.Integer(load_default=100, validate=validate.Range(1, paging.MAX_LIMIT))
+
+
+class Jobs(Page):
+    """The query of `GET …/jobs`."""
+
+    tags = fields.String(metadata={"description": "one or several, with commas: all must be there"})
+
+    @ma.post_load
+    def _split(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        tags = data["tags"].split(",") if "tags" in data else []
+        if len(tags) > MAX_TAGS or not all(_TAG.fullmatch(tag) for tag in tags):
+            raise ma.ValidationError("must be tags with commas between them", "tags")
+        return data | {"tags": list(dict.fromkeys(tags))}
+
+
+class Skip(ma.Schema):
+    """When a due time last made no run, and why."""
+
+    at = fields.DateTime(required=True)
+    reason = fields.String(required=True)
+
+
+class ProjectJob(ma.Schema):
+    """A job of a project."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    project_id = fields.String(required=True)
+    image = fields.String(allow_none=True)
+    command = fields.Raw(metadata={"description": "text or a list, as it was written"})
+    env = fields.Dict()
+    spec = fields.Dict(metadata={"description": "the whole of what a run does"})
+    schedule = fields.String(allow_none=True)
+    schedule_description = fields.String(allow_none=True)
+    timezone = fields.String()
+    next_runs = fields.List(fields.DateTime())
+    tags = fields.List(fields.String())
+    concurrency_policy = fields.String(validate=validate.OneOf(definitions.POLICIES))
+    catch_up = fields.String(validate=validate.OneOf(definitions.CATCH_UPS))
+    starting_deadline_seconds = fields.Integer(allow_none=True)
+    suspended = fields.Boolean()
+    jitter_seconds = fields.Integer()
+    retries = fields.Integer()
+    retry_backoff_seconds = fields.Integer()
+    keep_succeeded = fields.Integer(allow_none=True)
+    keep_failed = fields.Integer(allow_none=True)
+    last_skip = fields.Nested(Skip, allow_none=True)
+    created_at = fields.DateTime()
+    updated_at = fields.DateTime()
+
+
+class Run(ma.Schema):
+    """One run of a job."""
+
+    id = fields.String(required=True)
+    job_id = fields.String(required=True)
+    name = fields.String(allow_none=True)
+    status = fields.String(required=True, validate=validate.OneOf(view.STATUSES))
+    state = fields.String(metadata={"description": "of the execution, in more words"})
+    trigger = fields.String(validate=validate.OneOf(["manual", "schedule", "retry"]))
+    scheduled_at = fields.DateTime(allow_none=True)
+    attempt = fields.Integer()
+    retry_of = fields.String(allow_none=True)
+    created_at = fields.DateTime()
+    started_at = fields.DateTime(allow_none=True)
+    completed_at = fields.DateTime(allow_none=True)
+    duration_seconds = fields.Float(allow_none=True)
+    exit_code = fields.Integer(allow_none=True)
+    error = fields.String(allow_none=True)
+    sandbox_id = fields.String(allow_none=True)
+
+
+class Counts(ma.Schema):
+    """How many runs there are."""
+
+    pending = fields.Integer(required=True)
+    running = fields.Integer(required=True)
+    succeeded = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    cancelled = fields.Integer(required=True)
+    total = fields.Integer(required=True)
+
+
+class JobStatus(ma.Schema):
+    """How a job is doing."""
+
+    job_id = fields.String(required=True)
+    last_run = fields.Nested(Run, allow_none=True)
+    counts = fields.Nested(Counts, required=True)
+    schedule = fields.String(allow_none=True)
+    timezone = fields.String()
+    suspended = fields.Boolean()
+    next_run_at = fields.DateTime(allow_none=True)
+    last_skip = fields.Nested(Skip, allow_none=True)
+
+
+class Project(ma.Schema):
+    """A project: there as long as it has jobs."""
+
+    id = fields.String(required=True)
+    created_at = fields.DateTime(required=True)
+    jobs = fields.Integer(required=True)
+
+
+class _Answer(ma.Schema):
+    message = fields.String(required=True)
+    status = fields.Integer(required=True, metadata={"description": "the HTTP status"})
+
+
+class Pages(ma.Schema):
+    """Which part of a list this is."""
+
+    page = fields.Integer(required=True)
+    limit = fields.Integer(required=True)
+    total = fields.Integer(required=True)
+    pages = fields.Integer(required=True)
+
+
+class ProjectsAnswer(_Answer):
+    """A list of projects."""
+
+    data = fields.List(fields.Nested(Project), required=True)
+
+
+class JobAnswer(_Answer):
+    """A job."""
+
+    data = fields.Nested(ProjectJob, required=True)
+
+
+class JobsAnswer(_Answer):
+    """A list of jobs."""
+
+    data = fields.List(fields.Nested(ProjectJob), required=True)
+    pagination = fields.Nested(Pages, required=True)
+
+
+class RunAnswer(_Answer):
+    """A run."""
+
+    data = fields.Nested(Run, required=True)
+
+
+class RunsAnswer(_Answer):
+    """A list of runs."""
+
+    data = fields.List(fields.Nested(Run), required=True)
+    pagination = fields.Nested(Pages, required=True)
+
+
+class StatusAnswer(_Answer):
+    """A job's status."""
+
+    data = fields.Nested(JobStatus, required=True)
+
+
+class DeletedAnswer(_Answer):
+    """Nothing is left of it."""
+
+    data = fields.Raw(allow_none=True, required=True)

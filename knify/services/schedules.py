@@ -1,0 +1,210 @@
+"""Use cases on definitions: create, change, delete, and ask for a run now."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from knify import conflicts, cron, errors, lifecycle, model
+from knify.core import Core
+from knify.definitions import Definition
+from knify.services import deletion, history, jobs, specs
+from knify.store import keys
+
+PREFIX: Final = "run"
+#: Fields of a command's spec that may stand beside it, instead of `spec`.
+SHORT: Final = (
+    *("image", "command", "env", "timeout", "cpus", "memory", "disk"),
+    *("network_mode", "allowed_hosts"),
+)
+_TRIES: Final = 5  # to change what the scheduler moves in the same moment
+_SECONDS: Final = 2.0  # that a request may spend on deleting runs; the sweep does the rest
+_PAGE: Final = 100
+_GONE: Final = "the job is deleted"
+
+
+def create(
+    core: Core, tenant: str, project: str, body: Mapping[str, Any], *, id: str
+) -> Definition:
+    """A new definition; its project is made by it. Safe to repeat with the same `id`.
+
+    BadRequest, ImageMissing, AgentNotConfigured, NameTaken, TooManyDefinitions.
+    """
+    fresh = Definition(id=id, tenant=tenant, project=project, name="", request={})
+    return core.store.definitions.put(_changed(core, fresh, body), rev=None)
+
+
+def change(
+    core: Core, tenant: str, project: str, definition_id: str, body: Mapping[str, Any]
+) -> Definition:
+    """Change some fields; the next run is made by them. As `create`, and NotFound."""
+    for left in reversed(range(_TRIES)):
+        d = core.store.definitions.get(tenant, project, definition_id)
+        try:
+            new = _changed(core, d, body).evolve(rev=d.rev + 1)
+            return core.store.definitions.put(new, rev=d.rev)
+        except conflicts.DefinitionChanged:
+            if not left:
+                raise
+    raise AssertionError
+
+
+def delete(
+    core: Core, tenant: str, project: str, definition_id: str, *, aside: history.Aside
+) -> None:
+    """It is gone at once; its runs are cancelled, and then deleted with all that they left."""
+    d = core.store.definitions.get(tenant, project, definition_id)
+    for run in core.store.definitions.drop(d.id):
+        jobs.cancel_any(core, run, _GONE)
+    with contextlib.suppress(errors.ObjectStoreError):  # the sweep goes on
+        _empty(core, d.id, time.monotonic() + _SECONDS, aside)
+
+
+def trigger(core: Core, d: Definition, overrides: Mapping[str, Any], *, id: str) -> model.Execution:
+    """A run of it, now. Safe to repeat with the same `id`. BadRequest, NotFound and others."""
+    run = model.Run("manual", retries=d.retries, backoff_ms=d.retry_backoff_seconds * 1000)
+    request = overridden(d.request, overrides)
+    submission = jobs.Submission(request, name=d.name, id=id, definition=d.id, run=run)
+    try:
+        jobs.submit(core, d.tenant, submission, prefix=PREFIX)
+    except errors.BadRequest as failed:
+        raise _renamed(failed, overrides) from failed
+    return core.store.executions.get(id, tenant=d.tenant)
+
+
+def overridden(request: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a run that somebody asked for with changes of his own. BadRequest."""
+    wanted = dict(request)
+    for field in ("command", "args"):
+        if field in overrides and request["job_type"] != "command_task":
+            raise _bad(field, f"{field} is for commands, and this job is a {request['job_type']}")
+    if "env" in overrides:
+        wanted["env"] = {**request.get("env", {}), **overrides["env"]}
+    if "command" in overrides:
+        wanted["command"] = overrides["command"]
+    if "args" in overrides:
+        command = wanted["command"]
+        argv = ["sh", "-c", command, "sh"] if isinstance(command, str) else list(command)
+        wanted["command"] = argv + overrides["args"]
+    return wanted
+
+
+def run(core: Core, d: Definition, run_id: str) -> model.Execution:
+    """One of its runs. NotFound, also of other executions."""
+    x = core.store.executions.find(run_id)
+    if x is None or (x.tenant, x.definition) != (d.tenant, d.id) or x.deleting:
+        raise errors.NotFound(f"no run {run_id}")
+    return x
+
+
+def cancel(core: Core, d: Definition, run_id: str) -> model.Execution:
+    """Ask for a run's end. RunAlreadyTerminal."""
+    before = run(core, d, run_id)
+    if before.state not in lifecycle.TERMINAL:
+        after = jobs.cancel(core, d.tenant, run_id, "cancelled by request")
+        if after.cancel_requested_at is not None:
+            return after
+        before = after  # it ended by itself in this moment
+    detail = {"run_id": run_id, "state": before.state.value}
+    raise conflicts.RunAlreadyTerminal(f"the run has ended: it is {before.state}", detail=detail)
+
+
+def go_on(core: Core) -> int:
+    """What the sweep does: runs beyond what is kept go, and those of dropped definitions."""
+    retention = core.store.retention
+    over = retention.first(keys.RUNS_OVER, _PAGE)
+    for execution_id in over:
+        if not retention.delete(execution_id):
+            retention.leave(keys.RUNS_OVER, execution_id)
+    dropped = retention.come(keys.DROPPING, core.store.registry.now_ms(), _PAGE)
+    for definition_id in dropped:
+        _empty(core, definition_id, time.monotonic() + _SECONDS, history.here)
+    return len(over) + len(dropped)
+
+
+def _empty(core: Core, definition_id: str, end: float, aside: history.Aside) -> None:
+    while time.monotonic() < end:
+        found, _ = core.store.definitions.runs(definition_id, offset=0, limit=_PAGE)
+        for execution_id in found:
+            if core.store.retention.delete(execution_id):
+                deletion.step(core, execution_id, aside)
+            else:
+                core.store.definitions.unlist(definition_id, execution_id)
+        if not found:
+            core.store.definitions.forget(definition_id)
+            return
+
+
+def _changed(core: Core, d: Definition, body: Mapping[str, Any]) -> Definition:
+    """The definition as the body wants it, checked as a whole."""
+    request = _request(d.request, body)
+    try:
+        specs.prepare(core, d.tenant, request)
+    except (errors.BadRequest, errors.InsufficientResources) as failed:
+        raise _renamed(failed, body) from failed
+    known = {name: body[name] for name in body if name not in (*SHORT, "spec", "schedule")}
+    defaults = {name: getattr(_DEFAULTS, name) for name, value in known.items() if value is None}
+    new = d.evolve(**(known | defaults), request=request)
+    if "tags" in known:
+        new = new.evolve(tags=tuple(dict.fromkeys(new.tags)))
+    if "schedule" in body:
+        new = new.evolve(schedule=body["schedule"])
+    return _planned(core, d, new)
+
+
+def _planned(core: Core, d: Definition, new: Definition) -> Definition:
+    """With its next due time: as it was, unless the schedule is another one."""
+    try:
+        cron.check_zone(new.timezone)
+    except ValueError as wrong:
+        raise _bad("timezone", f"timezone: {wrong}") from wrong
+    if new.schedule is not None:
+        new = new.evolve(schedule=_schedule(core, new))
+    if all(getattr(new, n) == getattr(d, n) for n in ("schedule", "timezone", "suspended")):
+        return new
+    return new.evolve(next_at=new.planned(core.store.registry.now_ms()))
+
+
+def _schedule(core: Core, d: Definition) -> str:
+    least = core.settings.schedule_seconds
+    try:
+        due = cron.parse(d.schedule or "", d.timezone)
+        if least > 60 and due.shortest_ms(core.store.registry.now_ms()) < least * 1000:
+            raise ValueError(f"is due more often than every {least:g} s (KNIFY_SCHEDULE_SECONDS)")
+    except ValueError as wrong:
+        raise _bad("schedule", f"schedule {wrong}") from wrong
+    return due.expression
+
+
+def _request(before: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a run, from `spec` or from the short form, which changes what was there."""
+    short = [name for name in SHORT if name in body]
+    if "spec" in body:
+        if short:
+            raise _bad(short[0], f"{short[0]} stands in `spec` when there is one: leave it out")
+        return dict(body["spec"])
+    wanted = dict(before) or {"job_type": "command_task"}
+    for name in short:
+        if body[name] is None:
+            wanted.pop(name, None)
+        else:
+            wanted[name] = body[name]
+    return wanted
+
+
+def _renamed(failed: errors.KnifyError, body: Mapping[str, Any]) -> errors.KnifyError:
+    """The same complaint about a field where its user wrote it."""
+    detail = failed.detail if isinstance(failed.detail, dict) else {}
+    field = str(detail.get("field", "")).removeprefix("spec.")
+    if "spec" not in body and field.partition(".")[0] in (*body, "command"):
+        detail = detail | {"field": field}
+    return type(failed)(failed.message, detail=detail or failed.detail)
+
+
+def _bad(field: str, message: str) -> errors.BadRequest:
+    return errors.BadRequest(message, detail={"field": field})
+
+
+_DEFAULTS: Final = Definition(id="", tenant="", project="", name="", request={})
