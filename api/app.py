@@ -15,6 +15,8 @@ from api.health import probe
 from api.health import routes as health
 from api.jobs import routes as jobs
 from api.keys import routes as keys
+from api.metrics import meters
+from api.metrics import routes as metrics
 from api.nodes import routes as nodes
 from api.openapi import document
 from api.openapi import routes as openapi
@@ -63,9 +65,9 @@ def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     app.extensions[context.TRANSFERS] = transfers.Transfers(
         core.settings.transfers, core.settings.tenant_transfers
     )
-    app.extensions[context.STREAMS] = shares.Shares(
-        shares.STREAMS, shares.TENANT_STREAMS, errors.StreamsBusy
-    )
+    streams = shares.Shares(shares.STREAMS, shares.TENANT_STREAMS, errors.StreamsBusy)
+    app.extensions[context.STREAMS] = streams
+    app.extensions[context.METERS] = meters.Meters(core, streams)
     app.extensions[context.PROBE] = probe.Probe(core.objects)
     app.before_request(_before)
     app.after_request(_after)
@@ -99,6 +101,7 @@ def _register(api: smorest.Api) -> None:
         keys,
         stream_tokens,
         nodes,
+        metrics,
         openapi,
     ):
         api.register_blueprint(module.blp)
@@ -108,6 +111,7 @@ def _register(api: smorest.Api) -> None:
 
 
 def _before() -> None:
+    context.meters().begin()
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else ids.new("req")
     auth.check()
@@ -123,4 +127,5 @@ def _after(response: flask.Response) -> flask.Response:
             headers.add(name, value)
     headers["X-Request-Id"] = flask.g.request_id
     headers.update(limits.headers())
+    context.meters().end(response)
     return response

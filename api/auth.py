@@ -6,6 +6,7 @@ API keys come in the Authorization header and nowhere else; streams open by `?to
 from __future__ import annotations
 
 import hashlib
+import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -27,6 +28,7 @@ CACHE: Final = "knify.keys"
 USES: Final = "knify.uses"
 _SCOPE = "knify_scope"
 _STREAM = "knify_stream"
+_METRICS = "knify_metrics"
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _EVERYBODY = model.ApiKey(
     id="none", tenant="default", digest="", scopes=("admin",), tier="enterprise", created_at=0
@@ -61,6 +63,12 @@ def is_stream(view: Any) -> bool:
 def parameters(view: Any) -> tuple[str, ...]:
     """Those of its query that say which stream it is."""
     return getattr(view, _STREAM, ())
+
+
+def opens_by_metrics_token(view: View) -> View:
+    """Mark a handler that `KNIFY_METRICS_TOKEN` opens, too."""
+    setattr(view, _METRICS, True)
+    return view
 
 
 def place_of(view: Any, path: str, query: Mapping[str, str]) -> str:
@@ -114,6 +122,8 @@ def check() -> None:
     if flask.request.routing_exception is not None:
         _count_what_leads_nowhere()
         return
+    if getattr(view, _METRICS, False) and _has_metrics_token():
+        return
     flask.g.key = _by_token() if is_stream(view) and _has_token() else _known(_bearer())
     limits.check(flask.g.key)
     if scope == OPERATOR and not powers.runs_all(flask.g.key):
@@ -148,6 +158,12 @@ def _has_token() -> bool:
         and "Authorization" not in request.headers
         and ("token" in request.args)
     )
+
+
+def _has_metrics_token() -> bool:
+    """Nobody's key: it is the operator's word, and opens figures only."""
+    wanted = context.core().settings.metrics_token.encode()
+    return bool(wanted) and hmac.compare_digest(_bearer().encode(), wanted)
 
 
 def _by_token() -> model.ApiKey:

@@ -12,6 +12,7 @@ from knify.core import Core
 if TYPE_CHECKING:
     from api.health.probe import Probe
     from api.hub import Hub
+    from api.metrics.meters import Meters
     from api.shares import Shares
     from api.transfers import Transfers
 
@@ -20,6 +21,7 @@ HUB = "knify.hub"
 TRANSFERS = "knify.transfers"
 STREAMS = "knify.streams"
 PROBE = "knify.probe"
+METERS = "knify.meters"
 OPENAPI = "knify.openapi"
 
 
@@ -41,6 +43,11 @@ def streams() -> Shares:
 def transfers() -> Transfers:
     """Uploads and downloads of workspaces that are under way."""
     return cast("Transfers", flask.current_app.extensions[TRANSFERS])
+
+
+def meters() -> Meters:
+    """What this process counts."""
+    return cast("Meters", flask.current_app.extensions[METERS])
 
 
 def objects() -> Probe:

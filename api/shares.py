@@ -39,6 +39,10 @@ class Shares:
         finally:
             self.give_back(tenant)
 
+    def taken(self) -> int:
+        """How many places are taken together."""
+        return self._taken.total()
+
     def take(self, tenant: str) -> None:
         """The same without a block."""
         with self._lock:

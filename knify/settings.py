@@ -91,6 +91,7 @@ class Settings:
     tenant_transfers: int
     transfer_rate: int
     log_level: str
+    metrics_token: str = field(repr=False)
     flower_user: str
     flower_password: str = field(repr=False)
 
@@ -173,6 +174,7 @@ def _service(env: Env, home: Path) -> dict[str, Any]:
         "default_tier": env.str("DEFAULT_TIER", "enterprise", validate=OneOf(tiers)),
         "webhook_allow_private": variables.switch(env, "WEBHOOK_ALLOW_PRIVATE"),
         "log_level": env.str("LOG_LEVEL", "info", validate=OneOf(levels)),
+        "metrics_token": variables.secret(env, "METRICS_TOKEN"),
         "flower_user": env.str("FLOWER_USER", "knify"),
         "flower_password": env.str("FLOWER_PASSWORD", ""),
     }

@@ -70,3 +70,11 @@ def _port(text: str) -> int:
     if not 0 < int(text) < 65_536:
         raise ValueError(f"no port: {text}")
     return int(text)
+
+
+def secret(env: Env, name: str) -> str:
+    """Nothing, or a text that nobody guesses."""
+    found: str = env.str(name, "")
+    if found and (len(found) < 16 or not found.isascii() or not found.isprintable()):
+        raise errors.ConfigError(f"KNIFY_{name}: must have at least 16 ASCII characters")
+    return found

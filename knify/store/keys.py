@@ -11,6 +11,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:epoch` | string | how many rollbacks were noticed; the upper bits of new fences | for ever |
 | `knify:rolled_at` | string | when the last one was noticed | for ever |
 | `knify:watch` | hash | `since`, `last`: how long sweepers have seen this Redis without a break; `jumped`: when its clock did so last | for ever |
+| `knify:tally` | hash | for metrics, by state: `came:`, `left:`, and `ms:`, how long those that left had been in it | for ever |
 | `knify:x:{id}` | hash | an execution, see `codec.py`; once packed, a row | `KNIFY_JOB_DAYS` after its end |
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |
@@ -109,6 +110,7 @@ CLOCK = PREFIX + "clock"
 EPOCH = PREFIX + "epoch"
 ROLLED_AT = PREFIX + "rolled_at"
 WATCH = PREFIX + "watch"
+TALLY = PREFIX + "tally"
 DUE = PREFIX + "due"
 EXPIRY = PREFIX + "sandboxes:expiry"
 NODES = PREFIX + "nodes"

@@ -11,6 +11,7 @@ from knify.store.definitions import Definitions
 from knify.store.doors import Doors
 from knify.store.executions import Executions
 from knify.store.families import Families
+from knify.store.gauges import Meter
 from knify.store.listing import Listing
 from knify.store.notices import Notices
 from knify.store.redis import Client, Scripts, connect
@@ -47,6 +48,7 @@ class Store:
     usages: Usages
     notices: Notices
     definitions: Definitions
+    meter: Meter
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -72,6 +74,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         usages=Usages(client, scripts),
         notices=Notices(client, scripts),
         definitions=Definitions(client, scripts),
+        meter=Meter(client),
     )
 
 

@@ -29,7 +29,7 @@ def objects(core: Core, prefix: str = "") -> list[str]:
 
 
 #: One key each, whatever was run.
-COUNTERS = {"knify:forgotten", "knify:clock", "knify:served", "knify:node:n1:used"}
+COUNTERS = {"knify:forgotten", "knify:clock", "knify:served", "knify:node:n1:used", "knify:tally"}
 
 
 def left(core: Core) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import redis
 
+from knify.lifecycle import TERMINAL, State
 from knify.store import codec, keys, open, terms
 
 _LIVING = ("creating", "active", "paused")
@@ -36,7 +37,7 @@ def problems(store: open.Store) -> list[str]:
     """All that is wrong, in words."""
     view = View(store.client)
     found = [*_sandboxes(view), *_executions(view), *_lists(view), *_nodes(view)]
-    found += _families(view)
+    found += [*_families(view), *_tally(view)]
     drift = {node: store.admission.recount(node) for node in view.nodes}
     return found + [f"counters of {node}: {what}" for node, what in drift.items() if what]
 
@@ -116,6 +117,16 @@ def _executions(view: View) -> Iterator[str]:
     for where, members in (ends | {"due": due, "deleting": deleting}).items():
         for name in members - set(view.executions):
             yield f"{name} in {where} without a record"
+
+
+def _tally(view: View) -> Iterator[str]:
+    """Who came into a state and has not left it is in it."""
+    tally = view.client.hgetall(keys.TALLY)
+    for state in set(State) - TERMINAL:
+        there = sum(x["state"] == state and "tallied" in x for x in view.executions.values())
+        counted = int(tally.get(f"came:{state}", 0)) - int(tally.get(f"left:{state}", 0))
+        if there != counted:
+            yield f"{there} are {state}, {counted} were counted"
 
 
 def _lists(view: View) -> Iterator[str]:

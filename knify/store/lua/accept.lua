@@ -47,7 +47,8 @@ local function accept(id, fields, sandbox_id, sandbox, detail, words)
   local at = math.max(t[1] * 1000000 + t[2], (accepted[fields.tenant] or 0) + 1)
   while redis.call('ZCOUNT', tenant .. ':x', int(at), int(at)) > 0 do at = at + 1 end
   accepted[fields.tenant] = at
-  fields.created_at, fields.state_changed_at = int(math.floor(at / 1000)), int(ts)
+  fields.created_at, fields.state_changed_at, fields.tallied = int(math.floor(at / 1000)), int(ts), '1'
+  tally(nil, 'pending', ts)
   write(xkey(id), fields)
   if fields.task_id and fields.task_id ~= id then redis.call('HSET', tenant .. ':names', fields.task_id, id) end
   redis.call('ZADD', tenant .. ':x', int(at), id)

@@ -82,6 +82,17 @@ local function unname(id, x)
   if x.task_id and redis.call('HGET', names, x.task_id) == id then redis.call('HDEL', names, x.task_id) end
 end
 
+-- Count for metrics: who comes, who leaves, and after how long. One of an older version, which was
+-- not counted when it came, is counted from its next state on; so nothing becomes less than 0.
+local function tally(x, to, ts)
+  local key = P .. 'tally'
+  if x and x.tallied then
+    redis.call('HINCRBY', key, 'left:' .. x.state, 1)
+    redis.call('HINCRBY', key, 'ms:' .. x.state, int(math.max(0, ts - tonumber(x.state_changed_at))))
+  end
+  redis.call('HINCRBY', key, 'came:' .. to, 1)
+end
+
 -- Move the record and its index entry to another state.
 local function move(id, x, to, ts)
   local tenant = P .. 't:' .. x.tenant
@@ -92,7 +103,8 @@ local function move(id, x, to, ts)
   end
   redis.call('ZREM', tenant .. ':pending', id)
   if x.definition and not x.deleting then runs.count(x, x.state, to) end
-  redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts))
+  tally(x, to, ts)
+  redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts), 'tallied', '1')
 end
 
 -- A draining node takes no sandbox that is not there yet.
