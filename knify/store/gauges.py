@@ -10,6 +10,7 @@ from knify.lifecycle import TERMINAL, State
 from knify.store import keys
 from knify.store.redis import Client
 
+TALLY: Final = f"{keys.PREFIX}tally"
 #: Sets and lists of the whole installation whose sizes say something; what each counts.
 SIZES: Final = {
     "due": keys.DUE,  # executions that have not ended
@@ -62,7 +63,7 @@ class Meter:
     def read(self) -> Gauges:
         """All of it, now."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.hgetall(keys.TALLY)
+        pipe.hgetall(TALLY)
         pipe.hkeys(keys.DRAINING)
         pipe.zrange(keys.NODES, 0, -1)
         for key in SIZES.values():

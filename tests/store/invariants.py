@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import redis
 
 from knify.lifecycle import TERMINAL, State
-from knify.store import codec, keys, open, terms
+from knify.store import codec, gauges, keys, open, terms
 
 _LIVING = ("creating", "active", "paused")
 _END = ("ended", "packed", "packed:files", "expiring")
@@ -121,7 +121,7 @@ def _executions(view: View) -> Iterator[str]:
 
 def _tally(view: View) -> Iterator[str]:
     """Who came into a state and has not left it is in it."""
-    tally = view.client.hgetall(keys.TALLY)
+    tally = view.client.hgetall(gauges.TALLY)
     for state in set(State) - TERMINAL:
         there = sum(x["state"] == state and "tallied" in x for x in view.executions.values())
         counted = int(tally.get(f"came:{state}", 0)) - int(tally.get(f"left:{state}", 0))
