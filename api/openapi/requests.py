@@ -37,6 +37,8 @@ def _pairs(name: str) -> dict[str, Any]:
     }
 
 
+_TIME: Final = {"type": "string", "format": "date-time"}
+_WINDOW: Final = {"since": {"anyOf": [_TIME, specs.AGO]}, "start": _TIME, "end": _TIME}
 #: Query parameters that a plain schema cannot describe.
 QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("list_jobs", "status"): _some_of(view.STATES_OF),
@@ -58,6 +60,11 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "schema": {"anyOf": [{"type": "string", "format": "date-time"}, specs.AGO]}
     },
     ("list_jobs", "metadata"): _pairs("metadata"),
+    **{
+        (operation, name): {"schema": schema}
+        for operation in ("get_project_job_logs", "get_run_logs")
+        for name, schema in _WINDOW.items()
+    },
     ("list_project_jobs", "tags"): {
         "style": "form",
         "explode": False,

@@ -10,15 +10,16 @@ import flask
 from api import aside, bodies, context, idempotency, strict
 from api.projects import schemas, view
 from api.smorest import Blueprint
-from knify import errors
+from knify import clock, errors, model
 from knify.definitions import Definition
-from knify.services import history, schedules
+from knify.services import history, lines, schedules
 
 blp = Blueprint("projects", __name__, description="Jobs that are defined once, and their runs")
 
 _JOBS = f"{view.PATH}/<project_id>/jobs"
 _JOB = f"{_JOBS}/<job_id>"
 _RUNS = f"{_JOB}/runs"
+_DAY = 86_400_000  # ms
 
 
 @blp.route(view.PATH)
@@ -172,6 +173,51 @@ def cancel_run(
     """Stop a run that has not ended: it is told to end, and made to after 30 s."""
     d = _find(workspace_id, project_id, job_id)
     return _answer("Cancelled", view.run(schedules.cancel(context.core(), d, run_id)))
+
+
+@blp.route(f"{_JOB}/logs")
+@blp.needs("read")
+@blp.arguments(schemas.Logs, location="query")
+@blp.response(200, schemas.LogsAnswer)
+def get_project_job_logs(
+    query: dict[str, Any], workspace_id: str, project_id: str, job_id: str
+) -> flask.typing.ResponseReturnValue:
+    """What all runs of a job printed within a window of time; of the last day unless said."""
+    d, store = _find(workspace_id, project_id, job_id), context.core().store
+    window = _window(query, back=_DAY)
+    names = store.definitions.within(d.id, window.start, window.end, lines.RUNS)
+    return _lines(d.tenant, store.listing.records(names), window)
+
+
+@blp.route(f"{_RUNS}/<run_id>/logs")
+@blp.needs("read")
+@blp.arguments(schemas.Logs, location="query")
+@blp.response(200, schemas.LogsAnswer)
+def get_run_logs(
+    query: dict[str, Any], workspace_id: str, project_id: str, job_id: str, run_id: str
+) -> flask.typing.ResponseReturnValue:
+    """What one run printed, or of that what lies within a window of time."""
+    d = _find(workspace_id, project_id, job_id)
+    x = schedules.run(context.core(), d, run_id)
+    return _lines(d.tenant, [x], _window(query))
+
+
+def _window(query: dict[str, Any], back: int | None = None) -> lines.Window:
+    """`back`: how far it goes back unless that is said, ms; None: to the beginning."""
+    end = query["end"] if query["end"] is not None else context.core().store.registry.now_ms()
+    start = query["start"] if query["start"] is not None else back and end - back
+    if start is not None and start > end:
+        raise errors.BadRequest("end: lies before the window's start", detail={"field": "end"})
+    matches = lines.matcher(query["filter"]) if "filter" in query else None
+    return lines.Window(start or 0, end, query["limit"], matches)
+
+
+def _lines(
+    tenant: str, xs: Sequence[model.Execution], window: lines.Window
+) -> flask.typing.ResponseReturnValue:
+    found = lines.find(context.core(), xs, window, aside=aside.reader(tenant))
+    following = None if found.next_end is None else clock.rfc3339(found.next_end)
+    return _answer("Logs", [view.line(one) for one in found.lines], next_end=following)
 
 
 def _tenant(workspace_id: str) -> str:

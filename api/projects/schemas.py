@@ -12,9 +12,12 @@ from api import paging
 from api.jobs.schemas import MAX_NAME, Spec
 from api.projects import view
 from api.strict import Exact, Strict
-from knify import cron, definitions
+from api.tasks.schemas import since
+from knify import clock, cron, definitions
+from knify.services import lines
 
 MAX_TAGS: Final = 20
+MAX_LINES: Final = 10_000
 TAG: Final = r"[A-Za-z0-9][A-Za-z0-9._:/=-]{0,63}"
 _TAG: Final = re.compile(TAG)
 
@@ -101,6 +104,37 @@ class Jobs(Page):
         if len(tags) > MAX_TAGS or not all(_TAG.fullmatch(tag) for tag in tags):
             raise ma.ValidationError("must be tags with commas between them", "tags")
         return data | {"tags": list(dict.fromkeys(tags))}
+
+
+class Logs(ma.Schema):
+    """The query of logs: a window of time, and which of its lines."""
+
+    since = fields.String(metadata={"description": "a time, or how long ago, such as `15m`"})
+    start = fields.String(metadata={"description": "the same as a time only"})
+    end = fields.String(metadata={"description": "a time; now unless said"})
+    limit = fields.Integer(load_default=1_000, validate=validate.Range(1, MAX_LINES))
+    filter = fields.String(
+        validate=validate.Length(1, lines.MOST_FILTER),
+        metadata={"description": "text that a line holds, or `/a regular expression/` of RE2"},
+    )
+
+    @ma.post_load
+    def _window(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """`start` and `end` in ms; None for what was not said."""
+        if "since" in data and "start" in data:
+            raise ma.ValidationError("say either since or start", "start")
+        start = since(data["since"]) if "since" in data else _time(data, "start")
+        end = _time(data, "end")
+        if start is not None and end is not None and end < start:
+            raise ma.ValidationError("must not lie before the window's start", "end")
+        return data | {"start": start, "end": end}
+
+
+def _time(data: dict[str, Any], name: str) -> int | None:
+    try:
+        return clock.parse_rfc3339(data[name].replace(" ", "+")) if name in data else None
+    except ValueError:
+        raise ma.ValidationError("must be a time such as 2026-01-31T10:00:00Z", name) from None
 
 
 class Skip(ma.Schema):
@@ -243,6 +277,26 @@ class StatusAnswer(_Answer):
     """A job's status."""
 
     data = fields.Nested(JobStatus, required=True)
+
+
+class LogLine(ma.Schema):
+    """One line that a run printed."""
+
+    ts = fields.DateTime(required=True)
+    run_id = fields.String(required=True)
+    stream = fields.String(required=True, validate=validate.OneOf(["stdout", "stderr"]))
+    line = fields.String(required=True)
+
+
+class LogsAnswer(_Answer):
+    """The newest lines of a window, in the order of time."""
+
+    data = fields.List(fields.Nested(LogLine), required=True)
+    next_end = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "when there is more: the `end` of a window with what is older"},
+    )
 
 
 class DeletedAnswer(_Answer):

@@ -8,6 +8,7 @@ from typing import Any, Final
 from knify import briefs, clock, cron, model
 from knify.definitions import Definition
 from knify.lifecycle import State
+from knify.services import lines
 
 PATH: Final = "/v1/workspaces/<workspace_id>/projects"
 UPCOMING: Final = 5  # due times that are shown
@@ -96,6 +97,16 @@ def status(
         "suspended": d.suspended,
         "next_run_at": None if d.next_at is None else _moment(d, d.next_at),
         "last_skip": _skip(d),
+    }
+
+
+def line(one: lines.Line) -> dict[str, Any]:
+    """A line that a run printed."""
+    return {
+        "ts": clock.rfc3339(one.ts),
+        "run_id": one.run_id,
+        "stream": one.stream,
+        "line": one.text,
     }
 
 

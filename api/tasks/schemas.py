@@ -85,7 +85,7 @@ class Logs(ma.Schema):
     @ma.post_load
     def _moment(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if "since" in data:
-            data["since"] = _since(data["since"])
+            data["since"] = since(data["since"])
         return data
 
 
@@ -99,7 +99,8 @@ class Feed(ma.Schema):
     token = fields.String()
 
 
-def _since(text: str) -> int:
+def since(text: str) -> int:
+    """The moment (ms) that is said by a time, or by how long ago it was."""
     try:
         if text[:1].isdigit() and "T" not in text:
             return clock.now_ms() - int(units.parse_duration(text) * 1000)

@@ -57,6 +57,14 @@ def record_key(execution_id: str) -> str:
     return f"{artifacts.folder(execution_id)}/record"
 
 
+def segment(
+    core: Core, execution_id: str, part: streams.Segment, *, aside: Aside = here
+) -> list[bytes]:
+    """The entries of a part of the output, as they are stored. ObjectStoreError."""
+    key = segment_key(execution_id, part)
+    return cast(list[bytes], _cached(key, lambda: _read(core, key).splitlines(), aside))
+
+
 def compress(data: bytes) -> bytes:
     """As segments and records are stored."""
     return zstandard.ZstdCompressor(level=_LEVEL).compress(data)
@@ -85,16 +93,15 @@ def page(
     seen = core.store.streams.look(execution_id, after=after, most=most)
     if seen.entries and seen.entries[0].seq == after + 1:
         return seen.entries, len(seen.entries) == most
-    segment = seen.segment
-    if segment is None and seen.packed:
+    found = seen.segment
+    if found is None and seen.packed:
         known = record(core, execution_id, aside=aside).segments
-        segment = next((one for one in known if one.last > after), None)
-    if segment is None:
+        found = next((one for one in known if one.last > after), None)
+    if found is None:
         return seen.entries, len(seen.entries) == most
-    key = segment_key(execution_id, segment)
-    lines = _cached(key, lambda: _read(core, key).splitlines(), aside)
-    start = max(0, after + 1 - segment.first)
-    chosen = enumerate(lines[start : start + most], segment.first + start)
+    lines = segment(core, execution_id, found, aside=aside)
+    start = max(0, after + 1 - found.first)
+    chosen = enumerate(lines[start : start + most], found.first + start)
     return [streams.entry(seq, line) for seq, line in chosen], True
 
 

@@ -55,7 +55,7 @@ def pack(core: Core, execution_id: str) -> bool:
     stored = {
         "fields": raw.fields,
         "events": raw.events,
-        "segments": [str(segment) for segment in segments],
+        "segments": [segment.noted for segment in segments],
     }
     data = history.compress(json.dumps(stored, separators=(",", ":"), sort_keys=True).encode())
     core.objects.put(history.record_key(execution_id), [data])

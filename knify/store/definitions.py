@@ -133,6 +133,27 @@ class Definitions:
         ids, total = pipe.execute()
         return ids, total
 
+    def within(self, definition_id: str, start: int, end: int, most: int) -> list[str]:
+        """Runs that were there at some moment from `start` to `end` (ms), the newest first.
+
+        Neither those that ended before nor those that began later are looked at.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hget(jobkeys.definition(definition_id), "longest")
+        for word in ("good", "bad"):
+            pipe.zrangebyscore(jobkeys.ended(definition_id, word), start, end)
+        pipe.smembers(jobkeys.live(definition_id))
+        longest, *found = pipe.execute()
+        first = end - int(longest or 0)
+        index = jobkeys.runs(definition_id)
+        there = self._client.zrangebyscore(index, first * 1000, end * 1000 + 999)
+        names = sorted({name for names in (*found, there) for name in names})
+        moments = self._client.zmscore(index, names) if names else []
+        seen = [
+            (at, n) for n, at in zip(names, moments, strict=True) if at and at <= end * 1000 + 999
+        ]
+        return [name for _, name in sorted(seen, reverse=True)[:most]]
+
     def counts(self, definition_id: str) -> dict[str, int]:
         """How many runs are in each state."""
         found = self._client.hgetall(jobkeys.counts(definition_id))

@@ -25,6 +25,11 @@ def live(definition_id: str) -> str:
     return f"{PREFIX}d:{definition_id}:live"
 
 
+def ended(definition_id: str, word: str) -> str:
+    """Those that have ended well (good), or otherwise (bad), by when."""
+    return f"{PREFIX}d:{definition_id}:{word}"
+
+
 def projects(tenant: str) -> str:
     """A tenant's projects."""
     return f"{PREFIX}t:{tenant}:p"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from knify.store import keys, rows, terms, workspacekeys
+from knify.store import keys, rows, streams, terms, workspacekeys
 from knify.store.redis import Client, Scripts
 from knify.store.streams import Segment
 
@@ -62,12 +62,17 @@ class Retention:
                     break
             if len(page) < _PAGE:
                 break
-        return Part(Segment(first, after), texts, held) if texts else None
+        if not texts:
+            return None
+        span = (streams.moment(texts[0]), streams.moment(texts[-1]))
+        return Part(Segment(first, after, span), texts, held)
 
     def cut(self, execution_id: str, fence: int, part: Part) -> None:
         """An object holds this part now: out of Redis with it. Raises LeaseLost."""
         here = part.segment
-        self._scripts.call("segment", execution_id, fence, here.first, here.last, part.size)
+        self._scripts.call(
+            "segment", execution_id, fence, here.first, here.last, part.size, here.noted
+        )
 
     # Packing
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from knify import model
@@ -12,6 +13,7 @@ from knify.store import keys
 from knify.store.redis import Client
 
 _PAGE = 500
+_MOMENT = re.compile(rb'\{"t": ?([0-9]{1,15})[,}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +49,27 @@ class Segment:
 
     first: int  # number of its first entry
     last: int
+    #: When its first and its last entry were made, ms; None: it was stored before that was noted.
+    span: tuple[int, int] | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Segment:
-        """The inverse of `str`."""
-        first, last = text.split("-")
-        return cls(int(first), int(last))
+        """The inverse of `noted`."""
+        numbers, _, span = text.partition("@")
+        first, last = map(int, numbers.split("-"))
+        if not span:
+            return cls(first, last)
+        begin, end = map(int, span.split("-"))
+        return cls(first, last, (begin, end))
 
     def __str__(self) -> str:
-        """As Redis and the object's key name it."""
+        """As the object's key names it."""
         return f"{self.first}-{self.last}"
+
+    @property
+    def noted(self) -> str:
+        """As Redis and packed records name it."""
+        return f"{self}@{self.span[0]}-{self.span[1]}" if self.span else str(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,12 @@ def entry(seq: int, text: str | bytes) -> Entry:
     """An output entry from the JSON that is stored."""
     d = json.loads(text)
     return Entry(seq, d["t"], d.get("n"), d.get("s"), d.get("l"), tuple(d["e"]))
+
+
+def moment(text: str | bytes) -> int:
+    """When an entry was made, from the JSON that is stored, without reading all of it."""
+    found = _MOMENT.match(text if isinstance(text, bytes) else text[:40].encode())
+    return int(found[1]) if found else int(json.loads(text)["t"])
 
 
 def event(n: int, fields: Mapping[str, str]) -> model.Event:
@@ -111,6 +130,20 @@ class Streams:
         rows, segments, packed = pipe.execute()
         entries = [entry(_number(entry_id), fields["d"]) for entry_id, fields in rows]
         return Look(entries, Segment.parse(segments[0]) if segments else None, packed)
+
+    def newest(self, execution_id: str, *, before: int | None, most: int) -> list[Entry]:
+        """The entries before a number (None: the end) that Redis holds, the newest first."""
+        end = "+" if before is None else f"({before}-0"
+        page = self._client.xrevrange(keys.output(execution_id), end, "-", count=most)
+        return [entry(_number(entry_id), fields["d"]) for entry_id, fields in page]
+
+    def segments(self, execution_id: str) -> tuple[list[Segment], bool]:
+        """The parts of the output that objects hold, and whether a packed record knows them."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zrange(keys.segments(execution_id), 0, -1)
+        pipe.hexists(keys.execution(execution_id), "row")
+        found, packed = pipe.execute()
+        return [Segment.parse(text) for text in found], packed
 
     def last_output_at(self, execution_id: str) -> int | None:
         """When the newest entry of its output was made; None when Redis holds none."""

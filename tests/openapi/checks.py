@@ -23,6 +23,8 @@ OF_STATE = {
     "spec.max_cost_usd",  # the operator gave no prices
     "spec.time_range.to",  # it lies before `from`, which no schema can compare
     "expires_at",  # a moment that has passed
+    *("start", "end"),  # of a window: one with `since`, the other before it
+    "filter",  # what an expression of RE2 is
     "schedule",  # no schema can say what cron means by five fields
     "timezone",  # hundreds of names, which change with the database
     "before",  # a job that is not known any more

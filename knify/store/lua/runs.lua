@@ -65,6 +65,10 @@ end
 
 -- What the end of a run does: its retry is due later, if it failed and has one left.
 function runs.finish(id, x, ts)
+  -- How long the longest took: whoever looks for those of some moment need not look further back.
+  local d = redis.call('HMGET', jkey(x.definition), 'rev', 'longest')
+  local took = ts - tonumber(x.created_at)
+  if d[1] and took > tonumber(d[2] or '0') then redis.call('HSET', jkey(x.definition), 'longest', int(took)) end
   local ended = redis.call('HMGET', xkey(id), 'state', 'deleting')
   local run = cjson.decode(x.run)
   local failed = string.sub(ended[1], 1, 6) == 'failed'

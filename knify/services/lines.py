@@ -1,0 +1,203 @@
+"""Lines that runs printed within a window of time, read from its end backwards.
+
+What the window excludes is not read: runs are chosen by when they ran, segments by the times that
+stand in their names, lines by halving. The newest lines count: there is a limit to them, and to
+what one call reads.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from knify import errors, model
+from knify.core import Core
+from knify.services import history
+from knify.services.history import Aside
+from knify.store import streams
+from knify.store.streams import Entry, Segment
+
+MOST_FILTER: Final = 1_000  # characters
+RUNS: Final = 1_000  # that one call looks at, the newest
+_PAGE: Final = 500
+_SEGMENTS: Final = 32  # that one call reads, of about 2 MiB each
+_RE2_BYTES: Final = 8 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which lines are asked for."""
+
+    start: int  # ms, inclusive both
+    end: int
+    limit: int
+    matches: Callable[[str], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One raw line of a run."""
+
+    ts: int
+    run_id: str
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The newest lines of a window, in the order of time."""
+
+    lines: list[Line]
+    next_end: int | None  # the end of a window with what is older; None: that is all
+
+
+def matcher(text: str) -> Callable[[str], bool]:
+    """What a filter lets pass: lines that hold it, or match its `/regular expression/`.
+
+    By RE2, whose time grows with the line only. BadRequest.
+    """
+    if len(text) > MOST_FILTER:
+        raise _bad(f"is longer than {MOST_FILTER} characters")
+    if len(text) < 2 or not (text.startswith("/") and text.endswith("/")):
+        return lambda line: text in line
+    import re2  # few filters are expressions
+
+    options = re2.Options()
+    options.max_mem, options.log_errors = _RE2_BYTES, False
+    try:
+        found = re2.compile(text[1:-1], options=options)
+    except re2.error as wrong:
+        why = wrong.args[0] if wrong.args else wrong
+        why = why.decode(errors="replace") if isinstance(why, bytes) else why
+        raise _bad(f"is no regular expression of RE2: {why}") from wrong
+    return lambda line: found.search(line) is not None
+
+
+def find(
+    core: Core, xs: Iterable[model.Execution], window: Window, *, aside: Aside = history.here
+) -> Found:
+    """Lines of all these runs together. ObjectStoreError."""
+    budget = _Budget()
+    readers = [_Reader(core, x, window, budget, aside) for x in xs if _overlaps(x, window)]
+    heap = [(-reader.bound, n) for n, reader in enumerate(readers)]
+    heapq.heapify(heap)
+    lines: list[Line] = []
+    while heap and len(lines) <= window.limit and not budget.is_spent:
+        _, n = heapq.heappop(heap)
+        line = readers[n].step()
+        if line is not None:
+            lines.append(line)
+        if readers[n].bound >= window.start:
+            heapq.heappush(heap, (-readers[n].bound, n))
+    return _found(lines, window, -heap[0][0] if budget.is_spent and heap else None)
+
+
+def _found(lines: list[Line], window: Window, unread: int | None) -> Found:
+    kept = lines[: window.limit][::-1]
+    if len(lines) > window.limit:
+        return Found(kept, lines[window.limit].ts)
+    return Found(kept, unread)
+
+
+def _overlaps(x: model.Execution, window: Window) -> bool:
+    began = x.started_at or x.created_at
+    return began <= window.end and (x.completed_at is None or x.completed_at >= window.start)
+
+
+class _Budget:
+    """What one call may read of the object store."""
+
+    def __init__(self) -> None:
+        self.segments = 0
+
+    @property
+    def is_spent(self) -> bool:
+        return self.segments > _SEGMENTS
+
+
+class _Reader:
+    """One run's lines, from the end of the window backwards."""
+
+    def __init__(
+        self, core: Core, x: model.Execution, window: Window, budget: _Budget, aside: Aside
+    ) -> None:
+        self._core, self._x, self._window = core, x, window
+        self._budget, self._aside = budget, aside
+        last = window.end if x.completed_at is None else min(window.end, x.completed_at)
+        self.bound = last  # no line that is still to come is newer; below the window: none is left
+        self._ready: list[Line] = []  # the newest last
+        self._pages = self._read()
+
+    def step(self) -> Line | None:
+        """The next line, or None when some more were only read."""
+        if self._ready:
+            line = self._ready.pop()
+            if self._ready:
+                self.bound = min(self.bound, self._ready[-1].ts)
+            return line
+        page = next(self._pages, None)
+        if page is None:
+            self.bound = self._window.start - 1
+            return None
+        oldest, self._ready = page
+        self.bound = min(self.bound, self._ready[-1].ts if self._ready else oldest)
+        return None
+
+    def _read(self) -> Iterator[tuple[int, list[Line]]]:
+        """(no line that follows is newer than this, lines with the newest last), page by page."""
+        low: int | None = None  # number of the oldest entry that was seen
+        while page := self._core.store.streams.newest(self._x.id, before=low, most=_PAGE):
+            low, oldest = page[-1].seq, page[-1].ts
+            yield oldest, self._chosen(page[::-1])
+            if oldest < self._window.start:
+                return
+        for part in reversed(self._segments()):
+            if low is not None and part.first >= low:
+                continue  # it was seen in Redis a moment ago
+            begin, end = part.span or (self._window.start, self._window.end)
+            if end < self._window.start:
+                return
+            if begin <= self._window.end:
+                self._budget.segments += 1
+                yield begin, self._of(part, low)
+
+    def _segments(self) -> Sequence[Segment]:
+        found, packed = self._core.store.streams.segments(self._x.id)
+        if found or not packed:
+            return found
+        return history.record(self._core, self._x.id, aside=self._aside).segments
+
+    def _of(self, part: Segment, low: int | None) -> list[Line]:
+        texts = history.segment(self._core, self._x.id, part, aside=self._aside)
+        texts = texts if low is None else texts[: max(0, low - part.first)]
+        return self._aside(lambda: self._among(texts))
+
+    def _among(self, texts: list[bytes]) -> list[Line]:
+        """The newest of a segment that are in the window, as many as can be asked for."""
+        first = bisect.bisect_left(texts, self._window.start, key=streams.moment)
+        behind = bisect.bisect_right(texts, self._window.end, key=streams.moment)
+        found: list[Line] = []
+        for text in reversed(texts[first:behind]):
+            found += self._chosen([streams.entry(0, text)])
+            if len(found) > self._window.limit:
+                break
+        return found[::-1]
+
+    def _chosen(self, entries: Iterable[Entry]) -> list[Line]:
+        w = self._window
+        return [
+            Line(e.ts, self._x.id, e.stream or "", e.line)
+            for e in entries
+            if e.n is not None
+            and e.line is not None
+            and w.start <= e.ts <= w.end
+            and (w.matches is None or w.matches(e.line))
+        ]
+
+
+def _bad(why: str) -> errors.BadRequest:
+    return errors.BadRequest(f"filter {why}", detail={"field": "filter"})
