@@ -23,6 +23,7 @@ from api.openapi import routes as openapi
 from api.output import routes as output
 from api.projects import routes as projects
 from api.sandboxes import routes as sandboxes
+from api.secrets import routes as secrets
 from api.stream_tokens import routes as stream_tokens
 from api.tasks import routes as tasks
 from api.webhooks import routes as webhooks
@@ -97,6 +98,7 @@ def _register(api: smorest.Api) -> None:
         projects,
         sandboxes,
         workspaces,
+        secrets,
         webhooks,
         keys,
         stream_tokens,

@@ -35,6 +35,12 @@ class WorkspaceBusy(errors.Conflict):
     code = "WORKSPACE_BUSY"
 
 
+class SecretLimit(errors.Conflict):
+    """There are as many secrets as there may be: delete one that you do not need."""
+
+    code = "SECRET_LIMIT"
+
+
 class WebhookLimit(errors.Conflict):
     """There are as many webhooks as there may be: delete one that you do not need."""
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from knify import credentials, disguises, errors, masking, model, secretrefs, units
+from knify import credentials, errors, masking, model, secretrefs, units, vault
 from knify.core import Core
+from knify.services import secrets
 from knify.turn import Turn
 
 log = logging.getLogger(__name__)
 
-LONGEST: Final = 16 * 1024  # bytes of a value
 _MOST: Final = 64 * 1024  # bytes of all values of a job; Linux takes not much more as variables
 _MOST_KEPT: Final = 256 * 1024  # bytes of all that one sandbox was ever given
 
@@ -81,25 +81,17 @@ def _read(core: Core, x: model.Execution) -> dict[str, str]:
     found = {}
     for ref in x.spec.secrets:
         try:
-            found[ref.name] = _checked(_SOURCES[ref.source](core, x.tenant, ref))
+            value = _SOURCES[ref.source](core, x.tenant, ref)
+            secrets.check(value)
+            found[ref.name] = value
         except ValueError as wrong:
             # The cause is not chained: its own message may quote what was read.
             raise errors.SecretMissing(f"the secret {ref.name}: {wrong}") from None
+        except errors.ObjectStoreError as sealed:  # waiting would not help
+            raise errors.SecretMissing(f"the secret {ref.name}: {sealed.message}") from None
     if sum(len(value.encode()) for value in found.values()) > _MOST:
         raise errors.SecretMissing(f"a job's secrets have at most {units.show_size(_MOST)}")
     return found
-
-
-def _checked(value: str) -> str:
-    size = len(value.encode("utf-8", "surrogatepass"))
-    if size < disguises.SHORTEST:
-        # Such a short text stands in any output by chance: it cannot be covered there.
-        raise ValueError(f"its value is shorter than {disguises.SHORTEST} bytes: make it longer")
-    if size > LONGEST:
-        raise ValueError(f"its value is longer than {units.show_size(LONGEST)}")
-    if "\0" in value:
-        raise ValueError("its value holds a NUL character, which no variable can")
-    return value
 
 
 def _of_env(core: Core, tenant: str, ref: model.SecretRef) -> str:
@@ -131,11 +123,17 @@ def _content(folder: Path, path: Path) -> str:
     if not real.is_file():
         raise ValueError("its file is no regular file")
     with real.open("rb") as file:
-        return file.read(LONGEST + 3).decode().removesuffix("\n").removesuffix("\r")
+        return file.read(secrets.LONGEST + 3).decode().removesuffix("\n").removesuffix("\r")
 
 
 def _of_vault(core: Core, tenant: str, ref: model.SecretRef) -> str:
-    raise ValueError("this version keeps no secrets of tenants")
+    if secretrefs.is_in_hashicorp(ref):
+        path, _, name = ref.key.partition("#")
+        return vault.read(core.settings, tenant, path, name)
+    found = secrets.value(core, tenant, ref.key)
+    if found is None:
+        raise ValueError(f"there is no {ref.key} any more: keep it with PUT /secrets/{ref.key}")
+    return found
 
 
 _SOURCES: Final[dict[str, Callable[[Core, str, model.SecretRef], str]]] = {

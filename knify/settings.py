@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from environs import Env, EnvError
-from marshmallow.validate import OneOf, Range
+from marshmallow.validate import OneOf, Range, Regexp
 
 from knify import errors, variables
 
 _AGENTS = ("cursor", "claude", "gemini", "codex")
+_PATH = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$"
+_PREFIX = r"^[A-Za-z0-9_/{}-]*$"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 
@@ -64,6 +66,12 @@ class Settings:
     profiles_file: Path | None
     secret_env: tuple[str, ...]
     secret_dir: Path | None
+    vault_addr: str | None
+    vault_token_file: Path | None
+    vault_mount: str
+    vault_prefix: str
+    vault_namespace: str | None
+    vault_ca: Path | None
     images: tuple[str, ...]
     output_bytes: int
     output_tail_bytes: int
@@ -261,6 +269,12 @@ def _secrets(env: Env) -> dict[str, Any]:
     return {
         "secret_env": variables.names(env, "SECRET_ENV"),
         "secret_dir": variables.path(env, "SECRET_DIR"),
+        "vault_addr": variables.address(env, "VAULT_ADDR"),
+        "vault_token_file": variables.path(env, "VAULT_TOKEN_FILE"),
+        "vault_mount": env.str("VAULT_MOUNT", "secret", validate=Regexp(_PATH)),
+        "vault_prefix": env.str("VAULT_PREFIX", "knify/{tenant}", validate=Regexp(_PREFIX)),
+        "vault_namespace": env.str("VAULT_NAMESPACE", "") or None,
+        "vault_ca": variables.path(env, "VAULT_CA"),
     }
 
 

@@ -60,6 +60,11 @@ def url(env: Env, name: str, default: str) -> str:
         raise errors.ConfigError(f"KNIFY_{name}: {wrong.message}") from wrong
 
 
+def address(env: Env, name: str) -> str | None:
+    """The same of what need not be there; None for an empty text."""
+    return url(env, name, "") if env.str(name, "") else None
+
+
 def path(env: Env, name: str) -> Path | None:
     """Made absolute; None for an empty text."""
     text = env.str(name, "")

@@ -16,6 +16,7 @@ from knify.cli import (
     nodes,
     run,
     sandboxes,
+    secrets,
     webhooks,
     workspaces,
 )
@@ -39,6 +40,7 @@ for command in (
     jobs.jobs,
     sandboxes.sandboxes,
     workspaces.workspaces,
+    secrets.secrets,
     webhooks.webhooks,
     keys.keys,
     nodes.nodes,

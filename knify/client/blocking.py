@@ -143,6 +143,12 @@ class Client:
     download_workspace = _ends(downloads.download_workspace)
     delete_workspace = _asks(calls.workspaces.delete_workspace)
 
+    # Secrets.
+    set_secret = _asks(calls.secrets.set_secret)
+    list_secrets = _asks(calls.secrets.list_secrets)
+    secret = _asks(calls.secrets.secret)
+    delete_secret = _asks(calls.secrets.delete_secret)
+
     # Webhooks.
     create_webhook = _asks(calls.webhooks.create_webhook)
     list_webhooks = _asks(calls.webhooks.list_webhooks)

@@ -172,6 +172,15 @@ class StreamToken(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secret(Record):
+    """A secret that the server keeps, without its value."""
+
+    name: str
+    created_at: str | None = None
+    updated_at: str | None = None  # when it got the value that it has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook(Record):
     """Who is told of what."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from knify import capacity, errors, model, profiles, repositories, spec
 from knify.agents import models
 from knify.core import Core
-from knify.services import images, shipped
+from knify.services import images, secrets, shipped
 
 _WORKSPACE = re.compile(r"(?:/workspaces/)?([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(\d{1,9}))?")
 
@@ -47,6 +47,7 @@ def build(core: Core, tenant: str, request: Mapping[str, Any]) -> model.Executio
         wanted = wanted.evolve(repository=found)
     if wanted.max_cost_usd is not None and core.settings.prices_file is None:
         raise spec.bad("max_cost_usd", "no model has a price here (KNIFY_PRICES_FILE)")
+    secrets.check_all(core, tenant, wanted.secrets)
     path = request.get("workspace_path")
     if path is not None:
         wanted = wanted.evolve(workspace_id=_workspace(core, tenant, path).id)

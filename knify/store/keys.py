@@ -78,6 +78,8 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:w` | zset | a tenant's workspace versions by time of creation | as the workspaces |
 | `knify:t:{tenant}:w:{name}` | zset | the versions of one name; score: version | as the workspaces |
 | `knify:t:{tenant}:wv` | hash | the newest version number ever given to each name | for ever |
+| `knify:t:{tenant}:secrets` | hash | names of the secrets that it keeps here, 1,000 at most; value: when it was kept first and last (JSON) | until deleted |
+| `knify:t:{tenant}:secrets:sealed` | hash | the same names; value: theirs, sealed with the master key | until deleted |
 | `knify:k:{id}` | hash | an API key's record (never the key) | 30 days after it was revoked or has expired |
 | `knify:rate:key/{id}/{limit}/1/hour` | list | when a limited key's requests of the last hour came | 1 h after the last one |
 | `knify:token:{hash}` | string | which key a stream token is of, and its stream (JSON) | until it is used; 60 s |
@@ -263,6 +265,11 @@ def hold(name: str) -> str:
 def line(place: str, tenant: str) -> str:
     """A tenant's executions that wait for room on one node, or ('') on any."""
     return f"{PREFIX}line:{place}:{tenant}"
+
+
+def secrets(tenant: str, part: str = "") -> str:
+    """When each of its secrets was kept; `:sealed`: their values."""
+    return f"{PREFIX}t:{tenant}:secrets{part}"
 
 
 def api_key(key_id: str) -> str:

@@ -19,6 +19,7 @@ from knify.store.registry import Registry
 from knify.store.replays import Replays
 from knify.store.retention import Retention
 from knify.store.sandboxes import Sandboxes
+from knify.store.secrets import Secrets
 from knify.store.streams import Streams
 from knify.store.tasks import Tasks
 from knify.store.usage import Usages
@@ -42,6 +43,7 @@ class Store:
     retention: Retention
     replays: Replays
     access: Access
+    secrets: Secrets
     webhooks: Webhooks
     workspaces: Workspaces
     doors: Doors
@@ -68,6 +70,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         retention=Retention(client, scripts),
         replays=Replays(client, scripts),
         access=Access(client, scripts),
+        secrets=Secrets(client, scripts),
         webhooks=Webhooks(client, scripts),
         workspaces=Workspaces(client, scripts),
         doors=Doors(client, scripts),

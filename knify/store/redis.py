@@ -48,6 +48,7 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "KEY_CHANGED": conflicts.KeyChanged,
     "LAST_ADMIN_KEY": conflicts.LastAdminKey,
     "TOO_MANY_KEYS": conflicts.TooManyKeys,
+    "SECRET_LIMIT": conflicts.SecretLimit,
     "WEBHOOK_LIMIT": conflicts.WebhookLimit,
     "WEBHOOK_INACTIVE": conflicts.WebhookInactive,
     "DEFINITION_GONE": errors.NotFound,

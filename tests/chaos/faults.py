@@ -304,6 +304,7 @@ _NOT_IN_WORKERS = (
     *("cache.publish", "cache.evict", "script.index", "script.page", "script.match"),
     *("script.delete", "script.add_key", "script.rotate_key", "script.revoke_key"),
     *("script.used_keys", "script.replay_begin", "script.replay_end"),
+    *("script.put_secret", "script.drop_secret"),
 )
 
 FAULTS: tuple[Fault, ...] = (

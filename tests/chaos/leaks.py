@@ -41,7 +41,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "paused": r"knify:node:[^:]+:paused",
         "workspaces": r"knify:w:.+",
         "later": r"knify:objects:removals",
-        "tenants": r"knify:t:[^:]+:(x|s|k|w|wv|wd|webhooks|terms|types|p|d)(:.+)?",
+        "tenants": r"knify:t:[^:]+:(x|s|k|w|wv|wd|webhooks|secrets|terms|types|p|d)(:.+)?",
         "keys": r"knify:(k|rate|token):.+",
         "webhooks": r"knify:h:[^:]+(:(all|ended|d:.+))?",
         "broker": r"_kombu\..+|unacked.*|knify|knify\.node\..+|celery.*",

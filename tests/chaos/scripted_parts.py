@@ -28,6 +28,7 @@ from knify.services import (
     nodes,
     retention,
     schedules,
+    secrets,
     uploads,
     webhooks,
 )
@@ -76,6 +77,7 @@ def submitter() -> None:
     acts |= {"drain": _drain, "forget": _forget, "hook": _hook, "delete": _delete, "list": _list}
     acts |= {"schedule": _schedule, "drop": _drop}
     acts |= {"make_key": _make_key, "rotate_key": _rotate_key, "revoke_key": _revoke_key}
+    acts |= {"secret": _secret}
     for line in sys.stdin:
         order = json.loads(line)
         answer = acts[order.pop("act")](own, **order)
@@ -206,6 +208,17 @@ def _make_key(own: core.Core, seed: str) -> Any:
 
 def _rotate_key(own: core.Core, key: str, seed: str) -> Any:
     return {"text": keys.rotate(own, "default", key, seed=seed).text}
+
+
+def _secret(own: core.Core, name: str) -> Any:
+    """Kept twice and deleted; all of it may be repeated by the next process."""
+    seen: list[str | None] = []
+    for value in (f"{name}-1", f"{name}-2"):
+        secrets.put(own, "default", name, value)
+        seen.append(secrets.value(own, "default", name))
+    with contextlib.suppress(errors.NotFound):  # this order, repeated
+        own.store.secrets.drop("default", name)
+    return {"values": [*seen, secrets.value(own, "default", name)]}
 
 
 def _revoke_key(own: core.Core, key: str) -> Any:

@@ -24,6 +24,7 @@ SUBMITTERS = {
     **dict.fromkeys(("script.add_webhook", "script.change_webhook", "script.drop_webhook"), "hook"),
     **dict.fromkeys(("script.test_webhook", "script.redeliver"), "hook"),
     **dict.fromkeys(("script.add_key", "script.rotate_key", "script.revoke_key"), "keys"),
+    **dict.fromkeys(("script.put_secret", "script.drop_secret"), "secret"),
     **dict.fromkeys(("script.used_keys", "script.replay_begin", "script.replay_end"), "keys"),
 }
 #: Of them, those that workers take, too: the sweep goes on with what was begun.

@@ -15,7 +15,7 @@ _MARKDOWN = "# A runbook\n\n```sh\necho x\n```\n"
 _KINDS = {"count": 60, "file": 15, "continue": 15, "hang": 6, "cancel": 4, "mount": 4, "book": 5}
 #: How often, beside each forty jobs or each 50 ms.
 _RARE = {"clean": 0.3, "forget": 0.05, "delete": 0.03, "list": 0.1, "keys": 0.02, "drain": 0.02}
-_RARE |= {"hook": 0.1, "schedule": 0.15, "drop": 0.04}
+_RARE |= {"hook": 0.1, "schedule": 0.15, "drop": 0.04, "secret": 0.05}
 
 
 class Users:
@@ -59,6 +59,7 @@ class Users:
             "upload": self._upload,
             "schedule": self._schedule,
             "drop": self._drop,
+            "secret": self._use_secret,
         }
         for name, act in rare.items():
             likely = _RARE.get(name, 0.0)
@@ -138,6 +139,13 @@ class Users:
         if not all(good):
             text = f"key {made['id']}: made once, rotated, opens, revoked: {good}"
             self.found.append(Violation("illegal", "", text))
+
+    def _use_secret(self) -> None:
+        """A secret is kept, gets another value, and is deleted."""
+        name = f"s{self._rng.getrandbits(64):016x}"
+        seen = self._order(act="secret", name=name)
+        if seen != {"values": [f"{name}-1", f"{name}-2", None]}:
+            self.found.append(Violation("illegal", "", f"secret {name}: {seen}"))
 
     def _opens(self, text: str) -> bool:
         try:

@@ -29,8 +29,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def knify(server: scripted.Server, here: Path) -> Run:
     """Runs `knify …` against the scripted server."""
 
-    def run(*args: str, **environ: str) -> click.testing.Result:
+    def run(*args: str, stdin: str | None = None, **environ: str) -> click.testing.Result:
         env = {"KNIFY_URL": server.url, "KNIFY_API_KEY": "knify_test_a_b"} | environ
-        return click.testing.CliRunner().invoke(main.cli, args, env=env)
+        return click.testing.CliRunner().invoke(main.cli, args, stdin, env=env)
 
     return run

@@ -126,7 +126,7 @@ def running(port: int = 0) -> Iterator[Server]:
             request = Request(self.command, parts.path, query, headers, self._body(headers))
             self._send(server.answer(request))
 
-        do_GET = do_POST = do_HEAD = do_DELETE = _respond
+        do_GET = do_POST = do_HEAD = do_DELETE = do_PUT = _respond
 
         def _body(self, headers: dict[str, str]) -> bytes:
             if headers.get("transfer-encoding") != "chunked":

@@ -28,6 +28,7 @@ OF_COMPOSE = {
     *("KNIFY_SERVER_FROM", "KNIFY_BIND", "KNIFY_PODMAN_DIR", "KNIFY_PODMAN_STORAGE"),
     *("KNIFY_FLOWER_PORT", "APT_SOURCES", "PIP_INDEX_URL"),
     *("KNIFY_FILES", "KNIFY_GATEWAY_FILES", "KNIFY_SECRET_FILES"),
+    "KNIFY_VAULT_FILES",
 }
 
 
@@ -141,8 +142,13 @@ def test_secrets_of_jobs_reach_the_worker_alone() -> None:
         has_folder = any(mount.endswith(":/srv/secrets:ro") for mount in _mounts(name))
         named = {n for n in SERVICES[name].get("environment", {}) if n.startswith("KNIFY_SECRET_")}
         assert has_folder == bool(named) == (name == "worker")
+        given = {n for n in SERVICES[name].get("environment", {}) if n.startswith("KNIFY_VAULT_")}
+        has_token = any(mount.endswith(":/srv/vault:ro") for mount in _mounts(name))
+        assert has_token == bool(given) == (name == "worker")
     assert SERVICES["worker"]["environment"]["KNIFY_SECRET_DIR"] == "/srv/secrets"
-    assert "deploy/secrets/*\n" in (PROJECT / ".gitignore").read_text()
+    for folder in ("secrets", "vault"):
+        assert f"deploy/{folder}/*\n" in (PROJECT / ".gitignore").read_text()
+        assert (PROJECT / "deploy" / folder).is_dir()
 
 
 def test_the_gateway_has_what_it_takes_to_listen_in_a_sandbox() -> None:
