@@ -12,14 +12,23 @@ from pathlib import Path
 from knify import settings as settings_module
 from knify import units
 from knify.gateway import checks as gateway_checks
-from knify.host import busybox, check, imagecheck, podman, probe, redis_server, subids, survey
+from knify.host import (
+    busybox,
+    check,
+    imagecheck,
+    lockcheck,
+    podman,
+    probe,
+    redis_server,
+    secretcheck,
+    subids,
+    survey,
+)
 from knify.host.check import Check, Level
 
 _SETUP = check.SETUP
 _GIB = 1024**3
 _FEW_FILES = 4_096
-# The size of Podman's lock file: one lock for each container and each volume.
-_LOCKS = 2_048
 _SOCKETS = ("podman.sock", "gateway.sock", "redis.sock")
 
 
@@ -85,18 +94,6 @@ def check_userns(host: survey.Host) -> Check:
     if total < subids.WANTED or room < host.settings.slots:
         return Check("user ids", "warning", f"{message}, paused ones included", _SETUP)
     return Check("user ids", "ok", message)
-
-
-def check_locks(host: survey.Host) -> Check:
-    """Podman's locks can run out while disk and memory are free: paused sandboxes hold some."""
-    containers = len(podman.call("ps", "--all", "--quiet").out.split())
-    volumes = len(podman.call("volume", "ls", "--quiet").out.split())
-    used = containers + volumes
-    message = f"{used:,} of Podman's usual {_LOCKS:,} locks are used by containers and volumes"
-    if used < 0.8 * _LOCKS:
-        return Check("locks", "ok", message)
-    cure = "clean up sandboxes, or raise num_locks and run `podman system renumber`"
-    return Check("locks", "warning", message, cure)
 
 
 def check_ulimits(host: survey.Host) -> Check:
@@ -268,7 +265,8 @@ _CHECKS: tuple[Callable[[survey.Host], Check], ...] = (
     check_storage,
     imagecheck.check_base,
     imagecheck.check_others,
-    check_locks,
+    secretcheck.check_sources,
+    lockcheck.check_locks,
     check_home,
     check_socket_path,
     check_redis,

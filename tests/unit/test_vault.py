@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from knify import errors, settings, vault
+from knify.host import secretcheck
 
 TOKEN = "hvs.token-of-the-operator"
 KEPT = {
@@ -155,5 +156,24 @@ def test_a_wrong_setting_stops_the_start(config: dict[str, str], name: str, valu
         settings.load(config | {f"KNIFY_VAULT_{name}": value})
 
 
-def test_it_answers_the_doctor(config: dict[str, str]) -> None:
-    assert vault.problem(settings.load(config)) is None
+def test_the_doctor_looks_whether_what_is_offered_is_there(
+    config: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "x")
+    config |= {"KNIFY_SECRET_ENV": "TEAM_TOKEN", "KNIFY_SECRET_DIR": str(tmp_path / "secrets")}
+
+    def seen(**more: str) -> tuple[str, str]:
+        found = secretcheck.check(settings.load(config | more))
+        return found.level, found.message
+
+    assert seen()[0] == "failure"
+    (tmp_path / "secrets").mkdir(mode=0o755)
+    assert seen()[0] == "warning"
+    (tmp_path / "secrets").chmod(0o700)
+    assert seen() == (
+        "ok",
+        "jobs may name 1 variables, files, Vault, what their tenant keeps here",
+    )
+    assert seen(KNIFY_SECRET_ENV="TEAM_TOKEN,GONE")[0] == "warning"
+    (tmp_path / "token").write_text("another")
+    assert seen() == ("failure", "Vault answered 403 when it was asked for our token")
