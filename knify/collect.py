@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from knify import clock, errors, globs, model, units
+from knify import clock, errors, globs, masking, model, searching, units
 from knify.objects import base
 from knify.sandbox import tree
 from knify.services import artifacts as stored
@@ -18,6 +18,7 @@ MOST_FILES = 10_000  # artifacts of one execution
 _TOO_LARGE = "left out, all together exceed KNIFY_ARTIFACT_BYTES or the job's disk"
 _LATE = "collecting took longer than KNIFY_COLLECT_SECONDS"
 _CUT = "the job was cancelled while its files were collected"
+_ANY = "application/octet-stream"
 _MOST_PROBLEMS = 20  # said one by one
 
 
@@ -28,6 +29,7 @@ class Made:
     path: str
     chunks: Iterable[bytes]
     content_type: str
+    is_patch: bool = False  # of git's
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,11 @@ def artifacts(
     limit: int,
     check: Callable[[], None] = tree.nothing,
     made: Sequence[Made] = (),
+    masks: masking.Masks = masking.NONE,
 ) -> Collected:
     """Store what the turn made; `limit` is in bytes for all together. `publish` comes next.
 
+    A file that holds what `masks` knows is listed as withheld, and nothing of it is kept.
     `made` comes first, and files of such names do not count.
     `check` is called before each small piece of work. What it raises ends the collection: after
     OutOfTime or CutShort what is stored by then is kept, and the rest is told as a problem.
@@ -72,9 +76,9 @@ def artifacts(
     problems: list[str] = []
     try:
         for one in made:
-            found.append(_keep(store, x.id, len(found), one, check))
-        left = limit - sum(artifact.size for artifact in found)
-        _collect(store, x, root, left, check, found, problems)
+            found.append(_keep(store, x.id, len(found), one, check, masks))
+        left = limit - sum(artifact.size for artifact in found if not artifact.withheld)
+        _collect(store, x, root, left, check, masks, found, problems)
     except errors.OutOfTime as late:
         is_cut = isinstance(late, errors.CutShort)
         problems.insert(0, f"{_CUT if is_cut else _LATE}: what was not stored by then is left out")
@@ -95,6 +99,7 @@ def _collect(
     root: Path,
     left: int,
     check: Callable[[], None],
+    masks: masking.Masks,
     found: list[model.Artifact],
     problems: list[str],
 ) -> None:
@@ -115,13 +120,13 @@ def _collect(
             problems.append(f"{name}: left out, another artifact has this name")
             continue
         try:
-            artifact = _store(store, x.id, n, root, name, left, check)
+            artifact = _store(store, x.id, n, root, name, left, check, masks)
         except (errors.NotFound, OSError):
             continue  # gone, or no regular file any more
         except errors.TooLarge as large:
             problems.append(f"{name}: {large.message}")
             continue
-        left -= artifact.size
+        left -= 0 if artifact.withheld else artifact.size
         found.append(artifact)
 
 
@@ -130,6 +135,15 @@ def describe(found: list[model.Artifact]) -> str:
     names = ", ".join(artifact.path for artifact in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f"{names}{more} ({units.show_size(sum(a.size for a in found))})"
+
+
+def withheld(found: Sequence[model.Artifact]) -> list[str]:
+    """A line for each that is, or for as many as anybody reads."""
+    lines = [f"{a.path}: withheld, it holds the value of a secret" for a in found if a.withheld]
+    if len(lines) > _MOST_PROBLEMS:
+        more = len(lines) - _MOST_PROBLEMS
+        lines = [*lines[:_MOST_PROBLEMS], f"and {more} more files withheld"]
+    return lines
 
 
 def _wanted(
@@ -156,22 +170,21 @@ def _baseline(store: base.ObjectStore, execution_id: str) -> tree.Listing:
 
 
 def _keep(
-    store: base.ObjectStore, execution_id: str, n: int, made: Made, check: Callable[[], None]
+    store: base.ObjectStore,
+    execution_id: str,
+    n: int,
+    made: Made,
+    check: Callable[[], None],
+    masks: masking.Masks,
 ) -> model.Artifact:
     def chunks() -> Iterator[bytes]:
         for piece in made.chunks:
             check()
             yield piece
 
-    put = store.put(stored.content_key(execution_id, n), chunks())
-    return model.Artifact(
-        path=made.path,
-        size=put.size,
-        sha256=put.sha256,
-        content_type=made.content_type,
-        created_at=clock.now_ms(),
-        key=put.key,
-    )
+    look = searching.patch if made.is_patch else searching.through
+    key, kind = stored.content_key(execution_id, n), made.content_type
+    return _put(store, key, made.path, kind, None, look(masks, chunks()) if masks else chunks())
 
 
 def _store(
@@ -182,19 +195,49 @@ def _store(
     name: str,
     left: int,
     check: Callable[[], None],
+    masks: masking.Masks,
 ) -> model.Artifact:
+    key, kind = stored.content_key(execution_id, n), mimetypes.guess_type(name)[0]
     with tree.open_file(root, name) as file:
-        if os.fstat(file.fileno()).st_size > left:
+        size = os.fstat(file.fileno()).st_size
+        shown = masks.text(name)
+        if shown != name:  # its very name holds one
+            return _withheld(key, shown, kind, size)
+        if size > left:
             raise errors.TooLarge(_TOO_LARGE)
-        put = store.put(stored.content_key(execution_id, n), _bounded(file, left, check))
+        chunks = _bounded(file, left, check)
+        found = searching.through(masks, chunks) if masks else chunks
+        return _put(store, key, name, kind, size, found)
+
+
+def _put(
+    store: base.ObjectStore,
+    key: str,
+    path: str,
+    kind: str | None,
+    size: int | None,
+    chunks: Iterable[bytes],
+) -> model.Artifact:
+    """Store it, or say that it is withheld; `size`: what is said of it then."""
+    try:
+        put = store.put(key, chunks)
+    except searching.Held:
+        store.delete(key)  # of an attempt before, when less was to be hidden
+        return _withheld(key, path, kind, size or 0)
     return model.Artifact(
-        path=name,
+        path=path,
         size=put.size,
         sha256=put.sha256,
-        content_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
+        content_type=kind or _ANY,
         created_at=clock.now_ms(),
         key=put.key,
     )
+
+
+def _withheld(key: str, path: str, kind: str | None, size: int) -> model.Artifact:
+    """A checksum would tell whoever guesses the rest of the file."""
+    now = clock.now_ms()
+    return model.Artifact(path, size, "", kind or _ANY, now, key, withheld=True)
 
 
 def _bounded(file: BinaryIO, left: int, check: Callable[[], None]) -> Iterator[bytes]:

@@ -35,9 +35,8 @@ class Completing:
         paused = "Sandbox paused (ready for continuation)"
         turn.x = self._store.note(turn.x, "sandbox_paused", paused)
         told = turn.x.said.files if turn.x.said else ()
-        created = [a.path for a in found if a.path not in told]
-        paths = custody.hidden(self._core, turn).clean(created)
-        events = tuple({"type": "file_created", "path": path} for path in paths)
+        created = [a.path for a in found if a.path not in told and not a.withheld]
+        events = tuple({"type": "file_created", "path": path} for path in created)
         return Ending(_ending(outcome), _detail(outcome), state, events, hot)
 
     def _rests_hot(self, turn: Turn, outcome: model.Outcome) -> bool:
@@ -51,19 +50,22 @@ class Completing:
     def _artifacts(self, turn: Turn) -> list[model.Artifact]:
         settings, root = self._core.settings, self._hands.root(turn)
         limit = min(settings.artifact_bytes, turn.x.spec.resources.disk)  # holes count, too
+        masks = custody.hidden(self._core, turn)
         with products.of(self._core, self._hands, turn, limit) as extra:
             check = self._hands.going(turn, settings.collect_seconds)
             store = self._core.objects
             found = collect.artifacts(
-                store, turn.x, root, limit=limit, check=check, made=extra.made
+                store, turn.x, root, limit=limit, check=check, made=extra.made, masks=masks
             )
-        for problem in custody.hidden(self._core, turn).clean(extra.problems + found.problems):
+        for problem in masks.clean(extra.problems + found.problems):
             turn.x = self._store.note(turn.x, "artifact_skipped", problem, level="warning")
         if (found.is_cut or extra.is_cut) and _outcome(turn).succeeded:
             turn.x = self._cancelled(turn)
         collect.publish(self._core.objects, turn.x, found)
-        if found.artifacts:
-            detail = custody.hidden(self._core, turn).text(collect.describe(found.artifacts))
+        for words in collect.withheld(found.artifacts):
+            turn.x = self._store.note(turn.x, "artifact_withheld", words, level="warning")
+        if kept := [a for a in found.artifacts if not a.withheld]:
+            detail = collect.describe(kept)
             turn.x = self._store.note(turn.x, "artifact_generated", detail)
         return found.artifacts
 

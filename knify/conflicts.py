@@ -35,6 +35,12 @@ class WorkspaceBusy(errors.Conflict):
     code = "WORKSPACE_BUSY"
 
 
+class ArtifactWithheld(errors.Conflict):
+    """The file holds the value of a secret: it was not kept."""
+
+    code = "ARTIFACT_WITHHELD"
+
+
 class SecretLimit(errors.Conflict):
     """There are as many secrets as there may be: delete one that you do not need."""
 

@@ -257,6 +257,7 @@ class Artifact(Record):
     content_type: str
     created_at: int
     key: str  # where the object store keeps it
+    withheld: bool = False  # it holds a secret: nothing of it is kept, and no checksum
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def contents(store: base.ObjectStore, found: Sequence[model.Artifact], read: asi
     left, nodes, shown = MAX_SHOWN_TOTAL, MAX_NODES, []
     for artifact in found:
         raw = None
-        if artifact.size <= min(MAX_SHOWN, left):
+        if not artifact.withheld and artifact.size <= min(MAX_SHOWN, left):
             raw = read(functools.partial(_read, store, artifact))
             left -= artifact.size  # read, whether it can be shown or not
         shape = functools.partial(_value, artifact, raw, nodes)
@@ -42,7 +42,13 @@ def contents(store: base.ObjectStore, found: Sequence[model.Artifact], read: asi
 
 
 def elsewhere(artifact: model.Artifact) -> dict[str, Any]:
-    """Where to get a file that is not shown."""
+    """Where to get a file that is not shown; of one that holds a secret, that it is withheld."""
+    if artifact.withheld:
+        return {
+            "withheld": True,
+            "size_bytes": artifact.size,
+            "content_type": artifact.content_type,
+        }
     return {
         "url": url(artifact),
         "size_bytes": artifact.size,
@@ -114,6 +120,8 @@ def archive(
 
 def _tar(store: base.ObjectStore, found: Sequence[model.Artifact]) -> Iterator[bytes]:
     for artifact in found:
+        if artifact.withheld:
+            continue
         info = tarfile.TarInfo(artifact.path)
         info.size, info.mtime, info.mode = artifact.size, artifact.created_at // 1000, 0o644
         yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

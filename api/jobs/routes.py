@@ -127,6 +127,6 @@ def _files(x: model.Execution) -> dict[str, Any]:
     if x.completed_at is None:
         return {"files": []}
     try:
-        return {"files": [a.path for a in artifacts.of(context.core(), x)]}
+        return {"files": [a.path for a in artifacts.of(context.core(), x) if not a.withheld]}
     except (errors.ObjectStoreError, errors.ArtifactsExpired) as failed:
         return {"files": [], "error": failed.message}

@@ -207,9 +207,16 @@ class TaskArtifact(ma.Schema):
     path = fields.String(required=True)
     size_bytes = fields.Integer(required=True)
     content_type = fields.String(required=True)
-    checksum = fields.String(required=True, metadata={"description": "`sha256:` and 64 digits"})
+    checksum = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "`sha256:` and 64 digits; none of what is withheld"},
+    )
     created_at = fields.DateTime(required=True)
-    download_url = fields.String(required=True)
+    download_url = fields.String(required=True, allow_none=True)
+    withheld = fields.Boolean(
+        required=True, metadata={"description": "it holds the value of a secret"}
+    )
 
 
 class TaskArtifacts(ma.Schema):

@@ -123,14 +123,19 @@ def artifacts(x: model.Execution, found: Sequence[model.Artifact]) -> dict[str, 
             "path": a.path,
             "size_bytes": a.size,
             "content_type": a.content_type,
-            "checksum": f"sha256:{a.sha256}",
+            "checksum": None if a.withheld else f"sha256:{a.sha256}",
             "created_at": clock.rfc3339(a.created_at),
-            "download_url": f"{base}/{quote(a.path, errors='surrogateescape')}",
+            "download_url": None if a.withheld else f"{base}/{_quoted(a.path)}",
+            "withheld": a.withheld,
         }
         for a in found
     ]
     total = sum(a.size for a in found)
     return {"artifacts": shown, "total_count": len(shown), "total_size_bytes": total}
+
+
+def _quoted(path: str) -> str:
+    return quote(path, errors="surrogateescape")
 
 
 def _message(x: model.Execution, beside: Beside) -> str:

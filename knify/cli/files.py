@@ -22,10 +22,13 @@ def artifacts(job_id: str, json_: bool) -> None:
     """List the files that a job left."""
     found = entry.client().artifacts(job_id)
     if json_:
-        rows = [{"path": a.path, "size_bytes": a.size, "sha256": a.sha256} for a in found]
+        rows = [
+            {"path": a.path, "size_bytes": a.size, "sha256": a.sha256, "withheld": a.withheld}
+            for a in found
+        ]
         show.as_json(rows)
     else:
-        table((a.path, a.size, a.sha256) for a in found)
+        table((a.path, a.size, "withheld" if a.withheld else a.sha256) for a in found)
 
 
 @jobs.jobs.command()

@@ -115,7 +115,11 @@ def artifacts(response: httpx.Response) -> list[records.Artifact]:
         raise _stranger(response)
     return [
         records.Artifact(
-            path, facts.get("size_bytes"), facts.get("sha256"), facts.get("content_type")
+            path,
+            facts.get("size_bytes"),
+            facts.get("sha256"),
+            facts.get("content_type"),
+            facts.get("withheld") is True,
         )
         for path, facts in found.items()
     ]

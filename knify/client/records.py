@@ -123,6 +123,7 @@ class Artifact:
     size: int | None  # bytes
     sha256: str | None
     content_type: str | None = None
+    withheld: bool = False  # it holds a secret's value, and cannot be had
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from knify import errors, model
+from knify import conflicts, errors, model
 from knify.core import Core
 from knify.objects import base
 
@@ -89,9 +89,16 @@ def of(core: Core, x: model.Execution) -> list[model.Artifact]:
     return listing(core, x.id)
 
 
+def there(artifact: model.Artifact) -> model.Artifact:
+    """The same one, whose content can be had. ArtifactWithheld."""
+    if artifact.withheld:
+        raise conflicts.ArtifactWithheld()
+    return artifact
+
+
 def find(core: Core, x: model.Execution, path: str) -> model.Artifact:
-    """One of them. NotFound, ArtifactsExpired."""
+    """One of them. NotFound, ArtifactsExpired, ArtifactWithheld."""
     for artifact in of(core, x):
         if artifact.path == path:
-            return artifact
+            return there(artifact)
     raise errors.NotFound(f"{x.id} has no artifact {path}")

@@ -90,12 +90,15 @@ def beside(core: Core, found: Sequence[model.Execution]) -> dict[str, Beside]:
 
 
 def artifact(core: Core, x: model.Execution, path: str) -> model.Artifact:
-    """One of its files: by its path, or by its name where no other is called so. NotFound."""
+    """One of its files: by its path, or by its name where no other is called so.
+
+    NotFound, ArtifactWithheld.
+    """
     chosen = family.file(core, x, path)
     if not chosen and "/" not in path:
         chosen = [a for a in family.files(core, x) if a.path.rpartition("/")[2] == path]
     if len(chosen) == 1:
-        return chosen[0]
+        return artifacts.there(chosen[0])
     why = f"has several files called {path}: use one's path" if chosen else f"has no file {path}"
     raise errors.NotFound(f"the task {why}")
 

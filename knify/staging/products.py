@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import knify
-from knify import clock, collect, conflicts, errors, model
+from knify import clock, collect, conflicts, custody, errors, masking, model, searching
 from knify.core import Core
 from knify.staging import patch
 from knify.turn import Hands, Turn
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 METADATA: Final = "metadata.json"
 _ATTEMPTS: Final = 3  # with a sandbox that fails; then it goes without a patch
 _SHARE: Final = 0.5  # of KNIFY_COLLECT_SECONDS
+_HELD: Final = "withheld, it holds the value of a secret"
 _CUT: Final = "the task was cancelled while it was made"
 
 
@@ -43,13 +44,21 @@ def of(core: Core, hands: Hands, turn: Turn, limit: int) -> Iterator[Products]:
     if turn.x.spec.repository is None:
         yield Products()
         return
-    made = _patch(core, hands, turn, limit)
-    about = collect.Made(METADATA, [_json(_about(turn.x, made))], "application/json")
+    made, masks = _patch(core, hands, turn, limit), custody.hidden(core, turn)
+    held = not isinstance(made, str) and bool(masks) and _is_held(masks, made)
+    shown = _HELD if held else made
+    content = _json(masks.clean(_about(turn.x, shown)))
+    about = collect.Made(METADATA, [content], "application/json")
     if isinstance(made, str):
         yield Products([about], [f"{name(turn.x)}: there is none, {made}"], made is _CUT)
         return
     with contextlib.closing(made):
-        yield Products([collect.Made(name(turn.x), made.chunks(), "text/x-diff"), about])
+        found = collect.Made(name(turn.x), made.chunks(), "text/x-diff", is_patch=True)
+        yield Products([found, about])
+
+
+def _is_held(masks: masking.Masks, made: patch.Patch) -> bool:
+    return searching.is_held(searching.patch(masks, made.chunks()))
 
 
 def _patch(core: Core, hands: Hands, turn: Turn, limit: int) -> patch.Patch | str:

@@ -9,6 +9,9 @@ from urllib.parse import unquote
 import pytest
 
 from api.artifacts import view
+from knify import model
+from knify.core import Core
+from knify.services import artifacts
 from tests.api.parts import Api, Worker
 
 FILES = {
@@ -176,3 +179,22 @@ def test_a_job_without_files_has_an_empty_map_and_archive(api: Api) -> None:
     assert json.loads(api.get(f"/jobs/{made}/artifacts").text) == {}
     archive = gzip.decompress(api.get(f"/jobs/{made}/artifacts.tar.gz").data)
     assert archive == b"\0" * 1024
+
+
+def test_a_withheld_file_is_listed_and_cannot_be_had(
+    api: Api, worker: Worker, core: Core, job_id: str
+) -> None:
+    secret = model.Artifact("key.txt", 20, "", "text/plain", 1, "executions/x", withheld=True)
+    artifacts.save_manifest(core.objects, job_id, [*artifacts.listing(core, job_id), secret])
+
+    shown = api.get(f"/jobs/{job_id}/artifacts").get_json()
+    facts = api.get(f"/jobs/{job_id}/artifacts?content=0").get_json()
+    refused = api.get(f"/jobs/{job_id}/artifacts/key.txt")
+    packed = api.get(f"/jobs/{job_id}/artifacts.tar.gz").data
+
+    withheld = {"withheld": True, "size_bytes": 20, "content_type": "text/plain"}
+    assert shown["key.txt"] == facts["key.txt"] == withheld
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "ARTIFACT_WITHHELD")
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as tar:
+        assert "key.txt" not in tar.getnames()
+    assert "key.txt" not in api.get(f"/jobs/{job_id}").get_json()["artifacts"]["files"]

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from knify import custody, errors
+from knify import collect, conflicts, custody, errors, model
 from knify.lifecycle import State
-from knify.services import jobs
+from knify.services import artifacts, jobs
 from knify.store import keys
 from tests.runner.rig import ERR, OUT, Rig, Worker, die, eventually
 
@@ -239,3 +239,55 @@ def test_values_that_were_sealed_with_another_key_are_not_taken_for_none(rig: Ri
 
     with pytest.raises(errors.ObjectStoreError):
         custody._kept(rig.core, sandbox.evolve(custody="AAAA"))
+
+
+def test_files_that_hold_a_secret_are_listed_and_withheld(rig: Rig) -> None:
+    hidden = {
+        "raw.txt": f"key={TOKEN}\n".encode(),
+        "deep/packed.json": b'{"auth": "' + ENCODED + b'"}',
+        f"{TOKEN}.txt": b"its name alone",
+    }
+    rig.script("make", files=hidden | {"fine.txt": b"nothing in it"})
+    job = rig.submit("make", secrets=[REF])
+
+    Worker(rig).advance(job)
+    x = rig.ended(job)
+
+    found = {a.path: a for a in artifacts.of(rig.core, x)}
+    assert {path for path, a in found.items() if a.withheld} == {
+        "raw.txt", "deep/packed.json", "***.txt",
+    }  # fmt: skip
+    assert found["raw.txt"].size == len(hidden["raw.txt"])
+    assert found["raw.txt"].sha256 == ""
+    objects = [one.key for one in rig.core.objects.list(artifacts.files_folder(job))]
+    assert objects == [found["fine.txt"].key]
+    told = [e.detail for e in rig.core.store.streams.events(job) if e.stage == "artifact_withheld"]
+    assert sorted(told) == [
+        f"{path}: withheld, it holds the value of a secret"
+        for path in ("***.txt", "deep/packed.json", "raw.txt")
+    ]
+    with pytest.raises(conflicts.ArtifactWithheld):
+        artifacts.find(rig.core, x, "raw.txt")
+    assert artifacts.find(rig.core, x, "fine.txt").size == 13
+    assert TOKEN not in everything(rig)
+
+
+def test_a_later_job_without_secrets_withholds_what_an_earlier_one_was_given(rig: Rig) -> None:
+    rig.script("make", files={"raw.txt": TOKEN.encode()})
+    first = rig.submit("true", secrets=[REF])
+    Worker(rig).advance(first)
+    rig.ended(first)
+
+    second = goes_on(rig, first, "make")
+    Worker(rig).advance(second)
+
+    assert [a.withheld for a in artifacts.of(rig.core, rig.ended(second))] == [True]
+
+
+def test_hundreds_of_withheld_files_are_told_in_few_words() -> None:
+    one = model.Artifact("a", 1, "", "text/plain", 1, "k", withheld=True)
+
+    told = collect.withheld([one.evolve(path=str(n)) for n in range(100)])
+
+    assert len(told) == 21
+    assert told[-1] == "and 80 more files withheld"
