@@ -9,6 +9,7 @@ too. It chooses the conversation's id itself.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from knify import model
@@ -17,6 +18,7 @@ from knify.agents import base, conversation, headless, models, prompt, stream, t
 _ARGV = ("--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 _PROVIDER = "knify"
 _LONGEST = 120 * 1024  # bytes of a value; Linux takes 128 KiB for one argument
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}").fullmatch
 _RETRIES = 2  # of a request; and, of these, of a stream
 #: Its items that are tool calls, by our names.
 _TOOLS: Final = {
@@ -122,13 +124,29 @@ def _options(spec: model.ExecutionSpec, images: tuple[str, ...]) -> tuple[str, .
     if instructions := _instructions(spec):
         settings["developer_instructions"] = instructions
     for name, server in (spec.mcp_config or {}).get("mcpServers", {}).items():
-        known = {key: server[key] for key in ("command", "args", "env", "url") if key in server}
-        known |= {"http_headers": server["headers"]} if "headers" in server else {}
-        settings[f"mcp_servers.{name}"] = known
+        settings[f"mcp_servers.{name}"] = _server(server)
     chosen = ("--model", spec.model) if spec.model else ()
     pairs = (word for n, v in settings.items() for word in ("-c", f"{n}={_toml(v)}"))
     shown = (word for path in images for word in ("--image", f"{base.WORKSPACE}/{path}"))
     return (*_ARGV, *chosen, *pairs, *shown)
+
+
+def _server(given: dict[str, Any]) -> dict[str, Any]:
+    """A server of tools as its settings have one.
+
+    It replaces no `${NAME}`, but takes variables by name: what is just that becomes one.
+    """
+    known = {key: given[key] for key in ("command", "args", "url") if key in given}
+    env, headers = given.get("env", {}), given.get("headers", {})
+    named = {name: found[1] for name, text in headers.items() if (found := _VARIABLE(text))}
+    passed = [name for name, text in env.items() if (f := _VARIABLE(text)) and f[1] == name]
+    parts = {
+        "env": {name: text for name, text in env.items() if name not in passed},
+        "env_vars": passed,
+        "http_headers": {name: text for name, text in headers.items() if name not in named},
+        "env_http_headers": named,
+    }
+    return known | {name: part for name, part in parts.items() if part}
 
 
 def _toml(value: Any) -> str:

@@ -1,11 +1,12 @@
 """A server of tools over stdin and stdout (Model Context Protocol), with one tool."""
 
 import json
+import os
 import sys
 
 TOOL = {
     "name": "answer_everything",
-    "description": "Answers everything.",
+    "description": f"Answers everything with {os.environ.get('STUB_TOKEN', 'nothing')}.",
     "inputSchema": {"type": "object", "properties": {}},
 }
 

@@ -148,6 +148,19 @@ def test_servers_of_tools_are_started(desk: Desk) -> None:
     )  # the others keep it to themselves
 
 
+def test_servers_of_tools_are_given_secrets_that_their_variables_name(desk: Desk) -> None:
+    desk.env["STUB_TOKEN"] = "s3cr3t-of-the-job"
+    server = Path(__file__).with_name("mcp_server.py")
+    given = {"STUB_TOKEN": "${STUB_TOKEN}", "OTHER": "plain"}
+    stub = {"command": "python3", "args": [str(server)], "env": given}
+
+    model = {"model": "gpt-5"} if desk.kind == "codex_task" else {}
+    turn = desk.run("SAY hello", mcp_config={"mcpServers": {"stub": stub}}, **model)
+
+    assert turn.outcome.succeeded, turn.stderr
+    assert "Answers everything with s3cr3t-of-the-job" in json.dumps(desk.server.asked[-1].body)
+
+
 def test_only_the_tools_that_are_allowed_are_offered(desk: Desk) -> None:
     if desk.kind == "codex_task":
         pytest.skip("it has no such option")

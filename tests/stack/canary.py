@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
+import json
+import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,17 +18,24 @@ from knify.host import podman
 from tests.parts.stack import Stack
 
 SECRET = "sk-of-the-operator"
-#: By which it would be known, however it is written down.
-_FORMS = [
-    SECRET,
-    SECRET.encode().hex(),
-    *(base64.b64encode(b"x" * n + SECRET.encode()).decode()[4:20] for n in range(3)),
-]
 
 
-def found(texts: Iterable[str]) -> list[str]:
+def forms(secret: str) -> list[str]:
+    """By which it would be known, however it is written down."""
+    raw = secret.encode()
+    return [
+        secret,
+        json.dumps(secret)[1:-1],
+        urllib.parse.quote(secret, safe=""),
+        raw.hex(),
+        raw.hex().upper(),
+        *(base64.b64encode(b"x" * n + raw).decode()[4:20] for n in range(3)),
+    ]
+
+
+def found(texts: Iterable[str], secret: str = SECRET) -> list[str]:
     """What is around it where it is; empty: it is nowhere."""
-    at = ((text, text.find(form)) for text in texts for form in _FORMS)
+    at = ((text, text.find(form)) for text in texts for form in forms(secret))
     return [text[max(0, n - 100) : n + 50] for text, n in at if n >= 0]
 
 
