@@ -8,8 +8,8 @@ from typing import Any
 
 from knify import conflicts, errors, families, lifecycle, manifest, model
 from knify.core import Core
+from knify.services import artifacts, jobs
 from knify.services import families as family
-from knify.services import jobs
 from knify.store import admission
 
 PREFIX = "task"

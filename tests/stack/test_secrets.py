@@ -99,7 +99,7 @@ def test_a_secret_that_a_job_spills_is_in_no_answer_record_file_or_log(
     assert len(shown) > 40
     assert sum("***" in line for line in shown) > 30
     assert [a.path for a in client.artifacts(job.id) if not a.withheld] == ["fine.txt"]
-    assert len([a for a in client.artifacts(job.id) if a.withheld]) == 2 * 17 + 1
+    assert len([a for a in client.artifacts(job.id) if a.withheld]) == 2 * 18 + 1
     assert "artifact_withheld" in stages(client, job.id)
     assert look(own_stack, client, job.id) == []
 
