@@ -144,7 +144,7 @@ def artifacts(task_id: str, form: str) -> None:
     if form != "table":
         show.as_(form, [_artifact(a) for a in found])
     else:
-        _files((a.path, a.size, a.sha256) for a in found)
+        _files((a.path, a.size, "withheld" if a.withheld else a.sha256) for a in found)
 
 
 @task.command()
@@ -250,6 +250,7 @@ def _artifact(found: Artifact) -> dict[str, Any]:
         "size_bytes": found.size,
         "sha256": found.sha256,
         "content_type": found.content_type,
+        "withheld": found.withheld,
     }
 
 

@@ -166,6 +166,7 @@ def task_artifacts(response: httpx.Response) -> list[records.Artifact]:
             row.get("size_bytes"),
             str(row.get("checksum") or "").removeprefix("sha256:") or None,
             row.get("content_type"),
+            row.get("withheld") is True,
         )
         for row in rows_of(response, "artifacts")
         if "path" in row

@@ -7,13 +7,18 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from knify.client import Client
+from knify.host import images
+from tests.gateway import gitserver, web
+from tests.parts import model_server
 from tests.parts import stack as stack_part
+from tests.parts.model_server import Models
 from tests.parts.stack import Stack, eventually
 from tests.stack import canary
 from tests.stack.parts import lines, ran, stages, submit
@@ -56,10 +61,24 @@ open("kept", "w").write(os.environ["TOKEN"])
 
 
 @pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
-    settings = {"KNIFY_SECRET_ENV": "TEAM_TOKEN", "TEAM_TOKEN": VALUE, "KNIFY_LEASE_SECONDS": "3"}
-    with stack_part.running(**settings) as running:
+def models() -> Iterator[Models]:
+    with model_server.running(keys={"key-of-anthropic"}) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def own_stack(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """With a model, and a git server whose host is github.test."""
+    folder = tmp_path_factory.mktemp("outside")
+    secret, certificate = web.certified(folder, "github.test")
+    gitserver.repository(folder / "git", "public/app.git", {"hello.txt": "hello\n"})
+    settings = {"KNIFY_SECRET_ENV": "TEAM_TOKEN", "TEAM_TOKEN": VALUE, "KNIFY_LEASE_SECONDS": "3"}
+    settings |= {"KNIFY_ANTHROPIC_BASE_URL": models.url, "ANTHROPIC_API_KEY": "key-of-anthropic"}
+    settings |= {"KNIFY_EGRESS_CA": str(certificate)}
+    with gitserver.running(folder / "git", secret) as port:
+        settings["KNIFY_EGRESS_HOSTS"] = f"github.test=127.0.0.1:{port}"
+        with stack_part.running(**settings) as running:
+            yield running
 
 
 def answers(stack: Stack, job: str) -> list[str]:
@@ -145,3 +164,60 @@ def test_a_runbook_is_given_them_and_its_events_are_covered(
     events = client.output(job.id)
     assert [e["message"] for e in events if e["type"] == "progress"] == ["it is ***", "***"]
     assert VALUE not in json.dumps(events)
+
+
+#: The quick reference's example, with our stand-ins for GitHub, npx and the model.
+BUG_FIX = """\
+version: "1"
+kind: Task
+metadata:
+  name: "Fix bug #42"
+repository:
+  url: "https://github.test/public/app.git"
+  branch: "main"
+claude:
+  prompt: |
+    Fix the bug in GitHub issue #42
+    RUN printf '%s' "$GITHUB_TOKEN" > token.txt; echo "with $GITHUB_TOKEN"; echo fixed > hello.txt
+    SAY It is fixed
+  mcp_config:
+    mcpServers:
+      github:
+        command: "python3"
+        args: ["-c", SERVER]
+        env:
+          STUB_TOKEN: "${GITHUB_TOKEN}"
+vm:
+  network_mode: "outbound"
+  allowed_hosts: ["api.github.test"]
+secrets:
+  - name: "GITHUB_TOKEN"
+    source: "env"
+    key: "TEAM_TOKEN"
+lifecycle:
+  artifact_patterns: ["*.txt"]
+"""
+
+
+def test_the_documented_bug_fix_gives_its_token_to_agent_and_tools_and_shows_it_to_nobody(
+    client: Client, own_stack: Stack, models: Models
+) -> None:
+    if not images.exists("localhost/knify/agents:latest"):
+        pytest.skip("the agents' image is not here: knify images build agents")
+    server = (Path(__file__).parents[1] / "agents" / "mcp_server.py").read_text()
+    begun = len(models.requests)
+
+    task = client.submit_task(BUG_FIX.replace("SERVER", json.dumps(server)))
+    done = client.wait_task(task.task_id, timeout=120)
+
+    assert (done.state, done.error) == ("completed", None)
+    asked = json.dumps([one.body for one in models.requests[begun:]])
+    assert json.dumps(f"Answers everything with {VALUE}.")[1:-1] in asked
+    files = {a.path: a for a in client.task_artifacts(task.task_id)}
+    assert files["token.txt"].withheld
+    assert files[f"{task.task_id}.patch"].withheld
+    assert not files["hello.txt"].withheld
+    execution = done.execution_id or ""
+    printed = [e["output"] for e in client.output(execution) if e["type"] == "tool_result"]
+    assert printed[0].strip() == "with ***"
+    assert look(own_stack, client, execution) == []
