@@ -31,6 +31,7 @@ REQUESTS: Final[dict[str, Any]] = {
     "change_project_job": {"schedule": "0 4 * * 1-5"},
     "put_project_job": {"suspended": True},
     "trigger_run": {"env": {"TARGET": "staging"}},
+    "put_secret": {"value": "ghp_0123456789abcdef"},
     "create_key": {"name": "ci", "scopes": ["read", "write"]},
 }
 

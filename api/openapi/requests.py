@@ -9,7 +9,7 @@ from api.jobs import schemas, view
 from api.openapi import specs
 from api.openapi.operations import JSON, SSE, Operation
 from api.projects import schemas as projects
-from knify import lifecycle, manifest
+from knify import lifecycle, manifest, secretrefs
 
 #: Those that take an Idempotency-Key without the decorator of `api/idempotency.py`.
 IDEMPOTENT: Final = ("create_job", "continue_job")
@@ -82,7 +82,11 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
 }
 
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}
-_TASK_ID: Final = {"type": "string", "pattern": f"^{manifest.ID}$"}
+#: Those that users choose.
+_NAMES: Final = {
+    "task_id": {"type": "string", "pattern": f"^{manifest.ID}$"},
+    "secret_name": {"type": "string", "pattern": f"^{secretrefs.NAME}$"},
+}
 _REF: Final = "#/components/parameters/"
 IDEMPOTENCY_KEY: Final = f"{_REF}Idempotency-Key"
 _POSITION: Final = r"^(?:[0-9]{1,18})?$"  # empty: from the start
@@ -120,13 +124,8 @@ def _path(operation: Operation) -> None:
     known = [p for p in operation.parameters if p.get("in") != "path"]
     schemas = {p["name"]: p["schema"] for p in operation.parameters if p.get("in") == "path"}
     for name in operation.in_path:
-        schema = (
-            _TASK_ID
-            if name == "task_id"
-            else _ID
-            if name.endswith("_id")
-            else schemas.get(name, {}) | _text(name)
-        )
+        own = _ID if name.endswith("_id") else schemas.get(name, {}) | _text(name)
+        schema = _NAMES.get(name, own)
         known.append({"in": "path", "name": name, "required": True, "schema": schema})
     operation.doc["parameters"] = known
 

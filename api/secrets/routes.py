@@ -23,28 +23,30 @@ def list_secrets() -> flask.Response:
     return flask.jsonify([view.secret(one) for one in found])
 
 
-@blp.route("/secrets/<name>")
+@blp.route("/secrets/<secret_name>")
 @blp.needs("read")
 @blp.response(200, schemas.Secret)
-def show_secret(name: str) -> flask.Response:
+def show_secret(secret_name: str) -> flask.Response:
     """Since when it is there, and when it was changed last."""
-    return flask.jsonify(view.secret(context.core().store.secrets.get(context.tenant(), name)))
+    return flask.jsonify(
+        view.secret(context.core().store.secrets.get(context.tenant(), secret_name))
+    )
 
 
-@blp.route("/secrets/<name>", methods=["PUT"])
+@blp.route("/secrets/<secret_name>", methods=["PUT"])
 @blp.needs("write")
 @blp.arguments(schemas.Value)
 @blp.response(200, schemas.Secret)
-def put_secret(body: dict[str, Any], name: str) -> flask.Response:
+def put_secret(body: dict[str, Any], secret_name: str) -> flask.Response:
     """Keep a value, instead of the one before. Jobs that start from now on are given it."""
-    kept = secrets.put(context.core(), context.tenant(), name, body["value"])
+    kept = secrets.put(context.core(), context.tenant(), secret_name, body["value"])
     return flask.jsonify(view.secret(kept))
 
 
-@blp.route("/secrets/<name>", methods=["DELETE"])
+@blp.route("/secrets/<secret_name>", methods=["DELETE"])
 @blp.needs("write")
 @blp.response(200, schemas.DeletedSecret)
-def delete_secret(name: str) -> flask.Response:
+def delete_secret(secret_name: str) -> flask.Response:
     """Jobs that name it and have not started fail; what runs keeps what it was given."""
-    context.core().store.secrets.drop(context.tenant(), name)
+    context.core().store.secrets.drop(context.tenant(), secret_name)
     return flask.jsonify({"success": True})
