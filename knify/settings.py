@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from environs import Env, EnvError
-from marshmallow.validate import OneOf, Range, Regexp
+from marshmallow.validate import OneOf, Range
 
 from knify import errors, variables
 
 _AGENTS = ("cursor", "claude", "gemini", "codex")
-_PATH = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$"
-_PREFIX = r"^[A-Za-z0-9_/{}-]*$"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 
@@ -271,8 +269,8 @@ def _secrets(env: Env) -> dict[str, Any]:
         "secret_dir": variables.path(env, "SECRET_DIR"),
         "vault_addr": variables.address(env, "VAULT_ADDR"),
         "vault_token_file": variables.path(env, "VAULT_TOKEN_FILE"),
-        "vault_mount": env.str("VAULT_MOUNT", "secret", validate=Regexp(_PATH)),
-        "vault_prefix": env.str("VAULT_PREFIX", "knify/{tenant}", validate=Regexp(_PREFIX)),
+        "vault_mount": variables.place(env, "VAULT_MOUNT", "secret"),
+        "vault_prefix": variables.place(env, "VAULT_PREFIX", "knify/{tenant}"),
         "vault_namespace": env.str("VAULT_NAMESPACE", "") or None,
         "vault_ca": variables.path(env, "VAULT_CA"),
     }

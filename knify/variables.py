@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -58,6 +59,16 @@ def url(env: Env, name: str, default: str) -> str:
         return egress.parse(env.str(name, default)).url.rstrip("/")
     except errors.EgressRefused as wrong:
         raise errors.ConfigError(f"KNIFY_{name}: {wrong.message}") from wrong
+
+
+def place(env: Env, name: str, default: str) -> str:
+    """A path of plain words, each of which may also be `{tenant}`; perhaps none."""
+    text = env.str(name, default)
+    if text and not re.fullmatch(
+        r"(?:[\w-]|\{tenant\})+(?:/(?:[\w-]|\{tenant\})+)*", text, re.ASCII
+    ):
+        raise errors.ConfigError(f"KNIFY_{name}: must look like {default}")
+    return text
 
 
 def address(env: Env, name: str) -> str | None:

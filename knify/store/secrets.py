@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from knify import errors
-from knify.store import keys
+from knify.store import secretkeys
 from knify.store.redis import Client, Scripts
 
 MOST: Final = 1_000  # of one tenant; so a list of them all stays small
@@ -40,24 +40,24 @@ class Secrets:
 
     def of_tenant(self, tenant: str) -> list[Kept]:
         """All of them by name, without their values."""
-        found = self._client.hgetall(keys.secrets(tenant))
+        found = self._client.hgetall(secretkeys.secrets(tenant))
         return [_kept(name, text) for name, text in sorted(found.items())]
 
     def get(self, tenant: str, name: str) -> Kept:
         """One of them, without its value. NotFound."""
-        text = self._client.hget(keys.secrets(tenant), name)
+        text = self._client.hget(secretkeys.secrets(tenant), name)
         if text is None:
             raise errors.NotFound(f"no secret {name}")
         return _kept(name, text)
 
     def missing(self, tenant: str, names: list[str]) -> list[str]:
         """Those of the names that there is no secret of."""
-        found = self._client.hmget(keys.secrets(tenant), names) if names else []
+        found = self._client.hmget(secretkeys.secrets(tenant), names) if names else []
         return [name for name, text in zip(names, found, strict=True) if text is None]
 
     def sealed(self, tenant: str, name: str) -> str | None:
         """Its value as it was given to `put`, or None."""
-        found = self._client.hget(keys.secrets(tenant, ":sealed"), name)
+        found = self._client.hget(secretkeys.sealed(tenant), name)
         return None if found is None else str(found)
 
 

@@ -149,7 +149,13 @@ def test_what_the_operator_did_not_set_is_named(config: dict[str, str], tmp_path
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ADDR", "ftp://x"), ("MOUNT", "a/../b"), ("MOUNT", ""), ("PREFIX", "a?b")],
+    [
+        ("ADDR", "ftp://x"),
+        ("MOUNT", "a/../b"),
+        ("PREFIX", "a//b"),
+        ("PREFIX", "{other}"),
+        ("PREFIX", "a?b"),
+    ],
 )
 def test_a_wrong_setting_stops_the_start(config: dict[str, str], name: str, value: str) -> None:
     with pytest.raises(errors.ConfigError, match=f"VAULT_{name}"):
