@@ -1,12 +1,17 @@
 """A server of tools over stdin and stdout (Model Context Protocol), with one tool."""
 
+import hashlib
 import json
 import os
 import sys
 
+# Some agents tell their model no more of a tool than its name.
+TOKEN = os.environ.get("STUB_TOKEN")
+NAME = f"answer_{hashlib.sha256(TOKEN.encode()).hexdigest()[:12]}" if TOKEN else "answer_everything"
+
 TOOL = {
-    "name": "answer_everything",
-    "description": f"Answers everything with {os.environ.get('STUB_TOKEN', 'nothing')}.",
+    "name": NAME,
+    "description": "Answers everything.",
     "inputSchema": {"type": "object", "properties": {}},
 }
 

@@ -6,6 +6,7 @@ stub is asked for anything.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -158,7 +159,8 @@ def test_servers_of_tools_are_given_secrets_that_their_variables_name(desk: Desk
     turn = desk.run("SAY hello", mcp_config={"mcpServers": {"stub": stub}}, **model)
 
     assert turn.outcome.succeeded, turn.stderr
-    assert "Answers everything with s3cr3t-of-the-job" in json.dumps(desk.server.asked[-1].body)
+    name = f"answer_{hashlib.sha256(b's3cr3t-of-the-job').hexdigest()[:12]}"
+    assert name in json.dumps(desk.server.asked[-1].body)
 
 
 def test_only_the_tools_that_are_allowed_are_offered(desk: Desk) -> None:
