@@ -20,6 +20,7 @@ OF_STATE = {
     "spec.workspace_path",  # no such workspace: `workspace_path` must name an uploaded one
     *(f"repository.{name}" for name in ("url", "branch", "subpath")),  # what git and names allow
     "agent.image",  # the same of tasks
+    "metadata.parent_id",  # no such task, or one that takes no children
     "spec.image",  # allowed, but on no node
     "spec.max_cost_usd",  # the operator gave no prices
     "spec.time_range.to",  # it lies before `from`, which no schema can compare

@@ -195,7 +195,7 @@ def test_why_an_agent_failed_is_told_without_secrets(
     assert TOKEN not in everything(rig)
 
 
-@pytest.mark.parametrize("n", range(0, 60, 3))
+@pytest.mark.parametrize("n", range(0, 60, 5))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_wherever_a_worker_dies_the_output_is_whole_and_covered(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, n: int, when: str
