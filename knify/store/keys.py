@@ -19,7 +19,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:x:{id}:work` | set | those of them that were claimed, where their number is limited | member leaves at its end |
 | `knify:disbanding` | zset | cancelled tasks whose children are still to be asked; score: since when | member leaves when all were asked |
 | `knify:x:{id}:segments` | zset | older entries that objects hold: `first-last@from-to`, numbers and times; score: last | until it is packed |
-| `knify:usage:{id}` | hash | what it took of models so far (of calls under way: an estimate), and how far each gateway counted; see `store/usage.py` | an hour beyond its end |
+| `knify:usage:{id}` | hash | what it took of models so far (of calls under way: an estimate), and how far each gateway counted; see `store/usage.py` | until it is packed, an hour beyond its end at most |
 | `knify:told:{id}` | hash | marks of what gateways told of it, so that each is told once; `over`: why its budget is used up | until its end |
 | `knify:ended` | zset | terminal executions that are not packed; score: when they ended | member leaves when packed |
 | `knify:packed:files` | zset | packed ones whose artifacts may still be there; score: when they ended | member leaves after `KNIFY_ARTIFACT_DAYS` |

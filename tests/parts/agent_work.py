@@ -46,8 +46,8 @@ def wrong(
     said = (x.said.usage if x.said else None) or {}
     saw = said.get("input_tokens", 0) + said.get("output_tokens", 0)
     counted = (x.usage or {}).get("total_tokens", 0)
-    calls = [(_sent(r), _estimate(r)) for r in list(models.asked) if key in str(r.body)]
-    beyond = sorted((estimate - sent for sent, estimate in calls), reverse=True)
+    calls = [(_sent(r), estimate(r)) for r in list(models.asked) if key in str(r.body)]
+    beyond = sorted((most - sent for sent, most in calls), reverse=True)
     most = sum(sent for sent, _ in calls) + sum(max(0, more) for more in beyond[:hurts])
     if not saw <= counted <= most:
         yield f"{counted} tokens are counted: its agent saw {saw}, its model sent {most}"
@@ -61,6 +61,6 @@ def _sent(request: Request) -> int:
     return request.tokens.into + request.tokens.out if request.tokens else 0
 
 
-def _estimate(request: Request) -> int:
+def estimate(request: Request) -> int:
     """What the gateway may take the call for: by the longest form in which its JSON may come."""
     return estimates.tokens(request.body, len(json.dumps(request.body)))

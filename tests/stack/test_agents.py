@@ -230,6 +230,26 @@ def test_of_an_agent_whose_gateway_is_killed_and_frozen_all_is_counted_and_told_
 
 
 @pytest.mark.slow
+def test_a_gateway_that_is_killed_in_mid_call_leaves_the_call_counted(
+    client: Client, own_stack: stack_part.Stack, image: str, models: Models
+) -> None:
+    prompt = "FAULT hang\nfor the killed gateway"
+    spec = {"job_type": "codex_task", "image": image, "prompt": prompt}
+    begun = len(models.asked)
+    job_id = client.create_job(spec | {"env": {"STANDIN_RETRIES": "300"}}).job_id
+    eventually(lambda: len(models.asked) > begun, seconds=60)
+
+    own_stack.kill("gateway")
+    eventually(lambda: len(models.asked) > begun + 1, seconds=60)
+    client.cancel(job_id)
+    used = client.wait(job_id, timeout=60).raw["usage"]
+
+    estimate = agent_work.estimate(models.asked[begun])
+    assert used["model_calls"] == 2
+    assert estimate < used["input_tokens"] <= 2 * estimate
+
+
+@pytest.mark.slow
 def test_a_budget_ends_its_run_once_though_gateway_and_worker_are_killed(
     client: Client, own_stack: stack_part.Stack, image: str, models: Models
 ) -> None:

@@ -60,6 +60,7 @@ def test_what_comes_when_the_record_is_packed_or_gone_is_not_taken(store: open.S
     assert raw is not None
     store.retention.pack(job, raw, '{"row":"1","tenant":"default"}')
 
+    assert not store.client.exists(keys.usage(job))
     assert store.usages.add(job, "g", 2, REAL) is None
     assert store.usages.add("job_unknown", "g", 1, REAL) is None
 

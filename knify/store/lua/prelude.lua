@@ -212,7 +212,8 @@ local function delete_sandbox(id, node, ts)
   discard(redis.call('HGET', skey(id), 'archive'), ts)
 end
 
--- Behind the end the totals stay for an hour: an answer of a model may still come.
+-- Behind the end the totals stay until it is packed, an hour at most: an answer of a model may still
+-- come.
 local function keep_usage(id) redis.call('EXPIRE', P .. 'usage:' .. id, 3600) end
 
 -- What every end of an execution does: give back the slot, let the sandbox's next turn and a
