@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import threading
 import time
@@ -47,7 +48,8 @@ class Wire:
         self._lock = threading.Lock()  # held by who may have to wait for room
         self._left = b""  # frames that were begun, or that found no room
         self._heard, self._since = 0, time.monotonic()
-        self._message = 0  # bytes of the message that is coming
+        self._message = ""  # the one that is coming
+        self.heard: Callable[[str], None] | None = None  # for what a client says; BadRequest
         self._ears: threading.Thread | None = None
         self.closed = False  # the other side has gone, or is to go
         self.wake: Callable[[], None] | None = None  # whoever waits for something to say
@@ -122,11 +124,19 @@ class Wire:
             self.closed = True
             self._put(self._protocol.send(event.response()))
         elif isinstance(event, events.Message):
-            self._message = self._message + len(event.data)
-            if self._message > MOST_MESSAGE:
+            self._message += event.data if isinstance(event, events.TextMessage) else "?"
+            if len(self._message) > MOST_MESSAGE:
                 self._refuse(CloseReason.MESSAGE_TOO_BIG)
             if event.message_finished:
-                self._message = 0
+                message, self._message = self._message, ""
+                self._take(message)
+
+    def _take(self, message: str) -> None:
+        try:
+            if self.heard is not None:
+                self.heard(message)
+        except errors.KnifyError as failed:
+            self.say(json.dumps({"type": "error", "message": failed.message}))
 
     def _count(self, size: int) -> None:
         now = time.monotonic()

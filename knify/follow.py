@@ -23,6 +23,7 @@ from knify.spool import Frame, Spool
 from knify.tail import Tail
 from knify.transcript import Piece, Transcript, hidden
 from knify.turn import Turn
+from knify.typist import Typist
 from knify.verdict import CANCELLED, LINGERED, Verdict
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Follow:
         self._watcher = watcher
         self._channel = turn.channel
         self._signals = Signals(turn.channel)
+        self._typist = Typist(turn.channel, watcher.core.store.typed, watcher.thread)
         self._adapter = turn.adapter
         self._masks = turn.masks or masking.NONE
         self._transcript = Transcript(turn.x, turn.adapter, settings.output_bytes, self._masks)
@@ -128,6 +130,18 @@ class Follow:
         farewell = self._masks.clean(self._adapter.end(outcome))
         return hidden(self._masks, outcome), farewell
 
+    async def give_typed(self) -> None:
+        """What somebody typed is no silence; a shell that does not take it is at its end."""
+        if not self.turn.x.lines:  # it takes nothing before it has greeted
+            return
+        try:
+            if await self._typist.deliver(self.turn.x):
+                self._heard = self._loop.time()
+        except errors.SandboxError as failed:
+            self.stop(Verdict("error", f"it does not take what is typed: {failed.message}"))
+        except (errors.KnifyError, redis.RedisError) as failed:
+            log.warning("%s: what was typed waits: %s", self.turn.x.id, failed)
+
     async def measure(self) -> None:
         """Stop the command when its files take more than it was given."""
         limit = self.turn.x.spec.resources.disk
@@ -165,9 +179,11 @@ class Follow:
 
     async def _store(self, storing: Awaitable[model.Execution]) -> None:
         """Spool → Redis."""
-        before = self.turn.x.tail_bytes
+        before, lines = self.turn.x.tail_bytes, self.turn.x.lines
         self.turn.x = await storing
         await self._tail.add(self.turn.x.tail_bytes - before)
+        if not lines:
+            await self.give_typed()
         self._stop_flood()
         self._let_linger()
 

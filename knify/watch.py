@@ -48,6 +48,7 @@ class Watcher:
         self._threads = threads
         self._following: dict[str, Follow] = {}
         self._moves = asyncio.Semaphore(_MOVES)
+        self._typing = set[asyncio.Task[None]]()  # a loop holds its tasks weakly
 
     def follow(self, turn: Turn) -> None:
         """Take a turn over from the runner."""
@@ -67,6 +68,17 @@ class Watcher:
         """Its budget is used up; nothing happens unless we follow it, or it is being stopped."""
         verdict = Verdict(BUDGET, f"{BUDGET}: {why}", grace=_NO_BUDGET)
         self._loop.call_soon_threadsafe(self._stop, execution_id, verdict)
+
+    def typed(self, execution_id: str) -> None:
+        """Somebody typed something; nothing happens unless we follow it."""
+        self._loop.call_soon_threadsafe(self._give_typed, execution_id)
+
+    def _give_typed(self, execution_id: str) -> None:
+        follow = self._following.get(execution_id)
+        if follow is not None:
+            task = self._loop.create_task(follow.give_typed())
+            self._typing.add(task)
+            task.add_done_callback(self._typing.discard)
 
     def _begin(self, turn: Turn) -> None:
         try:

@@ -251,6 +251,8 @@ class Node:
                     verb, _, execution_id = (message["data"] if message else "").partition(" ")
                     if verb in ("cancel", "kill"):
                         self.watcher.cancel(execution_id, force=verb == "kill")
+                    elif verb == "typed":
+                        self.watcher.typed(execution_id)
                     elif verb == "budget":
                         self._end_over_budget(execution_id)
                     elif verb == "tidy":

@@ -33,6 +33,8 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
     "submit_task": (507,),
     "cancel_task": (409,),
     "stream_task": (404,),
+    "open_task_shell": (409, 410),
+    "use_task_shell": (409,),
     "create_project_job": (507,),
     "change_project_job": (409, 507),
     "put_project_job": (409, 507),

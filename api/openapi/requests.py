@@ -39,6 +39,7 @@ def _pairs(name: str) -> dict[str, Any]:
 
 _TIME: Final = {"type": "string", "format": "date-time"}
 _WINDOW: Final = {"since": {"anyOf": [_TIME, specs.AGO]}, "start": _TIME, "end": _TIME}
+_AFTER: Final = {"schema": {"type": "string", "pattern": r"^(?:0|[0-9]{1,18}\.[0-9]{1,18})?$"}}
 #: Query parameters that a plain schema cannot describe.
 QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("list_jobs", "status"): _some_of(view.STATES_OF),
@@ -76,9 +77,8 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
         },
     },
     ("stream_task", "task_id"): {"schema": {"type": "string", "pattern": f"^{manifest.ID}$"}},
-    ("stream_task", "after"): {
-        "schema": {"type": "string", "pattern": r"^(?:0|[0-9]{1,18}\.[0-9]{1,18})?$"}
-    },
+    ("stream_task", "after"): _AFTER,
+    ("use_task_shell", "after"): _AFTER,
 }
 
 _ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}

@@ -107,7 +107,7 @@ class Feed:
         ]
 
     def _named(self, message: Row) -> Row:
-        return {"type": message["type"], "task_id": self.x.task_id} | message
+        return {"type": message["type"], "task_id": self.x.task_id or self.x.id} | message
 
 
 def _merged(

@@ -11,9 +11,9 @@ import flask
 from api import aside, bodies, context, idempotency, streams, strict, websockets
 from api.artifacts import sending
 from api.smorest import Blueprint
-from api.tasks import feed, logs, reading, schemas, view
+from api.tasks import feed, logs, reading, schemas, typing, view
 from knify import model
-from knify.services import families, history, tasks
+from knify.services import families, history, shells, tasks, tokens
 
 blp = Blueprint("tasks", __name__, description="Work as manifests, with ids of your own")
 
@@ -129,6 +129,32 @@ def download_task_artifact(task_id: str, path: str) -> flask.Response:
     response = sending.send(found)
     response.headers["X-Checksum-SHA256"] = found.sha256
     return response
+
+
+@blp.route(f"{view.PATH}/<task_id>/shell", methods=["POST"])
+@blp.needs("admin")
+@blp.response(200, schemas.TaskShell)
+def open_task_shell(task_id: str) -> flask.Response:
+    """Open a shell in the sandbox of a task that has ended, or come to the one that is open."""
+    core, key = context.core(), context.key()
+    x = shells.open_(core, key, task_id)
+    place = f"{view.PATH}/{task_id}/shell?shell_id={x.id}"
+    return flask.jsonify(view.shell(x, place, tokens.create(core, key, place)))
+
+
+@blp.route(f"{view.PATH}/<task_id>/shell")
+@blp.needs("admin", stream=True, place=("shell_id",))
+@blp.arguments(schemas.Shell, location="query")
+@blp.response(101)
+def use_task_shell(query: dict[str, Any], task_id: str) -> flask.Response:
+    """What a shell says, as messages of a WebSocket, and what is typed into it the other way."""
+    core, after = context.core(), feed.position(query["after"])
+    x = shells.find(core, context.tenant(), task_id, query["shell_id"])
+    source = feed.Feed(core, x)
+    source.check(after)
+    wire = websockets.accept()
+    wire.heard = typing.into(core, x)
+    return websockets.Upgraded(wire, streams.following(source, after, wire))
 
 
 def _load(task_id: str) -> model.Execution:

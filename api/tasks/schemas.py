@@ -99,6 +99,23 @@ class Feed(ma.Schema):
     token = fields.String()
 
 
+class Shell(ma.Schema):
+    """The query of a shell's WebSocket."""
+
+    shell_id = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9_-]{1,100}\Z"))
+    after = fields.String(load_default="", metadata={"description": "as of a task's stream"})
+    token = fields.String()
+
+
+class TaskShell(ma.Schema):
+    """An open shell."""
+
+    shell_id = fields.String(required=True, metadata={"description": "its id as a job"})
+    token = fields.String(required=True)
+    expires_at = fields.DateTime(required=True)
+    url = fields.String(required=True, metadata={"description": "its WebSocket, with the token"})
+
+
 def since(text: str) -> int:
     """The moment (ms) that is said by a time, or by how long ago it was."""
     try:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from knify import briefs, clock, lifecycle, manifest, model
 from knify.lifecycle import State
+from knify.services import tokens
 from knify.services.tasks import Beside
 from knify.store import tasks
 
@@ -111,6 +112,16 @@ def cancelled(before: model.Execution, after: model.Execution) -> dict[str, Any]
         "new_state": after.state.value,
         "message": "Task cancelled" if is_over else "Task is told to end, and soon made to",
         "cancelled_at": clock.rfc3339(at),
+    }
+
+
+def shell(x: model.Execution, place: str, token: tokens.Token) -> dict[str, Any]:
+    """A shell, and what opens its WebSocket."""
+    return {
+        "shell_id": x.id,
+        "token": token.text,
+        "expires_at": clock.rfc3339(token.expires_at),
+        "url": f"{place}&token={token.text}",
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import knify
-from knify.cli import complete, entry, tasklogs, tasks
+from knify.cli import complete, entry, shell, tasklogs, tasks
 
 
 @click.group(cls=entry.Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,7 +19,7 @@ def cli() -> None:
 
 
 #: Modules that hang their commands below `sandbox task` themselves.
-_TASKS = (tasklogs,)
+_TASKS = (tasklogs, shell)
 
 cli.add_command(tasks.task)
 cli.add_command(complete.command("sandbox"))

@@ -41,7 +41,7 @@ from knify.client.records import (
     Workspace,
 )
 from knify.client.retry import Policy
-from knify.client.taskrecords import Task, TaskCancelled, TaskPage, TaskSubmitted
+from knify.client.taskrecords import Task, TaskCancelled, TaskPage, TaskShell, TaskSubmitted
 
 __all__ = [
     "ApiError",
@@ -78,6 +78,7 @@ __all__ = [
     "Task",
     "TaskCancelled",
     "TaskPage",
+    "TaskShell",
     "TaskSubmitted",
     "Unauthorized",
     "Unavailable",

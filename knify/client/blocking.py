@@ -135,6 +135,7 @@ class Client:
     stream_task_logs = _gives(stream.stream_task_logs)
     task_artifacts = _asks(calls.tasks.task_artifacts)
     download_task = _ends(downloads.download_task)
+    open_task_shell = _asks(calls.tasks.open_task_shell)
 
     # Workspaces.
     upload_workspace = _ends(upload.upload_workspace)

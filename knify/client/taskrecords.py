@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from knify.client.records import ENDED, Record
@@ -95,3 +95,13 @@ class TaskCancelled(Record):
     new_state: str  # the one that it has by now
     message: str | None = None
     cancelled_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskShell(Record):
+    """An open shell."""
+
+    shell_id: str  # its id as a job
+    token: str = field(repr=False)
+    url: str = field(repr=False)  # its WebSocket, with the token
+    expires_at: str | None = None

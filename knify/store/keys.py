@@ -18,6 +18,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:x:{id}:open` | zset | children of this task that have not ended, 1,000 at most; score: their moment | member leaves at its end |
 | `knify:x:{id}:work` | set | those of them that were claimed, where their number is limited | member leaves at its end |
 | `knify:disbanding` | zset | cancelled tasks whose children are still to be asked; score: since when | member leaves when all were asked |
+| `knify:x:{id}:typed` | stream | what was typed into a shell and no node took yet, 256 words at most | until its end |
 | `knify:x:{id}:segments` | zset | older entries that objects hold: `first-last@from-to`, numbers and times; score: last | until it is packed |
 | `knify:usage:{id}` | hash | what it took of models so far (of calls under way: an estimate), and how far each gateway counted; see `store/usage.py` | until it is packed, an hour beyond its end at most |
 | `knify:told:{id}` | hash | marks of what gateways told of it, so that each is told once; `over`: why its budget is used up | until its end |
@@ -97,8 +98,9 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:webhooks:due` | zset | webhooks that have something to do; score: when | member leaves when there is nothing |
 | `knify:webhooks:ill` | zset | the same of those whose attempts fail | as above |
 
-Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}` carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up) and "tidy" (look at
-the idle sandboxes) to the node's workers, "network {execution}" to its gateway; `knify:webhooks` says that a delivery is due earlier than was known, `knify:cron` the same of a schedule. All are hints: losing one costs time only.
+Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}` carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up), "typed
+{execution}" and "tidy" (look at the idle sandboxes) to the node's workers, "network {execution}" to its gateway; `knify:webhooks` says that a delivery is due earlier than was
+known, `knify:cron` the same of a schedule. All are hints: losing one costs time only.
 """
 
 from __future__ import annotations

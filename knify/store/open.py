@@ -22,6 +22,7 @@ from knify.store.sandboxes import Sandboxes
 from knify.store.secrets import Secrets
 from knify.store.streams import Streams
 from knify.store.tasks import Tasks
+from knify.store.typed import Typed
 from knify.store.usage import Usages
 from knify.store.webhooks import Webhooks
 from knify.store.workspaces import Workspaces
@@ -51,6 +52,7 @@ class Store:
     notices: Notices
     definitions: Definitions
     meter: Meter
+    typed: Typed
 
 
 def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
@@ -78,6 +80,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         notices=Notices(client, scripts),
         definitions=Definitions(client, scripts),
         meter=Meter(client),
+        typed=Typed(client, scripts),
     )
 
 

@@ -27,7 +27,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
     for kind, pattern in {
         "executions": r"knify:x:[^:]+",
         "histories": r"knify:x:[^:]+:events",
-        "outputs": r"knify:x:[^:]+:output",
+        "outputs": r"knify:x:[^:]+:(output|typed)",
         "sandboxes": r"knify:s:[^:]+",
         "definitions": r"knify:d:[^:]+(:(runs|counts|good|bad))?",
         "due": r"knify:cron",

@@ -98,6 +98,14 @@ def task_artifacts(task_id: str) -> Call[list[records.Artifact]]:
     return base.get(_path(task_id, "artifacts"), answers.task_artifacts)
 
 
+def open_task_shell(task_id: str) -> Call[taskrecords.TaskShell]:
+    """A shell in the sandbox of a task that has ended; the one that is open, or a new one.
+
+    Needs the scope `admin`. Its `url` is a WebSocket (`sandbox task shell` speaks it).
+    """
+    return base.do(_path(task_id, "shell"), answers.one(taskrecords.TaskShell))
+
+
 def artifact(task_id: str, path: str) -> Call[None]:
     """One file of a task."""
     where = f"{_path(task_id, 'artifacts')}/{base.quoted(path, '/')}"

@@ -222,7 +222,7 @@ local function finish(id, x, ts, sandbox_ttl)
   local hints = {}
   redis.call('ZREM', P .. 'due', id)
   redis.call('HDEL', xkey(id), 'owner', 'lease_until')
-  redis.call('DEL', P .. 'told:' .. id)
+  redis.call('DEL', P .. 'told:' .. id, xkey(id) .. ':typed')
   keep_usage(id)
   redis.call('HSET', xkey(id), 'completed_at', int(ts))
   redis.call('ZADD', P .. 'ended', int(ts), id)
