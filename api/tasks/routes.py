@@ -101,6 +101,7 @@ def get_task_logs(query: dict[str, Any], task_id: str) -> flask.Response:
     """What a task printed, as text; followed, as server-sent events. Both as JSON lines, too."""
     core, x, which = context.core(), _load(task_id), query["stream"]
     ndjson = "application/x-ndjson" in flask.request.headers.get("Accept", "")
+    streams.position(dotted=False)  # what is no place is refused, followed or not
     begin = logs.start(core, x, which, query.get("tail"), query.get("since"))
     if query["follow"]:
         return streams.respond(logs.source(core, x, which, ndjson=ndjson), begin)

@@ -98,9 +98,8 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:webhooks:due` | zset | webhooks that have something to do; score: when | member leaves when there is nothing |
 | `knify:webhooks:ill` | zset | the same of those whose attempts fail | as above |
 
-Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}` carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up), "typed
-{execution}" and "tidy" (look at the idle sandboxes) to the node's workers, "network {execution}" to its gateway; `knify:webhooks` says that a delivery is due earlier than was
-known, `knify:cron` the same of a schedule. All are hints: losing one costs time only.
+Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}` carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up), "typed {execution}" and "tidy" (look at the idle sandboxes) to the
+node's workers, "network {execution}" to its gateway; `knify:webhooks` says that a delivery is due earlier than was known, `knify:cron` the same of a schedule. All are hints: losing one costs time only.
 """
 
 from __future__ import annotations
