@@ -95,8 +95,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:h:{webhook}:due` | zset | those that may be tried; score: when | member leaves by a claim |
 | `knify:h:{webhook}:leased` | zset | those that are being tried; score: end of the lease | member leaves with the attempt, or by the next claim |
 | `knify:h:{webhook}:ended` | zset | the 200 that ended last; score: when | as the deliveries |
-| `knify:webhooks:due` | zset | webhooks that have something to do; score: when | member leaves when there is nothing |
-| `knify:webhooks:ill` | zset | the same of those whose attempts fail | as above |
+| `knify:webhooks:due`, `knify:webhooks:ill` | zset | webhooks that have something to do; those among them whose attempts fail; score: when | member leaves when there is nothing |
 
 Channels: `knify:x:{id}` says "event" or "output" after each append; `knify:node:{node}` carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up), "typed {execution}" and "tidy" (look at the idle sandboxes) to the
 node's workers, "network {execution}" to its gateway; `knify:webhooks` says that a delivery is due earlier than was known, `knify:cron` the same of a schedule. All are hints: losing one costs time only.
