@@ -33,7 +33,8 @@ class Completing:
         hot = self._rests_hot(turn, outcome)
         state = SandboxState.PAUSED if hot else self._hands.quiet(turn)
         paused = "Sandbox paused (ready for continuation)"
-        turn.x = self._store.note(turn.x, "sandbox_paused", paused)
+        if not turn.x.parked_at:  # it was said when its work was done
+            turn.x = self._store.note(turn.x, "sandbox_paused", paused)
         told = turn.x.said.files if turn.x.said else ()
         created = [a.path for a in found if a.path not in told and not a.withheld]
         events = tuple({"type": "file_created", "path": path} for path in created)
