@@ -152,6 +152,10 @@ class Watcher:
         """The node's sandboxes."""
         return self._driver
 
+    def turns(self) -> list[tuple[model.Execution, str]]:
+        """What is followed, each with its container."""
+        return [(f.turn.x, f.turn.container) for f in self._following.values()]
+
     async def measure(self) -> None:
         """Hold every command against its disk limit, one after the other."""
         for follow in list(self._following.values()):

@@ -19,6 +19,7 @@ from knify import (
     failpoints,
     install,
     leases,
+    metering,
     repair,
     settings,
 )
@@ -92,6 +93,7 @@ class Node:
             self.core, Bridge(self._loop, self.driver), self.leases, self.watcher.follow
         )
         self.watcher.conclude = self.runner.conclude
+        self._meter = metering.Meter(self.driver, self.core.store.samples)
         self.keeper = self.runner.keeper
         self._trees = trees.Trees(self.core, self.leases.owner.boot_id)
         self._heartbeat = Heartbeat(self.core, self.driver, self.leases.owner)
@@ -110,6 +112,7 @@ class Node:
             ("removals", _HEARTBEAT_SECONDS, self._remove_deleted),
             ("repair", _REPAIR_SECONDS, self._repair),
             ("disk limits", _MEASURE_SECONDS, self.watcher.measure),
+            ("metrics", metering.SECONDS, self._sample),
         ):
             self._soon(self._forever(name, seconds, function))
         self._soon(gateway.Client(self._config.gateway).meet(self._beat))
@@ -206,6 +209,9 @@ class Node:
     async def _beat(self) -> None:
         await self._heartbeat.beat(self.watcher.thread)
         await self.watcher.thread(self._epoch.save)
+
+    async def _sample(self) -> None:
+        await self.watcher.thread(self._meter.keep, await self._meter.look(self.watcher.turns()))
 
     async def _remove_deleted(self) -> None:
         """What a lost hint left."""

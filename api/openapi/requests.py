@@ -63,7 +63,7 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("list_jobs", "metadata"): _pairs("metadata"),
     **{
         (operation, name): {"schema": schema}
-        for operation in ("get_project_job_logs", "get_run_logs")
+        for operation in ("get_project_job_logs", "get_run_logs", "get_project_job_metrics")
         for name, schema in _WINDOW.items()
     },
     ("list_project_jobs", "tags"): {

@@ -12,7 +12,7 @@ from api.projects import schemas, view
 from api.smorest import Blueprint
 from knify import clock, errors, model
 from knify.definitions import Definition
-from knify.services import history, lines, schedules
+from knify.services import history, lines, metrics, schedules
 
 blp = Blueprint("projects", __name__, description="Jobs that are defined once, and their runs")
 
@@ -202,14 +202,40 @@ def get_run_logs(
     return _lines(d.tenant, [x], _window(query))
 
 
+@blp.route(f"{_JOB}/metrics")
+@blp.needs("read")
+@blp.arguments(schemas.Metrics, location="query")
+@blp.response(200, schemas.MetricsAnswer)
+def get_project_job_metrics(
+    query: dict[str, Any], workspace_id: str, project_id: str, job_id: str
+) -> flask.typing.ResponseReturnValue:
+    """CPU (cores, on average of the runs) and memory (bytes, together) over the last day or so."""
+    d, store = _find(workspace_id, project_id, job_id), context.core().store
+    start, end = _times(query, _DAY)
+    names = store.definitions.within(d.id, start, end, metrics.RUNS)
+    wanted = dict.fromkeys(query["names"].split(","))
+    try:
+        found = metrics.series(
+            context.core(), store.listing.records(names), start, end, aside=aside.reader(d.tenant)
+        )
+    except errors.ObjectStoreError as away:
+        return _answer("Metrics", {name: view.no_metric(away.message) for name in wanted})
+    return _answer("Metrics", {name: view.metric(d.id, name, found) for name in wanted})
+
+
 def _window(query: dict[str, Any], back: int | None = None) -> lines.Window:
     """`back`: how far it goes back unless that is said, ms; None: to the beginning."""
-    end = query["end"] if query["end"] is not None else context.core().store.registry.now_ms()
-    start = query["start"] if query["start"] is not None else back and end - back
-    if start is not None and start > end:
-        raise errors.BadRequest("end: lies before the window's start", detail={"field": "end"})
+    start, end = _times(query, back)
     matches = lines.matcher(query["filter"]) if "filter" in query else None
-    return lines.Window(start or 0, end, query["limit"], matches)
+    return lines.Window(start, end, query["limit"], matches)
+
+
+def _times(query: dict[str, Any], back: int | None) -> tuple[int, int]:
+    end = query["end"] if query["end"] is not None else context.core().store.registry.now_ms()
+    start = query["start"] if query["start"] is not None else end - back if back else 0
+    if start > end:
+        raise errors.BadRequest("end: lies before the window's start", detail={"field": "end"})
+    return start, end
 
 
 def _lines(

@@ -14,7 +14,7 @@ from api.projects import view
 from api.strict import Exact, Strict
 from api.tasks.schemas import since
 from knify import clock, cron, definitions
-from knify.services import lines
+from knify.services import lines, metrics
 
 MAX_TAGS: Final = 20
 MAX_LINES: Final = 10_000
@@ -106,17 +106,12 @@ class Jobs(Page):
         return data | {"tags": list(dict.fromkeys(tags))}
 
 
-class Logs(ma.Schema):
-    """The query of logs: a window of time, and which of its lines."""
+class Window(ma.Schema):
+    """A window of time."""
 
     since = fields.String(metadata={"description": "a time, or how long ago, such as `15m`"})
     start = fields.String(metadata={"description": "the same as a time only"})
     end = fields.String(metadata={"description": "a time; now unless said"})
-    limit = fields.Integer(load_default=1_000, validate=validate.Range(1, MAX_LINES))
-    filter = fields.String(
-        validate=validate.Length(1, lines.MOST_FILTER),
-        metadata={"description": "text that a line holds, or `/a regular expression/` of RE2"},
-    )
 
     @ma.post_load
     def _window(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -128,6 +123,26 @@ class Logs(ma.Schema):
         if start is not None and end is not None and end < start:
             raise ma.ValidationError("must not lie before the window's start", "end")
         return data | {"start": start, "end": end}
+
+
+class Logs(Window):
+    """The query of logs: a window of time, and which of its lines."""
+
+    limit = fields.Integer(load_default=1_000, validate=validate.Range(1, MAX_LINES))
+    filter = fields.String(
+        validate=validate.Length(1, lines.MOST_FILTER),
+        metadata={"description": "text that a line holds, or `/a regular expression/` of RE2"},
+    )
+
+
+class Metrics(Window):
+    """The query of metrics."""
+
+    names = fields.String(
+        load_default=",".join(metrics.NAMES),
+        validate=validate.Length(1, 1_000),
+        metadata={"description": "one or several, with commas"},
+    )
 
 
 def _time(data: dict[str, Any], name: str) -> int | None:
@@ -297,6 +312,31 @@ class LogsAnswer(_Answer):
         allow_none=True,
         metadata={"description": "when there is more: the `end` of a window with what is older"},
     )
+
+
+class Series(ma.Schema):
+    """Values over time."""
+
+    metric = fields.Dict(required=True, metadata={"description": "of what they are"})
+    values = fields.List(
+        fields.List(fields.Raw()),
+        required=True,
+        metadata={"description": "pairs: seconds since the epoch, and the value as text"},
+    )
+
+
+class Metric(ma.Schema):
+    """One metric's series, or why there are none."""
+
+    status = fields.String(required=True, validate=validate.OneOf(["success", "error"]))
+    data = fields.List(fields.Nested(Series))
+    error = fields.String()
+
+
+class MetricsAnswer(_Answer):
+    """Each metric by its name."""
+
+    data = fields.Dict(keys=fields.String(), values=fields.Nested(Metric), required=True)
 
 
 class DeletedAnswer(_Answer):

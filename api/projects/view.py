@@ -8,7 +8,7 @@ from typing import Any, Final
 from knify import briefs, clock, cron, model
 from knify.definitions import Definition
 from knify.lifecycle import State
-from knify.services import lines
+from knify.services import lines, metrics
 
 PATH: Final = "/v1/workspaces/<workspace_id>/projects"
 UPCOMING: Final = 5  # due times that are shown
@@ -108,6 +108,22 @@ def line(one: lines.Line) -> dict[str, Any]:
         "stream": one.stream,
         "line": one.text,
     }
+
+
+def metric(job_id: str, name: str, found: Mapping[str, metrics.Series]) -> dict[str, Any]:
+    """One metric's series."""
+    if name not in found:
+        return no_metric(f"no metric {name[:100]!r}: there are {', '.join(metrics.NAMES)}")
+    values = [[at / 1000, f"{value:.3f}".rstrip("0").rstrip(".")] for at, value in found[name]]
+    return {
+        "status": "success",
+        "data": [{"metric": {"name": name, "job_id": job_id}, "values": values}],
+    }
+
+
+def no_metric(why: str) -> dict[str, Any]:
+    """Why there is none."""
+    return {"status": "error", "error": why}
 
 
 def project(name: str, created_at: int, jobs: int) -> dict[str, Any]:

@@ -161,6 +161,16 @@ def oom_kills(pid: int) -> int | None:
     return _counter(f"{unified[0].lstrip('/')}/memory.events") if unified else None
 
 
+def cgroup_file(below: Path) -> str:
+    """A file's text below the cgroups that this process or the host's init sees. OSError."""
+    for root in _CGROUPS[:-1]:
+        try:
+            return (root / below).read_text()
+        except OSError:
+            continue
+    return (_CGROUPS[-1] / below).read_text()
+
+
 def _counter(below: str) -> int | None:
     for root in _CGROUPS:
         try:

@@ -45,6 +45,7 @@ class Record:
     fields: dict[str, str]  # its hash, as it was
     events: list[model.Event]
     segments: list[streams.Segment]  # together all of its output
+    metrics: list[str]  # points of what it took, as they were stored
 
 
 def segment_key(execution_id: str, segment: streams.Segment) -> str:
@@ -153,6 +154,7 @@ def _parsed(data: bytes) -> Record:
         fields=stored["fields"],
         events=[streams.event(n, fields) for n, fields in stored["events"]],
         segments=[streams.Segment.parse(text) for text in stored["segments"]],
+        metrics=stored.get("metrics", []),
     )
 
 

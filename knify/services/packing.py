@@ -56,6 +56,7 @@ def pack(core: Core, execution_id: str) -> bool:
         "fields": raw.fields,
         "events": raw.events,
         "segments": [segment.noted for segment in segments],
+        "metrics": raw.metrics,
     }
     data = history.compress(json.dumps(stored, separators=(",", ":"), sort_keys=True).encode())
     core.objects.put(history.record_key(execution_id), [data])

@@ -20,6 +20,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:disbanding` | zset | cancelled tasks whose children are still to be asked; score: since when | member leaves when all were asked |
 | `knify:x:{id}:typed` | stream | what was typed into a shell and no node took yet, 256 words at most | until its end |
 | `knify:x:{id}:segments` | zset | older entries that objects hold: `first-last@from-to`, numbers and times; score: last | until it is packed |
+| `knify:x:{id}:metrics` | list | points `ms millicores bytes` of its last ten seconds each, 720 at most, older ones coarser | until it is packed |
 | `knify:usage:{id}` | hash | what it took of models so far (of calls under way: an estimate), and how far each gateway counted; see `store/usage.py` | until it is packed, an hour beyond its end at most |
 | `knify:told:{id}` | hash | marks of what gateways told of it, so that each is told once; `over`: why its budget is used up | until its end |
 | `knify:ended` | zset | terminal executions that are not packed; score: when they ended | member leaves when packed |
@@ -168,6 +169,11 @@ def told(execution_id: str) -> str:
 def segments(execution_id: str) -> str:
     """The parts of its output that objects hold."""
     return f"{PREFIX}x:{execution_id}:segments"
+
+
+def metrics(execution_id: str) -> str:
+    """What it took of CPU and memory."""
+    return f"{PREFIX}x:{execution_id}:metrics"
 
 
 def executions(tenant: str) -> str:

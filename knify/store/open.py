@@ -18,6 +18,7 @@ from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
 from knify.store.replays import Replays
 from knify.store.retention import Retention
+from knify.store.samples import Samples
 from knify.store.sandboxes import Sandboxes
 from knify.store.secrets import Secrets
 from knify.store.streams import Streams
@@ -51,6 +52,7 @@ class Store:
     usages: Usages
     notices: Notices
     definitions: Definitions
+    samples: Samples
     meter: Meter
     typed: Typed
 
@@ -79,6 +81,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         usages=Usages(client, scripts),
         notices=Notices(client, scripts),
         definitions=Definitions(client, scripts),
+        samples=Samples(client, scripts),
         meter=Meter(client),
         typed=Typed(client, scripts),
     )

@@ -32,6 +32,7 @@ class Raw:
     fields: dict[str, str]
     events: list[tuple[int, dict[str, str]]]
     segments: list[Segment]
+    metrics: list[str]  # points as they are stored
 
 
 class Retention:
@@ -82,13 +83,15 @@ class Retention:
         pipe.hgetall(keys.execution(execution_id))
         pipe.xrange(keys.events(execution_id))
         pipe.zrange(keys.segments(execution_id), 0, -1)
-        fields, events, segments = pipe.execute()
+        pipe.lrange(keys.metrics(execution_id), 0, -1)
+        fields, events, segments, metrics = pipe.execute()
         if "completed_at" not in fields or "row" in fields or "expiring" in fields:
             return None
         return Raw(
             fields,
             [(int(entry_id.partition("-")[0]), found) for entry_id, found in events],
             [Segment.parse(text) for text in segments],
+            metrics,
         )
 
     def pack(self, execution_id: str, raw: Raw, row: str) -> str:

@@ -34,6 +34,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "idempotency": r"knify:idem:.+",
         "replays": r"knify:replay:.+",
         "segments": r"knify:x:[^:]+:segments",
+        "metrics": r"knify:x:[^:]+:metrics",
         "turns": r"knify:s:[^:]+:turns",
         "clocks": r"knify:(clock|epoch|rolled_at|watch|served|tally)",
         "fixed": r"knify:(installation|schema|nodes|sandboxes:expiry|packed(:files)?|forgotten)",

@@ -38,6 +38,7 @@ OUT_OF_REACH = {
     "script.lose_sandbox": "the scripted host loses containers, but never volumes",
     "script.rescue": "only after a rollback of Redis",
     "driver.put_tar": "only when a worker dies between a sandbox's making and its turn",
+    "script.sample": "the scripted host's containers have no cgroup",
     "script.index": "only in an upgrade of the store",
     "script.count_uses": "only in an upgrade of the store",
 }

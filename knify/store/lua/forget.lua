@@ -10,7 +10,7 @@ local row = facts(x)
 -- Who stored something of it meanwhile leaves objects; they are looked for once more.
 redis.call('ZADD', P .. 'forgotten', int(now()), id)
 redis.call('ZREM', P .. 'deleting', id)
-redis.call('DEL', xkey(id), xkey(id) .. ':events', xkey(id) .. ':output', xkey(id) .. ':segments', P .. 'usage:' .. id)
+redis.call('DEL', xkey(id), xkey(id) .. ':events', xkey(id) .. ':output', xkey(id) .. ':segments', P .. 'usage:' .. id, xkey(id) .. ':metrics')
 local key = skey(row.sandbox_id)
 local s = record(key)
 if not s or not s.executions or redis.call('HINCRBY', key, 'executions', -1) > 0 then return {'', ''} end

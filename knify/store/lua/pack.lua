@@ -12,7 +12,7 @@ if x.deleting then return 'repeated' end
 local segments = xkey(id) .. ':segments'
 if x.completed_at ~= ARGV[2] or (x.events or '0') ~= ARGV[3] or (x.entries or '0') ~= ARGV[4]
     or int(redis.call('ZCARD', segments)) ~= ARGV[5] or (x.usage or '') ~= ARGV[7] then return 'changed' end
-redis.call('DEL', xkey(id), xkey(id) .. ':events', xkey(id) .. ':output', segments, P .. 'usage:' .. id)
+redis.call('DEL', xkey(id), xkey(id) .. ':events', xkey(id) .. ':output', segments, P .. 'usage:' .. id, xkey(id) .. ':metrics')
 redis.call('HSET', xkey(id), 'state', x.state, 'completed_at', x.completed_at)
 write(xkey(id), cjson.decode(ARGV[6]))
 redis.call('ZREM', P .. 'ended', id)
