@@ -17,6 +17,7 @@ from knify.cli import (
     run,
     sandboxes,
     secrets,
+    schedules,
     webhooks,
     workspaces,
 )
@@ -38,6 +39,7 @@ _JOBS = (files, logs, run)
 for command in (
     run.run,
     jobs.jobs,
+    schedules.schedules,
     sandboxes.sandboxes,
     workspaces.workspaces,
     secrets.secrets,

@@ -23,6 +23,7 @@ from knify.client.errors import (
 )
 from knify.client.files import Downloaded
 from knify.client.pipelines import PipelineResult, StageResult
+from knify.client.projectrecords import ProjectJob, Run, RunLine
 from knify.client.records import (
     Artifact,
     Delivery,
@@ -85,6 +86,9 @@ __all__ = [
     "UnsafePath",
     "WaitTimeout",
     "Webhook",
+    "ProjectJob",
+    "Run",
+    "RunLine",
     "WorkspaceInvalid",
     "Workspace",
 ]

@@ -76,6 +76,19 @@ def one(kind: type[R]) -> Callable[[httpx.Response], R]:
     return lambda response: _read(kind, object_of(response), response)
 
 
+def data(kind: type[R]) -> Callable[[httpx.Response], R]:
+    """Reads one record, the `data` of an answer."""
+    return lambda response: _read(kind, data_object(response), response)
+
+
+def data_object(response: httpx.Response) -> dict[str, Any]:
+    """The object that is the `data` of an answer."""
+    found = object_of(response).get("data")
+    if not isinstance(found, dict):
+        raise _stranger(response)
+    return found
+
+
 def many(kind: type[R], *names: str) -> Callable[[httpx.Response], list[R]]:
     """Reads a list of records."""
     return lambda response: [_read(kind, row, response) for row in rows_of(response, *names)]

@@ -151,6 +151,20 @@ class Client:
     delete_secret = _asks(calls.secrets.delete_secret)
 
     # Webhooks.
+    projects = _asks(calls.projects.projects)
+    project_jobs = _asks(calls.projects.project_jobs)
+    project_job = _asks(calls.projects.project_job)
+    create_project_job = _asks(calls.projects.create_project_job)
+    change_project_job = _asks(calls.projects.change_project_job)
+    delete_project_job = _asks(calls.projects.delete_project_job)
+    project_job_status = _asks(calls.projects.project_job_status)
+    trigger_run = _asks(calls.projects.trigger_run)
+    runs = _asks(calls.projects.runs)
+    run_of = _asks(calls.projects.run_of)
+    cancel_run = _asks(calls.projects.cancel_run)
+    run_logs = _asks(calls.projects.run_logs)
+    run_metrics = _asks(calls.projects.run_metrics)
+
     create_webhook = _asks(calls.webhooks.create_webhook)
     list_webhooks = _asks(calls.webhooks.list_webhooks)
     webhook = _asks(calls.webhooks.webhook)

@@ -1,0 +1,82 @@
+"""`knify schedules …` and the SDK against the real API and a worker that ends all at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from knify.cli import main
+from knify.client import Client, errors
+from tests.client import autopilot
+
+
+@pytest.fixture
+def served(redis_url: str, home: Path) -> Iterator[tuple[str, str]]:
+    """Its URL and a key."""
+    with (
+        autopilot.connected(redis_url, home) as core,
+        autopilot.serving(core) as there,
+        autopilot.working(core),
+    ):
+        yield there
+
+
+def test_a_job_is_defined_run_paused_and_deleted(served: tuple[str, str]) -> None:
+    env = {"KNIFY_URL": served[0], "KNIFY_API_KEY": served[1], "KNIFY_PROJECT": "ops"}
+    runner = click.testing.CliRunner(env=env)
+
+    def knify(*words: str) -> click.testing.Result:
+        return runner.invoke(main.cli, ["schedules", *words])
+
+    made = knify(
+        "create", "nightly", "echo $A", "--cron", "30 4 * * 1-5", "--env", "A=1", "--tag", "x"
+    )
+    job = re.findall(r"jobdef_\w{26}", made.stdout)[0]
+    assert "At 04:30, Monday through Friday" in made.stdout
+    assert (
+        job in knify("list", "--tag", "x").stdout and job not in knify("list", "--tag", "y").stdout
+    )
+    run = knify("trigger", job, "--args", "'one two' three").stdout.strip()
+    assert run.startswith("run_") and run in knify("runs", job).stdout
+    assert "nightly" in knify("show", job).stdout
+    assert knify("logs", job, run, "--since", "15m").exit_code == 0
+    assert isinstance(json.loads(knify("logs", job, "--json").stdout), list)
+    assert knify("pause", job).stdout == f"{job} is paused\n"
+    assert " off " in knify("list").stdout
+    assert knify("resume", job).stdout == f"{job} is resumed\n"
+    assert knify("delete", job, "--yes").stdout == f"{job} is gone\n"
+    assert knify("show", job).exit_code == 6
+    refused = knify("create", "x", "true", "--cron", "@reboot")
+    assert refused.exit_code == 6 and "nothing is due at a reboot" in refused.stderr
+    assert "is not NAME=VALUE" in knify("trigger", job, "--env", "A").stderr
+
+
+def test_the_sdk_speaks_of_projects(served: tuple[str, str]) -> None:
+    with Client(*served) as client:
+        body = {"name": "n", "spec": {"job_type": "command_task", "command": "true"}}
+        job = client.create_project_job("ops", body, idempotency_key="k")
+        again = client.create_project_job("ops", body, idempotency_key="k")
+        changed = client.change_project_job("ops", job.id, {"schedule": "0 4 * * *"})
+        run = client.trigger_run("ops", job.id, env={"A": "1"}, command=["echo"], args=["x"])
+        shown = client.run_of("ops", job.id, run.id)
+        status = client.project_job_status("ops", job.id)
+        metrics = client.run_metrics("ops", job.id, names=["cpu_usage"])
+
+        assert again.id == job.id and job.spec == body["spec"]
+        assert changed.schedule == "0 4 * * *" and len(changed.next_runs or ()) == 5
+        assert (shown.id, shown.trigger, shown.job_id) == (run.id, "manual", job.id)
+        assert status["counts"]["total"] == 1
+        assert metrics["cpu_usage"]["status"] == "success"
+        assert [one.id for one in client.runs("ops", job.id)] == [run.id]
+        assert client.run_logs("ops", job.id, run.id, limit=5) is not None
+        assert [p["id"] for p in client.projects()] == ["ops"]
+        client.wait(run.id)
+        with pytest.raises(errors.Conflict):
+            client.cancel_run("ops", job.id, run.id)
+        client.delete_project_job("ops", job.id)
+        assert client.project_jobs("ops") == []
