@@ -16,8 +16,8 @@ from knify.cli import (
     nodes,
     run,
     sandboxes,
-    secrets,
     schedules,
+    secrets,
     webhooks,
     workspaces,
 )
