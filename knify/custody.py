@@ -40,9 +40,9 @@ def check(core: Core, x: model.Execution) -> None:
     _read(core, x)
 
 
-def take(core: Core, turn: Turn, sandbox: model.Sandbox) -> Given:
+def take(core: Core, turn: Turn) -> Given:
     """The values as they are now. `turn.masks` knows them from here on. Errors as in `check`."""
-    env, before = _read(core, turn.x), _kept(core, sandbox)
+    env, before = _read(core, turn.x), _before(core, turn.x)
     kept = tuple(dict.fromkeys((*before, *env.values())))
     if sum(map(len, kept)) > _MOST_KEPT:
         why = "this sandbox was given too many secrets, one after the other: begin in a new one"
@@ -58,8 +58,7 @@ def hidden(core: Core, turn: Turn) -> masking.Masks:
     ObjectStoreError when they were sealed with another master key.
     """
     if turn.masks is None:
-        sandbox = core.store.sandboxes.find(turn.x.sandbox_id or "")
-        kept = _kept(core, sandbox) if sandbox else ()
+        kept = _before(core, turn.x)
         if turn.x.is_after_rollback:  # what was kept may be forgotten
             kept += tuple(_read(core, turn.x).values())
         turn.masks = _masks(turn.x, kept)
@@ -69,6 +68,14 @@ def hidden(core: Core, turn: Turn) -> masking.Masks:
 def _masks(x: model.Execution, kept: tuple[str, ...]) -> masking.Masks:
     values = (*kept, *credentials.of(x.spec.actor).values())
     return masking.Masks(values) if values else masking.NONE
+
+
+def _before(core: Core, x: model.Execution) -> tuple[str, ...]:
+    """What its sandbox was given before now; a first job without secrets need not ask for that."""
+    if x.parent_id is None and not x.spec.secrets:
+        return ()
+    sandbox = core.store.sandboxes.find(x.sandbox_id or "")
+    return _kept(core, sandbox) if sandbox is not None else ()
 
 
 def _kept(core: Core, sandbox: model.Sandbox) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ class Steps:
             self._hands.open(turn, sandbox)
         nonce = self._core.start_nonce(turn.x.id)
         plan = self._plan(turn, nonce)
-        given = custody.take(self._core, turn, self._hands.sandbox(turn))
+        given = custody.take(self._core, turn)
         title = plan.title or f"{turn.x.spec.job_type} executing"
         collect.save_baseline(self._core.objects, turn.x.id, self._hands.root(turn))
         turn.x = self._store.move(
@@ -127,7 +127,7 @@ class Steps:
         """
         assert turn.x.start_nonce is not None
         plan = self._plan(turn, turn.x.start_nonce, again=True)
-        given = custody.take(self._core, turn, self._hands.sandbox(turn))
+        given = custody.take(self._core, turn)
         if plan.session_id != turn.x.session_id or given.changes:
             session, changes = plan.session_id, given.changes
             turn.x = self._store.note(turn.x, "", "", session_id=session, sandbox=changes)
