@@ -45,7 +45,8 @@ def _folder(folder: Path) -> Check | None:
 
 def _offered(settings: settings_module.Settings) -> str:
     """In words."""
-    parts = [f"{len(settings.secret_env)} variables"] if settings.secret_env else []
+    count = len(settings.secret_env)
+    parts = [f"{count} variable{'s' * (count > 1)}"] if count else []
     parts += ["files"] if settings.secret_dir is not None else []
     parts += ["Vault"] if settings.vault_addr is not None else []
     return ", ".join([*parts, "what their tenant keeps here"])

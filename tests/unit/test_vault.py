@@ -178,7 +178,7 @@ def test_the_doctor_looks_whether_what_is_offered_is_there(
     (tmp_path / "secrets").chmod(0o700)
     assert seen() == (
         "ok",
-        "jobs may name 1 variables, files, Vault, what their tenant keeps here",
+        "jobs may name 1 variable, files, Vault, what their tenant keeps here",
     )
     assert seen(KNIFY_SECRET_ENV="TEAM_TOKEN,GONE")[0] == "warning"
     (tmp_path / "token").write_text("another")
