@@ -57,6 +57,7 @@ class Feed:
         self.x, self.newest = x, x.events
         self._core = core
         self._most = _ENTRIES
+        self._measured = 0  # ms: of the last point that was told
 
     def check(self, after: Position) -> None:
         """BadRequest for a place that this task has not reached."""
@@ -75,8 +76,8 @@ class Feed:
         rows = _merged(events, entries, more_events=more_events, more_entries=more)
         frames = list(self._frames(rows, after))
         self._most = output_view.fitting(entries, self._most)
-        if entries and not more and frames:
-            frames += self._progress(frames[-1].position)
+        if not more and not more_events:
+            frames += self._now(frames[-1].position if frames else after, told=bool(entries))
         return frames, more or more_events
 
     def over(self) -> bool:
@@ -96,15 +97,20 @@ class Feed:
                 yield Frame(place, "", self._named(message))
             yield Frame(place, id_, self._named(messages[-1]) if messages else None, last=last)
 
-    def _progress(self, place: Position) -> list[Frame]:
-        """How far it is by now, whenever there is something new of what it prints."""
+    def _now(self, place: Position, *, told: bool) -> list[Frame]:
+        """How far it is, if it has told something new; what it takes, if that is newly known."""
         now = self._core.store.executions.find(self.x.id)
         if now is None or now.completed_at is not None:
             return []
-        at = clock.rfc3339(clock.now_ms())
-        return [
-            Frame(place, "", self._named({"type": "progress", "timestamp": at} | view.pace(now)))
-        ]
+        found = []
+        if told:
+            found.append({"type": "progress", "timestamp": _time(clock.now_ms())} | view.pace(now))
+        point = self._core.store.samples.newest(self.x.id)
+        if point is not None and point.ts > self._measured:
+            self._measured = point.ts
+            taken = {"cpu_usage": point.cpus, "memory_usage": point.memory}
+            found.append({"type": "metrics", "timestamp": _time(point.ts)} | taken)
+        return [Frame(place, "", self._named(message)) for message in found]
 
     def _named(self, message: Row) -> Row:
         return {"type": message["type"], "task_id": self.x.task_id or self.x.id} | message
@@ -138,7 +144,7 @@ def _merged(
 
 def _of_event(e: model.Event) -> list[Row]:
     """A change of state; an error, or what else was done."""
-    told = {"timestamp": clock.rfc3339(e.ts), "message": e.detail}
+    told = {"timestamp": _time(e.ts), "message": e.detail}
     if e.state is None:
         kind = "error" if e.level in _LOUD else "progress"
         return [{"type": kind, "stage": e.stage, "level": e.level} | told]
@@ -150,12 +156,16 @@ def _of_event(e: model.Event) -> list[Row]:
 
 def _of_entry(entry: Entry) -> list[Row]:
     """A line, with what it means where an agent wrote it; or what was told without a line."""
-    at = {"timestamp": clock.rfc3339(entry.ts)}
+    at = {"timestamp": _time(entry.ts)}
     if entry.n is None:
         return [_told(event) | at for event in entry.events if event["type"] not in _PLAIN]
     line: Row = {"type": "output", "n": entry.n, "stream": entry.stream, "line": entry.line} | at
     meant = [event for event in entry.events if event["type"] not in _PLAIN]
     return [line | ({"events": meant} if meant else {})]
+
+
+def _time(ms: int) -> str:
+    return clock.rfc3339(ms)
 
 
 def _told(event: Row) -> Row:

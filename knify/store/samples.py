@@ -55,6 +55,11 @@ class Samples:
         if flat:
             self._scripts.call("sample", MOST, *flat)
 
+    def newest(self, execution_id: str) -> Point | None:
+        """The last one, unless it has none or is packed."""
+        text = self._client.lindex(keys.metrics(execution_id), -1)
+        return None if text is None else Point.parse(text)
+
     def of(self, ids: Sequence[str]) -> list[tuple[list[str], bool]]:
         """For each: its points as they are stored, and whether its packed record has them."""
         pipe = self._client.pipeline(transaction=False)

@@ -9,6 +9,7 @@ import pytest
 from api.tasks import feed
 from knify.core import Core
 from knify.services import tasks
+from knify.store.samples import Sample
 from tests.api.parts import Api, Worker
 from tests.tasks.parts import TASKS, submit
 
@@ -58,3 +59,24 @@ def frames(source: feed.Feed, most: int) -> list[Any]:
         after = page[-1].position
         source._most = most
     return found
+
+
+def test_what_a_task_takes_is_told_once_while_it_goes_on(
+    api: Api, core: Core, worker: Worker
+) -> None:
+    task_id = submit(api)
+    running = worker.run(task_id)
+    source = feed.Feed(core, tasks.get(core, "default", task_id))
+    after = source.page(feed.BEGIN)[0][-1].position
+
+    core.store.samples.add([Sample(task_id, running.fence, 0.5, 200)])
+    told, again = source.page(after)[0], source.page(after)[0]
+
+    taken = {"cpu_usage": 0.5, "memory_usage": 200}
+    assert [frame.data | {"timestamp": ""} for frame in told] == [
+        {"type": "metrics", "task_id": task_id, "timestamp": ""} | taken
+    ]
+    assert ([frame.position for frame in told], told[0].id, again) == ([after], "", [])
+    worker.finish(running)
+    kinds = [frame.data["type"] for frame in frames(feed.Feed(core, source.x), 200) if frame.data]
+    assert "metrics" not in kinds

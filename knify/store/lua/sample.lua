@@ -20,6 +20,7 @@ for i = 2, #ARGV, 4 do
   if x[1] == ARGV[i + 1] and not x[2] then
     local key = xkey(id) .. ':metrics'
     if redis.call('RPUSH', key, int(ts) .. ' ' .. ARGV[i + 2] .. ' ' .. ARGV[i + 3]) > most then halve(key) end
+    redis.call('PUBLISH', xkey(id), 'metrics')
   end
 end
 return ''
