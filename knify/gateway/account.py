@@ -20,6 +20,7 @@ from knify.store.usage import Usage, Usages
 log = logging.getLogger(__name__)
 
 CALLS: Final = 32  # of one execution at one time: more wait
+NOTHING: Final = Usage()
 
 
 class Ended(Exception):
@@ -48,21 +49,25 @@ class Account:
         self._sent: Usage | None = None  # perhaps taken: sent again under the same number
         self._n = 0
         self._lock = asyncio.Lock()
-        self._open: set[Booking] = set()  # those that are estimates still
+        #: Those that are estimates still, and what is kept for each besides.
+        self._open: dict[Booking, Usage] = {}
         self._closed = asyncio.Event()  # one of them is none any more; then there is a new event
 
-    async def begin(self, call: Booking, estimate: Usage, policy: Policy) -> None:
+    async def begin(
+        self, call: Booking, estimate: Usage, policy: Policy, more: Usage = NOTHING
+    ) -> None:
         """Book a call that is about to be sent; in Redis, when there is a budget.
 
-        Those side by side fit into the budget together, as far as estimates can tell: one that
-        does not fit waits for others, and goes alone if something is left then.
+        Those side by side fit into the budget together, with `more` than the estimate that each
+        may come to: one that does not fit waits for others, and goes alone if something is left
+        then. What is kept for it so is not booked: who is killed pays what he asked.
         Ended, Unknown, Over.
         """
         if not self.is_known:
             await self.save(ask=True)
-        while not self._may_begin(estimate, policy):
+        while not self._may_begin(estimate + more, policy):
             await self._closed.wait()
-        self._open.add(call)
+        self._open[call] = more
         call.set(estimate, is_estimate=True)
         await self.save()
         if self.has_ended:
@@ -76,7 +81,8 @@ class Account:
             raise Ended
         if policy.has_budget and not self.is_known:
             raise Unknown
-        if over(policy, self._now() + estimate) is None:
+        kept = sum(self._open.values(), NOTHING)
+        if over(policy, self._now() + kept + estimate) is None:
             return True
         if self._open:
             return False
@@ -89,7 +95,7 @@ class Account:
         """Note it, to be sent with the next `save`."""
         self._waiting += more
         if not is_estimate and call in self._open:
-            self._open.discard(call)
+            del self._open[call]
             self._closed.set()
             self._closed = asyncio.Event()
 

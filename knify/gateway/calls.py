@@ -106,7 +106,7 @@ class Calls:
             return
         self._check(caller, asked)
         meter = Meter(route.vendor.name, asked=asked.tokens)
-        counted = Counted(caller, meter, self._prices, asked.model)
+        counted = Counted(caller, meter, self._prices, asked.model, asked.most)
         async with caller.account.places:
             await self._reserve(caller, counted)
             line.until(passing.SILENT_SECONDS + passing.CONNECT_SECONDS)

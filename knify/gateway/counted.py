@@ -18,11 +18,11 @@ from knify.store.usage import Usage
 class Counted:
     """Hears the answer; it counts, however that ends."""
 
-    def __init__(self, caller: Caller, meter: Meter, prices: Prices, named: str) -> None:
-        """`named`: the model that was asked."""
+    def __init__(self, caller: Caller, meter: Meter, prices: Prices, named: str, most: int) -> None:
+        """`named`: the model that was asked; `most`: tokens that may come out."""
         self.caller = caller
         self._meter = meter
-        self._prices, self._named = prices, named
+        self._prices, self._named, self._most = prices, named, most
         self._booking = Booking(caller.account)
         self._is_whole = False
         self._is_dropped = False
@@ -35,7 +35,8 @@ class Counted:
         if price is not None and price.written > price.input:  # the dearer way to read it
             estimate = estimate.evolve(written=estimate.input)
         row = self._row(estimate)
-        await self.caller.account.begin(self._booking, row, self.caller.policy)
+        more = self._row(estimate.evolve(output=self._most)) - row
+        await self.caller.account.begin(self._booking, row, self.caller.policy, more)
 
     def begin(self, answer: aiohttp.ClientResponse) -> None:
         """Its head is there."""

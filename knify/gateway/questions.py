@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from knify import errors
-from knify.gateway import beyond, estimates, vendors
+from knify.gateway import beyond, estimates, limits, vendors
 
 #: Reading one stops all other calls for as long as it takes, in whichever thread.
 _MOST_VALUES: Final = 300_000
@@ -21,6 +21,7 @@ class Question:
 
     model: str  # "" for one about any
     tokens: int  # that go in: an estimate
+    most: int  # that may come out
     beyond: tuple[str, ...]  # what the vendor would do by itself, and may not
     content: bytes  # as it is passed on
 
@@ -43,11 +44,12 @@ def read(route: vendors.Route, content: bytes, allowed: tuple[str, ...] = ()) ->
     def is_allowed(name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed)
 
-    tokens = estimates.tokens(body, len(content))
+    tokens = estimates.tokens(vendor, body, len(content))
+    most = limits.most(vendor, body)
     if beyond.without_unasked(vendor, body, is_allowed):
         content = beyond.written(body)
     refused = tuple(name for name in beyond.asked(vendor, body) if not is_allowed(name))
-    return Question(named if isinstance(named, str) else "", tokens, refused, content)
+    return Question(named if isinstance(named, str) else "", tokens, most, refused, content)
 
 
 def _body(content: bytes) -> dict[str, Any]:

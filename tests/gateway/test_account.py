@@ -77,6 +77,43 @@ def test_one_that_does_not_fit_beside_others_waits_and_goes_alone(
     assert store.usages.of(job) == TOOK + INTO
 
 
+def test_what_may_come_out_of_calls_side_by_side_fits_in_too_and_is_not_booked(
+    store: store_open.Store, job: str
+) -> None:
+    policy, most = Policy(max_tokens=2_000), Usage(output=64_000)
+
+    async def run() -> None:
+        account = Account(store.usages, job, "life")
+        first, second = Booking(account), Booking(account)
+        await account.begin(first, INTO, policy, most)
+        waits = asyncio.create_task(account.begin(second, INTO, policy, most))
+        await settled(4)
+        assert not waits.done()
+        assert store.usages.of(job) == INTO
+        first.set(TOOK)
+        await asyncio.wait_for(waits, 5)
+        second.set(Usage(calls=1, input=90, output=64_000))
+        await account.save()
+        with pytest.raises(accounts.Over):
+            await account.begin(Booking(account), INTO, policy, most)
+
+    asyncio.run(run())
+
+
+def test_small_calls_go_side_by_side_within_a_large_budget(
+    store: store_open.Store, job: str
+) -> None:
+    async def run() -> None:
+        account = Account(store.usages, job, "life")
+        for _ in range(3):
+            call, most = Booking(account), Usage(output=1_000)
+            await asyncio.wait_for(account.begin(call, INTO, Policy(max_tokens=3_300), most), 5)
+
+    asyncio.run(run())
+
+    assert store.usages.of(job) == INTO + INTO + INTO
+
+
 def test_who_is_killed_in_mid_call_leaves_its_estimate_to_the_next(
     store: store_open.Store, job: str
 ) -> None:
