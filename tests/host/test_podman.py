@@ -87,3 +87,21 @@ def test_the_operators_secrets_do_not_reach_podman(
 
     assert "canary" not in env.values()
     assert env["CONTAINERS_CONF"] == str(host_settings.home / "containers.conf")
+
+
+def test_a_container_that_podman_cannot_look_at_keeps_no_other_from_being_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Podman 4.3 prints nothing at all when one of those asked for is half removed."""
+
+    def call(*argv: str, **_: object) -> podman.Answer:
+        if argv[0] == "ps":
+            return podman.Answer(0, "a b half c", "")
+        if "half" in argv:
+            return podman.Answer(125, "", "container not known")
+        names = argv[argv.index("--format") + 2 :]
+        return podman.Answer(0, '{"UidMap": ["0:1000:4096"]}\n' * len(names), "")
+
+    monkeypatch.setattr(podman, "call", call)
+
+    assert podman.mapped_ids() == 3 * 4096
