@@ -11,7 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from knify import errors
 from knify.gateway import objects
+
+#: Characters of a name that is looked at closer: an expression over more holds up all other calls.
+NAME: Final = 200
 
 #: Of the vendors' forms of tools, those that the agent's own program answers.
 _OURS: Final = {
@@ -74,6 +78,13 @@ def written(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+def name_of(where: str, name: str) -> str:
+    """The name, if it can be one and be told of. BadRequest."""
+    if len(name) > NAME or not name.isprintable():
+        raise errors.BadRequest(f"{where}: a name is at most {NAME} printable characters")
+    return name
+
+
 def _of_whole(vendor: str, body: dict[str, Any]) -> Iterator[str]:
     """What its own fields say, in Google's case in either spelling."""
     plain = {_plain(name): value for name, value in body.items()} if vendor == "google" else body
@@ -84,7 +95,7 @@ def _of_whole(vendor: str, body: dict[str, Any]) -> Iterator[str]:
         value = plain.get(_plain(name) if vendor == "google" else name)
         if value is not None and str(value).lower() not in usual:
             yield name
-    if isinstance(body.get("model"), str) and _SEARCHES.search(body["model"]):
+    if isinstance(body.get("model"), str) and _SEARCHES.search(name_of("model", body["model"])):
         yield "web_search"
 
 
@@ -99,7 +110,8 @@ def _anthropic(one: dict[str, Any]) -> Iterator[str]:
 def _openai(one: dict[str, Any]) -> Iterator[str]:
     if one.get("type") == "item_reference":
         yield "stored"
-    if one.get("file_id") and "file_citation" not in str(one.get("type")):
+    kind = one.get("type")  # any thing may stand there: the writing of one within one takes ages
+    if one.get("file_id") and not (isinstance(kind, str) and "file_citation" in kind):
         yield "files"
     image = one.get("image_url")
     for url in (one.get("file_url"), image.get("url") if isinstance(image, dict) else image):
@@ -125,11 +137,13 @@ def _tool(vendor: str, tool: Any) -> str:
     if not isinstance(tool, dict):
         return "tools"
     if vendor == "google":
-        kinds = [name for name in tool if not _OURS[vendor].fullmatch(_plain(name))]
+        names = [name_of("tools", name) for name in tool]
+        kinds = [name for name in names if not _OURS[vendor].fullmatch(_plain(name))]
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kinds[0]).lower() if kinds else ""
     kind = tool.get("type", "custom")
     if not isinstance(kind, str):
         return "tools"
+    kind = name_of("tools", kind)
     if _OURS[vendor].fullmatch(kind) or (kind == "shell" and _is_local(tool)):
         return ""
     return _VERSION.sub("", kind).removesuffix("_toolset") or "tools"

@@ -30,7 +30,11 @@ _ROUTE: Final = re.compile(
     rf"/git/([a-z0-9.-]{{1,253}})/((?:{_SEGMENT}/){{1,20}})"
     r"(info/refs\?service=git-(?:upload|receive)-pack|git-upload-pack|git-receive-pack)"
 )
-_DROPPED: Final = frozenset(b"host content-length expect authorization cookie".split())
+#: What git says; all else of a sandbox might mean something to a server in between.
+_PASSED: Final = frozenset(
+    b"accept accept-encoding accept-language cache-control content-encoding content-type "
+    b"git-protocol pragma user-agent".split()
+)
 _HIDDEN: Final = frozenset({b"set-cookie"})
 
 
@@ -81,6 +85,13 @@ def _login(n: int, row: str) -> Login:
     except (ValueError, errors.EgressRefused):
         why = f"line {n} is not https://USER:TOKEN@HOST[/PATH]"
         raise errors.ConfigError(f"KNIFY_GIT_CREDENTIALS_FILE: {why}") from None
+
+
+def said(given: lines.Headers) -> dict[str, str]:
+    """A sandbox's headers as they are sent on, without a login."""
+    rows = lines.passed_on(given, frozenset())
+    kept = [row for row in rows if row[0] in _PASSED]
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
 
 
 class Git:
@@ -139,9 +150,7 @@ class Git:
     async def _pass_on(
         self, line: lines.Line, request: h11.Request, login: Login, path: str, read: asyncio.Event
     ) -> None:
-        kept = lines.passed_on(request.headers, _DROPPED)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
-        headers["authorization"] = login.header
+        headers = said(list(request.headers)) | {"authorization": login.header}
         body = _body(line, read)
         has_body = request.method == b"POST"
         if not has_body and await anext(body, None) is not None:  # no git says anything there

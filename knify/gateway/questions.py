@@ -39,6 +39,7 @@ def read(route: vendors.Route, content: bytes, allowed: tuple[str, ...] = ()) ->
     named = route.model or body.get("model")
     if not (isinstance(named, str) and named) and route.is_call:
         raise errors.BadRequest("the request names no model")
+    named = beyond.name_of("model", named) if isinstance(named, str) else ""
     vendor = route.vendor.name
 
     def is_allowed(name: str) -> bool:
@@ -49,7 +50,7 @@ def read(route: vendors.Route, content: bytes, allowed: tuple[str, ...] = ()) ->
     if beyond.without_unasked(vendor, body, is_allowed):
         content = beyond.written(body)
     refused = tuple(name for name in beyond.asked(vendor, body) if not is_allowed(name))
-    return Question(named if isinstance(named, str) else "", tokens, most, refused, content)
+    return Question(named, tokens, most, refused, content)
 
 
 def _body(content: bytes) -> dict[str, Any]:

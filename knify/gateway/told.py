@@ -38,7 +38,7 @@ class Told:
 
     def once(self, stage: str, detail: str, *, mark: str | None = None) -> None:
         """Tell it, unless the same (`mark`, else the detail) was told before."""
-        what = detail[:_DETAIL] if mark is None else mark
+        what = _plain(detail[:_DETAIL] if mark is None else mark)
         seen = f"{stage}:{hashlib.sha256(what.encode()).hexdigest()[:16]}"
         if seen not in self._marks and self._counts[stage] <= MOST:
             self._marks.add(seen)
@@ -56,7 +56,7 @@ class Told:
         if self._counts[stage] > MOST:
             detail = f"more than {MOST} such events: further ones are not told"
             mark = f"{stage}:more"
-        self._waiting.append(Notice(mark, stage, "warning", detail[:_DETAIL]))
+        self._waiting.append(Notice(mark, stage, "warning", _plain(detail[:_DETAIL])))
         self._news()
 
     @property
@@ -76,3 +76,8 @@ class Told:
                     return False
                 del self._waiting[: len(sent)]
         return self.is_saved
+
+
+def _plain(text: str) -> str:
+    """With question marks for what no text in UTF-8 has: halves of pairs, from JSON's escapes."""
+    return text.encode(errors="replace").decode()

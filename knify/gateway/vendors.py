@@ -17,16 +17,15 @@ from knify.agents import models
 from knify.gateway import line as lines
 from knify.gateway import passing
 
-#: Never of a sandbox: keys, and whose account is meant; and what the connection decides itself.
-_DROPPED: Final = frozenset(
-    b"host content-length expect authorization x-api-key x-goog-api-key api-key cookie "
-    b"accept-encoding openai-organization openai-project forwarded via "
-    b"x-forwarded-for x-forwarded-host x-forwarded-proto "
-    b"x-http-method-override x-http-method x-method-override".split()
+#: What agents' programs tell of themselves and of the call. Nothing else of a sandbox is sent on:
+#: keys, whose account is meant, how the body is to be read, where a router is to send it.
+_PASSED: Final = frozenset(
+    b"accept accept-language user-agent idempotency-key x-client-request-id x-app "
+    b"anthropic-version anthropic-beta anthropic-dangerous-direct-browser-access "
+    b"x-claude-code-session-id openai-beta originator version session_id session-id "
+    b"conversation_id thread_id x-goog-api-client".split()
 )
-#: Of Google's own: some choose which fields an answer has, and so what is told of its usage.
-_GOOGLES: Final = b"x-goog-"
-_HARMLESS: Final = (b"x-goog-api-client",)
+_PASSED_TOO: Final = (b"x-stainless-", b"x-codex-")
 _HIDDEN: Final = frozenset(
     b"set-cookie anthropic-organization-id openai-organization openai-project alt-svc "
     b" strict-transport-security".split()
@@ -56,9 +55,10 @@ class Vendor:
 
     def headers(self, given: lines.Headers) -> dict[str, str]:
         """A sandbox's headers as they are sent on."""
-        rows = lines.passed_on(given, _DROPPED)
-        kept = [row for row in rows if row[0] in _HARMLESS or not row[0].startswith(_GOOGLES)]
+        rows = lines.passed_on(given, frozenset())
+        kept = [row for row in rows if row[0] in _PASSED or row[0].startswith(_PASSED_TOO)]
         found = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
+        found["content-type"] = "application/json"  # as it was read here
         found["accept-encoding"] = "identity"  # what was used is read in passing
         if self.key is not None:
             name, form = _SIGNED[self.name]

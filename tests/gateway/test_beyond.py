@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from knify import errors
 from knify.gateway import beyond, questions, vendors
 
 URL = "https://evil.example/?stolen"
@@ -108,3 +110,36 @@ def test_what_a_program_offers_unasked_is_taken_out_unless_it_is_allowed() -> No
     assert (dropped.beyond, kept.beyond, kept.content) == ((), (), content)
     assert sent["tools"] == [{"type": "function", "name": "é"}]
     assert sent["input"] == [{"type": "additional_tools", "tools": []}]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "content"),
+    [
+        ("google", b'{"tools":[{"%s":1}]}' % (b"aA" * 1_000_000)),
+        ("openai", b'{"model":"m","tools":[{"type":"%s"}]}' % (b"_" * 2_000_000)),
+        ("openai", b'{"model":"%s"}' % (b"s" * 2_000_000)),
+        ("google", b'{"generateContentRequest":{"model":"%s"}}' % (b"search-" * 300_000)),
+        ("anthropic", b'{"model":"m","tools":[{"type":"\\ud800"}]}'),
+        ("anthropic", b'{"model":"\\udfff"}'),
+    ],
+    ids=["google-tool", "openai-tool", "model", "inner-model", "half-a-pair", "half-model"],
+)
+def test_a_name_that_is_too_long_or_no_text_is_refused_before_it_is_looked_at_closer(
+    vendor: str, content: bytes
+) -> None:
+    path = "g" if vendor == "google" else None
+    route = vendors.Route(vendors.Vendor(vendor, "", None), "", is_call=True, model=path)
+
+    with pytest.raises(errors.BadRequest, match="printable"):
+        questions.read(route, content, ("*x*y*",))
+
+
+def test_what_stands_within_one_another_is_not_written_out_once_for_each() -> None:
+    one: dict[str, Any] = {"text": "x" * 4_000_000}
+    for _ in range(300):
+        one = {"file_id": "f", "type": one}
+    begun = time.process_time()
+
+    assert beyond.asked("openai", one) == ["files"]
+
+    assert time.process_time() - begun < 0.5  # 300 times the text are 1.2 GB

@@ -238,7 +238,7 @@ def test_nothing_but_calls_of_models_is_passed_on(
     assert models.requests == []
 
 
-def test_no_sandbox_chooses_what_is_told_of_its_usage(
+def test_no_sandbox_chooses_where_a_call_goes_or_how_it_and_its_usage_are_read(
     rig: rigs.Rig, models: model_server.Models
 ) -> None:
     _, url = rig.open(**ALL)
@@ -246,14 +246,23 @@ def test_no_sandbox_chooses_what_is_told_of_its_usage(
         "x-goog-fieldmask": "candidates",
         "x-goog-api-client": "cli",
         "x-http-method-override": "GET",
+        "x-original-url": "/v1/files",
+        "x-litellm-api-base": "http://evil.example",
+        "x-portkey-config": "x",
+        "content-encoding": "deflate",
+        "content-type": "application/x-protobuf",
+        "anthropic-beta": "some-feature",
+        "x-stainless-lang": "js",
     }
     query = "alt=proto&fields=candidates&%66ields=candidates&prettyPrint=false&key=k&alt=sse"
 
     httpx.post(f"{url}{GOOGLE_STREAM[0].partition('?')[0]}?{query}", json=CONTENTS, headers=headers)
 
     assert models.asked[0].path.endswith("streamGenerateContent?alt=sse")
-    sent = {name.lower() for name in models.asked[0].headers}
-    assert sent & headers.keys() == {"x-goog-api-client"}
+    sent = {name.lower(): value for name, value in models.asked[0].headers.items()}
+    passed = {"x-goog-api-client", "anthropic-beta", "x-stainless-lang"}
+    assert sent.keys() & headers.keys() == passed | {"content-type"}
+    assert sent["content-type"] == "application/json"
 
 
 def test_another_vendor_than_the_jobs_is_out_of_reach(rig: rigs.Rig) -> None:

@@ -414,6 +414,18 @@ def test_of_very_many_events_only_some_are_told(rig: rigs.Rig) -> None:
     assert details[-2].startswith(f"more than {MOST}") and details[-1] == "429"
 
 
+def test_half_a_pair_of_utf_16_is_told_as_a_question_mark(rig: rigs.Rig) -> None:
+    name = rig.submit()
+    told = Told(rig.core.store.notices, name, lambda: None)
+
+    told.once("tool_refused", "\ud800 was refused")
+    told.once("budget_exceeded", "x", mark="\udfff")
+    told.add("model_error", "\ud800")
+    rig.call(told.save())
+
+    assert [detail for _, detail in rig.told(name)] == ["? was refused", "x", "?"]
+
+
 @pytest.mark.parametrize(
     "head",
     [

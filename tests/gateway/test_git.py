@@ -221,6 +221,17 @@ def test_a_login_is_hidden_where_the_server_quotes_it(
     assert refused.headers["x-who"] == "Basic [hidden]"
 
 
+def test_nothing_is_sent_on_but_what_git_says() -> None:
+    known = [(b"Git-Protocol", b"version=2"), (b"Content-Encoding", b"gzip"), (b"Accept", b"*/*")]
+    others = [(b"X-Original-URL", b"/api"), (b"X-Forwarded-Host", b"a"), (b"PRIVATE-TOKEN", b"t"),
+              (b"X-HTTP-Method-Override", b"DELETE"), (b"Authorization", b"b"),
+              (b"Transfer-Encoding", b"chunked")]  # fmt: skip
+
+    assert git.said([*known, *others]) == {
+        "git-protocol": "version=2", "content-encoding": "gzip", "accept": "*/*",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "row", ["http://a:b@c.com", "https://c.com", "https://a@c.com", "https://a:b@10.0.0.1", "x"]
 )
