@@ -168,6 +168,7 @@ class Execution(Record):
     completed_at: int | None = None  # when a terminal state was reached
     parent_id: str | None = None  # the execution that this one continues
     child_of: str | None = None  # the task that this one names as its parent
+    opened_by: str | None = None  # it is a shell: the key by which it was opened
     parked_at: int | None = None  # since when it waits, with all else done, for its children
     sandbox_id: str | None = None
     node: str | None = None  # the Podman host it runs on

@@ -154,6 +154,7 @@ def use_task_shell(query: dict[str, Any], task_id: str) -> flask.Response:
     source = feed.Feed(core, x)
     source.check(after)
     wire = websockets.accept()
+    shells.enter(core, context.key(), x)
     wire.heard = typing.into(core, x)
     return websockets.Upgraded(wire, streams.following(source, after, wire))
 

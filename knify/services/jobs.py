@@ -36,6 +36,7 @@ class Submission:
     id: str = ""  # of the execution; else it is made here
     task_id: str | None = None  # its user's own id; "" for a task that has none
     child_of: str | None = None  # the task that it names as its parent
+    opened_by: str | None = None  # only of shells: the key by which it was opened
     definition: str | None = None  # whose run it is,
     run: model.Run | None = None  # why it is there,
     retry_of: str | None = None  # and the failed one that it repeats
@@ -213,6 +214,7 @@ def new_execution(
         name=submission.name,
         task_id=new_id if submission.task_id == "" else submission.task_id,
         child_of=submission.child_of,
+        opened_by=submission.opened_by,
         metadata=submission.request.get("metadata") or {},
         sandbox_id=sandbox_id,
         session_id=wanted.session_id,

@@ -20,7 +20,7 @@ SEGMENT_BYTES: Final = 2 * 1024**2  # of stored entries in one object
 #: What a row keeps of the record: all that lists, filters and answers of scripts need.
 _KEPT: Final = (
     *("tenant", "name", "job_type", "parent_id", "sandbox_id", "node", "session_id", "usage"),
-    *("task_id", "child_of", "definition", "retry_of", "run"),
+    *("task_id", "child_of", "opened_by", "definition", "retry_of", "run"),
     *rows.NUMBERS,
 )
 

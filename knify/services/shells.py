@@ -13,9 +13,11 @@ from knify.agents import base as agents
 from knify.core import Core
 from knify.sandbox import base as sandbox_base
 from knify.services import jobs, tasks
+from knify.store import notices
 
 IDLE: Final = "15m"  # without anything typed or printed
 LONGEST: Final = "8h"
+ENTERED: Final = "shell_entered"  # an event of its history
 SIGNALS: Final = ("INT", "TERM", "HUP")
 #: What is typed comes through this; a shell holds it open both ways, so it never sees an end.
 PIPE: Final = f"{sandbox_base.RUN}/typed"
@@ -31,8 +33,12 @@ COMMAND: Final = (agents.BUSYBOX, "sh", "-c", _SCRIPT, "shell")
 
 
 def is_shell(x: model.Execution) -> bool:
-    """Whether it listens to what is typed."""
-    return x.spec.command == COMMAND
+    """Whether it listens to what is typed.
+
+    Only `open_` writes this field: a job may have a shell's command and metadata, but nobody who
+    can submit one may make it pass as an administrator's.
+    """
+    return x.opened_by is not None
 
 
 def open_(core: Core, key: model.ApiKey, task_id: str) -> model.Execution:
@@ -58,15 +64,22 @@ def open_(core: Core, key: model.ApiKey, task_id: str) -> model.Execution:
         "hang_timeout": IDLE,
         "metadata": {"shell_of": x.task_id, "opened_by": key.id},
     }
-    submission = jobs.Submission(request, name=f"shell of {x.task_id}"[:200])
+    submission = jobs.Submission(request, name=f"shell of {x.task_id}"[:200], opened_by=key.id)
     accepted = jobs.continue_(core, key.tenant, x.id, submission)
     return core.store.executions.get(accepted.answer.id, tenant=key.tenant)
 
 
 def find(core: Core, tenant: str, task_id: str, shell_id: str) -> model.Execution:
-    """A shell of this task. TaskNotFound, NotFound."""
+    """A shell in this task's sandbox. TaskNotFound, NotFound, SandboxNone for any other job."""
     task = tasks.get(core, tenant, task_id)
     x = core.store.executions.get(shell_id, tenant=tenant)
-    if x.sandbox_id != task.sandbox_id or x.metadata.get("shell_of") != task.task_id:
+    if x.sandbox_id != task.sandbox_id or not is_shell(x):
         raise conflicts.SandboxNone(f"no shell {shell_id} of this task")
     return x
+
+
+def enter(core: Core, key: model.ApiKey, x: model.Execution) -> None:
+    """Into the shell's history, once for each key: who can type into it from now on."""
+    who = "the key that opened it" if key.id == x.opened_by else "another key"
+    words = f"{key.id} may type, {who}"
+    core.store.notices.tell(x.id, [notices.Notice(f"shell {key.id}", ENTERED, "info", words)])

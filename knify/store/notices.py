@@ -1,4 +1,4 @@
-"""What gateways have to tell about executions: written into their histories, each once."""
+"""What others than their owners have to tell about executions: into their histories, each once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Notice:
     """One event for an execution's history."""
 
     mark: str  # unique within the execution: sent twice, by whichever gateway, it is told once
-    stage: str  # egress_refused, model_refused, model_error, budget_exceeded, …
+    stage: str  # egress_refused, model_refused, model_error, budget_exceeded, shell_entered
     level: str
     detail: str
 
 
 class Notices:
-    """The gateway's way into histories; it moves no state, and needs no lease."""
+    """The way of gateways and shells into histories; it moves no state, and needs no lease."""
 
     def __init__(self, client: Client, scripts: Scripts) -> None:
         self._client = client

@@ -9,10 +9,17 @@ import pytest
 from knify import errors
 from knify.lifecycle import State
 from knify.sandbox import fakechannel
-from knify.services import shells
+from knify.services import jobs, shells
 from tests.runner.rig import OUT, Rig, Worker, eventually
 
 GREETING: Any = [(0.1, OUT, b"a shell\n")]
+
+
+def shell(rig: Rig) -> str:
+    """One that an administrator has opened."""
+    request = {"job_type": "command_task", "command": list(shells.COMMAND)}
+    made = jobs.submit(rig.core, "default", jobs.Submission(request, opened_by="key_1"))
+    return made.answer.id
 
 
 def typed(rig: Rig) -> bytes | None:
@@ -23,7 +30,7 @@ def typed(rig: Rig) -> bytes | None:
 
 def test_what_is_typed_early_waits_for_the_greeting_and_a_signal_ends_it(rig: Rig) -> None:
     rig.script(*shells.COMMAND, steps=GREETING, hangs=True)
-    job, worker, give = rig.submit(*shells.COMMAND), Worker(rig), rig.core.store.typed.give
+    job, worker, give = shell(rig), Worker(rig), rig.core.store.typed.give
     assert give(job, "input", "ls\n") == "ok"
 
     worker.advance(job)
@@ -48,7 +55,7 @@ def test_a_shell_that_takes_nothing_is_ended_and_says_so(
 
     monkeypatch.setattr(fakechannel.FakeChannel, "put_file", full)
     rig.script(*shells.COMMAND, steps=GREETING, hangs=True)
-    job, worker = rig.submit(*shells.COMMAND), Worker(rig)
+    job, worker = shell(rig), Worker(rig)
     rig.core.store.typed.give(job, "input", "ls\n")
 
     worker.advance(job)
@@ -57,9 +64,15 @@ def test_a_shell_that_takes_nothing_is_ended_and_says_so(
     assert ended.state is State.FAILED and "does not take what is typed" in (ended.error or "")
 
 
-def test_a_command_that_is_no_shell_is_given_nothing(rig: Rig) -> None:
-    rig.script("hello", steps=[(0.1, OUT, b"hello\n"), (0.3, OUT, b"bye\n")])
-    job, worker = rig.submit("hello"), Worker(rig)
+@pytest.mark.parametrize("command", [("hello",), shells.COMMAND], ids=["hello", "a shell's"])
+def test_a_command_that_is_no_shell_is_given_nothing_even_if_it_looks_like_one(
+    rig: Rig, command: tuple[str, ...]
+) -> None:
+    rig.script(*command, steps=[(0.1, OUT, b"hello\n"), (0.3, OUT, b"bye\n")])
+    job, worker = (
+        rig.submit(*command, metadata={"shell_of": "t", "opened_by": "key_1"}),
+        Worker(rig),
+    )
     rig.core.store.typed.give(job, "input", "ls\n")
 
     worker.advance(job)

@@ -48,3 +48,5 @@ def test_one_types_into_a_kept_sandbox_and_sees_its_files(client: Client) -> Non
         until(line, "completed")
 
     assert client.job(opened.shell_id).metadata["shell_of"] == task.id
+    frames = client.stream_events(opened.shell_id)
+    assert sum("shell_entered" in str(frame) for frame in frames) == 1

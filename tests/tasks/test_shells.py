@@ -10,7 +10,7 @@ from api.tasks import typing
 from knify import errors
 from knify.core import Core
 from knify.lifecycle import State
-from knify.services import keys, shells
+from knify.services import keys, packing, shells
 from knify.store import typed
 from tests.api.parts import Api, Worker
 from tests.tasks.parts import TASKS, execution, submit
@@ -85,6 +85,65 @@ def test_a_job_that_is_no_shell_of_the_task_is_not_typed_into(api: Api, task: st
     answer = api.get(f"{TASKS}/{task}/shell?shell_id={other}")
 
     assert answer.status_code == 409
+
+
+def test_whoever_may_write_plants_no_shell_for_an_admin_to_join(
+    api: Api, core: Core, task: str
+) -> None:
+    writer = Api(api.client, keys.create(core, "default", scopes=("read", "write")).text)
+    known = {"shell_of": task, "opened_by": "key_admin"}
+    planted = writer.post(f"/jobs/{execution(api, task)}/continue", {"spec": {
+        "job_type": "command_task", "command": list(shells.COMMAND), "env": {"ENV": "/workspace/x"},
+        "timeout": "8h", "metadata": known}}).get_json()["job_id"]  # fmt: skip
+
+    opened = api.post(f"{TASKS}/{task}/shell")
+    joined = api.get(f"{TASKS}/{task}/shell?shell_id={planted}")
+
+    assert (opened.status_code, opened.get_json()["error"]) == (409, "sandbox_busy")
+    assert joined.status_code == 409
+    assert not shells.is_shell(core.store.executions.get(planted, tenant="default"))
+
+
+def test_no_request_says_that_it_is_a_shell(api: Api, task: str) -> None:
+    spec = {"job_type": "command_task", "command": "true", "opened_by": "key_admin"}
+
+    answers = [
+        api.post("/jobs", {"spec": spec}),
+        api.post(f"/jobs/{execution(api, task)}/continue", {"spec": spec}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+
+
+def test_each_key_that_may_type_is_in_the_shells_history_once(
+    api: Api, core: Core, task: str
+) -> None:
+    shell = opened(api, task)["shell_id"]
+    x = core.store.executions.get(shell, tenant="default")
+    opener = core.store.access.find_key(x.opened_by or "")
+    other = keys.create(core, "default", scopes=("admin",)).record
+
+    for key in (opener, other, other, opener):
+        assert key is not None
+        shells.enter(core, key, x)
+
+    told = [e.detail for e in core.store.streams.events(x.id) if e.stage == shells.ENTERED]
+    assert told == [
+        f"{x.opened_by} may type, the key that opened it",
+        f"{other.id} may type, another key",
+    ]
+
+
+def test_a_shell_that_was_packed_is_one_still(
+    api: Api, core: Core, worker: Worker, task: str
+) -> None:
+    shell = opened(api, task)["shell_id"]
+    worker.finish(worker.run(shell))
+
+    assert packing.pack(core, shell)
+
+    x = core.store.executions.get(shell, tenant="default")
+    assert x.packed and shells.find(core, "default", task, shell) == x
 
 
 def test_words_are_taken_once_and_in_their_order_and_only_so_many_wait(
