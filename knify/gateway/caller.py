@@ -6,12 +6,17 @@ import asyncio
 from typing import Protocol
 
 from knify.gateway.account import Account
+from knify.gateway.door import Place
 from knify.gateway.policy import Policy
 from knify.gateway.told import Told
 
 
 class Caller(Protocol):
     """One execution in its sandbox: a door."""
+
+    @property
+    def place(self) -> Place:
+        """Whose it is."""
 
     @property
     def policy(self) -> Policy:

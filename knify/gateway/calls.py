@@ -62,19 +62,15 @@ class Calls:
             await line.answer(404, "knify: there is nothing here\n")
             return
         method = request.method.decode("ascii", "replace")
-        held = 0
+        part = room.Part(caller.place.tenant, caller.place.sandbox)
         try:
             route = vendors.route(vendor, method, target)
             if route is None:
                 raise Refused(404, "not_found_error", "knify: this is not passed on")
             if not vendor.is_configured:
                 raise Refused(401, "authentication_error", f"knify: no key for {vendor.name}")
-            content = bytearray()
-            async with asyncio.timeout(BODY_SECONDS):
-                async for piece in line.body():
-                    held += self._take(caller, len(piece), len(content) + len(piece))
-                    content += piece
-            calling = self._call(caller, line, request, route, bytes(content))
+            content = await self._body(line, part)
+            calling = self._call(caller, line, request, route, content)
             await passing.watched(line, calling)
         except TimeoutError:
             await line.answer(408, "knify: the request did not come in time\n")
@@ -83,14 +79,26 @@ class Calls:
             text = vendors.complaint(vendor.name, refused.status, refused.kind, refused.message)
             await line.answer(refused.status, text, _JSON)
         finally:
-            self._room.give_back(caller, held)
+            self._room.give_back(part)
 
-    def _take(self, caller: Caller, size: int, total: int) -> int:
-        if total > REQUEST_BYTES:
+    async def _body(self, line: lines.Line, part: room.Part) -> bytes:
+        """All of it. TimeoutError, also when its room is given to another; Refused."""
+        content = bytearray()
+        async with asyncio.timeout(BODY_SECONDS) as timer:
+            part.coming = timer
+            try:
+                async for piece in line.body():
+                    self._take(part, len(piece))
+                    content += piece
+            finally:
+                part.coming = None
+        return bytes(content)
+
+    def _take(self, part: room.Part, size: int) -> None:
+        if part.size + size > REQUEST_BYTES:
             raise Refused(413, "request_too_large", f"knify: more than {REQUEST_BYTES} bytes")
-        if not self._room.take(caller, size):
+        if not self._room.take(part, size):
             raise Refused(503, "overloaded_error", "knify: too many large requests under way")
-        return size
 
     async def _call(
         self, caller: Caller, line: lines.Line, request: h11.Request, route: vendors.Route,

@@ -13,7 +13,7 @@ from knify.gateway.policy import Policy
 
 CONNECT_SECONDS: Final = 10.0
 _TRIED: Final = 3  # addresses of one name
-_AT_ONCE: Final = 64  # names that are being resolved
+_AT_ONCE: Final = 256  # names that are being resolved: a thread each, made when it is needed
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

@@ -19,10 +19,11 @@ from knify.gateway.account import Account
 from knify.gateway.places import Places
 from knify.gateway.policy import Policy
 from knify.gateway.told import Told
+from knify.gateway.turns import Turns
 
 log = logging.getLogger(__name__)
 
-NAMES: Final = 8  # that one sandbox may have resolved at one time
+NAMES: Final = 4  # that one sandbox may have resolved at one time
 _SETTLE_SECONDS: Final = 2.0
 _BIND_SECONDS: Final = 3.0  # for which a port that is in use is tried again
 Serve = Callable[["Door", lines.Line], Awaitable[None]]
@@ -76,6 +77,7 @@ class Door:
         self.account = account
         self.names = asyncio.Semaphore(NAMES)
         self.is_open = False
+        self._turns = Turns()
         self._ports = ports
         self._places = places
         self._servers: list[asyncio.Server] = []
@@ -151,7 +153,7 @@ class Door:
     def _met(
         self, serve: Serve, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        line = lines.Line(reader, writer)
+        line = lines.Line(reader, writer, self._turns)
         if not self.is_open:
             line.abort()
             return

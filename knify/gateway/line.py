@@ -13,11 +13,18 @@ from typing import Final
 
 import h11
 
+from knify.gateway.turns import EVENTS, Turns
+
 HEAD_BYTES: Final = 32 * 1024
 READ_BYTES: Final = 32 * 1024  # in each buffer: thousands of connections may be stuck
 HEAD_SECONDS: Final = 30.0  # from the connection, or the last answer, to the end of the next head
 BODY_SECONDS: Final = 60.0  # without a byte of a body
 WRITE_SECONDS: Final = 120.0  # in which a sandbox takes nothing of an answer
+
+#: So many chunks of a body may be as small as they like, the others have to hold so many bytes each
+#: on the average: one takes as long to read as kilobytes.
+CHUNKS: Final = 4_096
+CHUNK_BYTES: Final = 64
 
 _LINGER_SECONDS: Final = 5.0
 _LINGER_BYTES: Final = 4 * 1024**2
@@ -37,11 +44,16 @@ class Gone(Exception):
 class Line:
     """A connection, and what is open on its behalf."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, turns: Turns
+    ) -> None:
+        """`turns`: of all connections of its sandbox."""
         self.deadline = 0.0  # by the monotonic clock
         self._patience = 0.0  # seconds from the last sign of life to it
         self.is_ending = False  # nothing more is served on it
         self.reader, self.writer = reader, writer
+        self.turns = turns
+        self._events = 0  # read in this turn
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._others: list[asyncio.StreamWriter] = []
         narrow(writer)
@@ -83,9 +95,10 @@ class Line:
         return event
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The request's body as it comes. Gone when it ends too early."""
+        """The request's body as it comes. Gone when it ends too early, or is cut too small."""
         if self._http.they_are_waiting_for_100_continue:
             await self.send(h11.InformationalResponse(status_code=100, headers=[]))
+        spare = CHUNKS * CHUNK_BYTES  # bytes by which its chunks may be too small together
         while True:
             self.until(BODY_SECONDS)
             event = await self._event()
@@ -93,7 +106,16 @@ class Line:
                 return
             if not isinstance(event, h11.Data):
                 raise Gone
+            spare = spare + len(event.data) - (CHUNK_BYTES if event.chunk_start else 0)
+            if spare < 0:
+                raise await self._refusal("a body in such small chunks is not taken")
             yield bytes(event.data)
+
+    async def _refusal(self, why: str) -> Gone:
+        """Behind its answer, as far as there may be one."""
+        if self.can_answer:
+            await self.answer(400, f"knify: {why}\n")
+        return Gone()
 
     async def left(self) -> None:
         """Returns when the sandbox has gone, while an answer is made for it; to be cancelled."""
@@ -169,14 +191,23 @@ class Line:
 
     async def _event(self) -> h11.Event:
         try:
+            if self._events >= EVENTS:
+                await self._turn()
             while (event := self._http.next_event()) is h11.NEED_DATA:
-                self._http.receive_data(await self.reader.read(READ_BYTES))
+                data = await self.reader.read(READ_BYTES)
+                await self._turn()
+                self._http.receive_data(data)
+            self._events += 1
         except OSError as failed:
             raise Gone from failed
         if event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
             raise Gone
         assert not isinstance(event, type)
         return event
+
+    async def _turn(self) -> None:
+        await self.turns.next()
+        self._events = 0
 
 
 def narrow(writer: asyncio.StreamWriter) -> None:

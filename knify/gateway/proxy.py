@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from typing import Final
 
@@ -12,6 +13,7 @@ from knify import egress, errors
 from knify.gateway import dial, sides, tunnel
 from knify.gateway import line as lines
 from knify.gateway.caller import Caller
+from knify.gateway.turns import EVENTS
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +103,18 @@ async def _relay(line: lines.Line, reader: asyncio.StreamReader, request: h11.Re
     http.send(h11.Request(method=request.method, target="/", headers=[(b"host", b"x")]))
     http.send(h11.EndOfMessage())
     try:
-        while True:
+        for n in itertools.count(1):
             event = http.next_event()
             if event is h11.NEED_DATA:
                 line.until(ANSWER_SECONDS)
-                http.receive_data(await reader.read(lines.READ_BYTES))
-            elif isinstance(event, h11.Response):
+                data = await reader.read(lines.READ_BYTES)
+                await line.turns.next()  # the other side may be of the sandbox's friends
+                http.receive_data(data)
+            elif n % EVENTS == 0:
+                await line.turns.next()
+            if event is h11.NEED_DATA:
+                continue
+            if isinstance(event, h11.Response):
                 kept = lines.passed_on(event.headers, frozenset())
                 headers = [*kept, (b"connection", b"close")]
                 await line.send(h11.Response(status_code=event.status_code, headers=headers))

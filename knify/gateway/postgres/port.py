@@ -188,6 +188,7 @@ async def _forth(line: lines.Line, session: signin.Session, flow: Flow) -> None:
     name = session.database.name
     while True:
         kind, body = await wire.message(line.reader, _BYTES)
+        await line.turns.next()  # with what is buffered, the reader lets nobody else run
         why = statements.refusal(kind, body)
         if why is not None:
             raise Failure(_READ_ONLY, f"{name} was asked for what is not allowed: {why}",
