@@ -13,7 +13,8 @@ import aiohttp
 import h11
 
 from knify import errors
-from knify.gateway import account, passing, questions, room, vendors
+from knify.gateway import account, passing, questions, room, sides, vendors
+from knify.gateway import counted as counting
 from knify.gateway import line as lines
 from knify.gateway.caller import Caller
 from knify.gateway.counted import Counted
@@ -114,12 +115,18 @@ class Calls:
             return
         self._check(caller, asked)
         meter = Meter(route.vendor.name, asked=asked.tokens)
-        counted = Counted(caller, meter, self._prices, asked.model, asked.most)
+        counted = Counted(caller, meter, self._prices, asked)
         async with caller.account.places:
             await self._reserve(caller, counted)
             line.until(passing.SILENT_SECONDS + passing.CONNECT_SECONDS)
+            passing_on = self._pass_on(caller, line, request, route, asked.content, counted)
+
+            def left() -> None:
+                line.abort()  # nothing waits for it to take what is heard
+                counted.leave()
+
             try:
-                await self._pass_on(caller, line, request, route, asked.content, counted)
+                await sides.lasting(passing_on, left, counting.LEFT_SECONDS)
             finally:  # whatever became of it: what was asked may have to be paid for
                 await asyncio.shield(counted.close())
 

@@ -137,20 +137,37 @@ async def stream(
     headers: lines.Headers,
     heard: Heard | None = None,
 ) -> None:
-    """The answer, piece by piece as it comes. Broken, Gone."""
-    await line.send(h11.Response(status_code=answer.status, headers=headers))
+    """The answer, piece by piece as it comes. Broken, Gone.
+
+    What is heard is heard to its end, as long as that is waited for, also without the sandbox.
+    """
+    gone = await _sent(line, h11.Response(status_code=answer.status, headers=headers))
     try:
         async for piece in answer.content.iter_any():
             line.until(SILENT_SECONDS)
             shown = piece if heard is None else await heard.hear(piece)
-            if shown:
-                await line.send(h11.Data(data=shown))
+            if gone is None and shown:
+                gone = await _sent(line, h11.Data(data=shown))
+            if gone is not None and heard is None:
+                raise gone
     except (aiohttp.ClientError, OSError) as failed:
         raise Broken from failed
     rest = b"" if heard is None else await heard.end()
+    if gone is not None:
+        raise gone
     if rest:
         await line.send(h11.Data(data=rest))
     await line.send(h11.EndOfMessage())
+
+
+async def _sent(line: lines.Line, event: h11.Event) -> lines.Gone | None:
+    """Why it was not: the sandbox has gone, which whoever watches the connection sees then too."""
+    try:
+        await line.send(event)
+    except lines.Gone as gone:
+        line.abort()
+        return gone
+    return None
 
 
 async def error(

@@ -23,6 +23,7 @@ class Question:
     tokens: int  # that go in: an estimate
     most: int  # that may come out
     beyond: tuple[str, ...]  # what the vendor would do by itself, and may not
+    is_stream: bool  # its answer comes in pieces
     content: bytes  # as it is passed on
 
 
@@ -47,10 +48,27 @@ def read(route: vendors.Route, content: bytes, allowed: tuple[str, ...] = ()) ->
 
     tokens = estimates.tokens(vendor, body, len(content))
     most = limits.most(vendor, body)
-    if beyond.without_unasked(vendor, body, is_allowed):
+    is_changed = beyond.without_unasked(vendor, body, is_allowed)
+    is_stream = bool(body.get("stream")) or ":stream" in route.url
+    if vendor == "openai" and route.url.partition("?")[0].endswith("/chat/completions"):
+        is_changed |= is_stream and _tell_usage(body)
+    if is_changed:
         content = beyond.written(body)
     refused = tuple(name for name in beyond.asked(vendor, body) if not is_allowed(name))
-    return Question(named, tokens, most, refused, content)
+    return Question(named, tokens, most, refused, is_stream, content)
+
+
+def _tell_usage(body: dict[str, Any]) -> bool:
+    """Have a stream of chat completions tell its usage, at its end; whether it would not have.
+
+    Else nothing tells how much a model has thought, which is not in the stream.
+    """
+    given = body.get("stream_options")
+    kept = given if isinstance(given, dict) else {}
+    # Told with every piece, the first one would pass for the last.
+    wanted = {name: v for name, v in kept.items() if name != "continuous_usage_stats"}
+    body["stream_options"] = wanted | {"include_usage": True}
+    return bool(body["stream_options"] != given)
 
 
 def _body(content: bytes) -> dict[str, Any]:

@@ -25,6 +25,20 @@ async def first(*work: Work) -> None:
         await _ended(tasks)
 
 
+async def lasting(work: Work, left: Callable[[], None], seconds: float) -> None:
+    """Do it; cancelled, it goes on for so long at most. `left` is called when that begins."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            left()
+            await asyncio.wait([task], timeout=seconds)
+        raise
+    finally:
+        await _ended([task])
+
+
 @asynccontextmanager
 async def beside(work: Work) -> AsyncIterator[asyncio.Task[None]]:
     """It runs beside the block, and ends with it."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from knify import model
 
-_LONGEST: Final = 1024 * 1024  # bytes of an event or answer that is read for its usage
+_LONGEST: Final = 1024 * 1024  # bytes of an event or answer that is read whole
+_TAIL: Final = 128 * 1024  # of longer ones; all vendors tell the usage behind what was said
+#: Cannot stand within a string, where quotes have backslashes.
+_USAGE: Final = re.compile(r'[,{]\s{0,9}"(usage|usageMetadata)"\s{0,9}:\s{0,9}(?=\{)')
 _A_TOKEN: Final = 4  # bytes of text, roughly
 _AN_EVENT: Final = 32  # the same of a stream, whose frame is larger than its text
 
@@ -57,7 +61,7 @@ class Meter:
         self._asked = asked
         self._rest = bytearray()
         self._bytes = 0
-        self._is_lost = False  # an event was too long to be read
+        self._is_long = False  # an event of which only the end is kept
 
     def feed(self, data: bytes) -> None:
         """Some bytes of the answer."""
@@ -67,29 +71,47 @@ class Meter:
             while (end := self._rest.find(b"\n")) >= 0:
                 line = bytes(self._rest[:end])
                 del self._rest[: end + 1]
-                if line.startswith(b"data:") and not self._is_lost:
+                if self._is_long:
+                    self._end_of_event(line)
+                elif line.startswith(b"data:"):
                     self._event(line[5:].strip())
-                self._is_lost = False
+                self._is_long = False
         if len(self._rest) > _LONGEST:
-            self._rest.clear()
-            self._is_lost = True
+            del self._rest[:-_TAIL]
+            self._is_long = True
 
     def end(self) -> None:
         """The answer is whole."""
-        if not self.is_stream and not self._is_lost:
+        if not self.is_stream and self._is_long:
+            self._end_of_event(bytes(self._rest))
+        elif not self.is_stream:
             self._event(bytes(self._rest))
         self.seen.is_final = True
+
+    def is_known(self, *, is_whole: bool) -> bool:
+        """Whether the vendor has told all that came out."""
+        seen = self.seen
+        return seen.is_told and (seen.is_final or is_whole) and seen.is_out_told
 
     def count(self, *, is_whole: bool) -> Tokens:
         """What the call took; of one that told nothing, or broke off, at least an estimate."""
         seen, found = self.seen, self.seen.tokens
         if not seen.is_in_told:
             found = found.evolve(input=max(found.input, self._asked))
-        is_over = seen.is_told and (seen.is_final or is_whole)
-        if not (is_over and seen.is_out_told):
+        if not self.is_known(is_whole=is_whole):
             per = _AN_EVENT if self.is_stream else _A_TOKEN
             found = found.evolve(output=max(found.output, self._bytes // per))
         return found
+
+    def _end_of_event(self, data: bytes) -> None:
+        """What vendors repeat of a request may be longer than all that they say."""
+        text = data.decode(errors="replace")
+        for found in _USAGE.finditer(text):
+            try:
+                usage, _ = _DECODER.raw_decode(text, found.end())
+            except (ValueError, RecursionError):
+                continue
+            self._read({found[1]: usage}, self.seen)
 
     def _event(self, data: bytes) -> None:
         if b"sage" not in data and b"model" not in data and b"finish" not in data:
@@ -115,17 +137,23 @@ def _anthropic(event: dict[str, Any], seen: Seen) -> None:
     seen.is_told = True
     seen.is_final = event.get("type") != "message_start"
     kept = seen.tokens
-    if _is_number(usage, "input_tokens"):
-        seen.is_in_told = True
-        cached = _number(usage, "cache_read_input_tokens")
-        written = _number(usage, "cache_creation_input_tokens")
-        into = _number(usage, "input_tokens") + cached + written
+    # Of a conversation that the vendor made shorter on the way, the sums tell the last round only.
+    rounds = usage.get("iterations")
+    rounds = [one for one in rounds if isinstance(one, dict)] if isinstance(rounds, list) else []
+
+    def of(name: str) -> int:
+        return max(_number(usage, name), sum(_number(one, name) for one in rounds))
+
+    if _is_number(usage, "input_tokens") or rounds:
+        seen.is_in_told |= _is_number(usage, "input_tokens")
+        cached, written = of("cache_read_input_tokens"), of("cache_creation_input_tokens")
+        into = of("input_tokens") + cached + written
         kept = kept.evolve(
             input=max(into, kept.input),
             cached=max(cached, kept.cached),
             written=max(written, kept.written),
         )
-    out = max(kept.output, _number(usage, "output_tokens"))
+    out = max(kept.output, of("output_tokens"))
     seen.is_out_told |= _is_number(usage, "output_tokens")
     seen.tokens = kept.evolve(output=out)
 
@@ -138,14 +166,26 @@ def _openai(event: dict[str, Any], seen: Seen) -> None:
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         return
-    seen.is_told = seen.is_final = True
+    seen.is_told = True
+    seen.is_final |= _is_last(event)
     into, out = ("input", "output") if "input_tokens" in usage else ("prompt", "completion")
     details = usage.get(f"{into}_tokens_details")
     cached = _number(details, "cached_tokens") if isinstance(details, dict) else 0
     tokens = _number(usage, f"{into}_tokens"), _number(usage, f"{out}_tokens")
-    seen.is_in_told = _is_number(usage, f"{into}_tokens")
-    seen.is_out_told = _is_number(usage, f"{out}_tokens")
-    seen.tokens = Tokens(tokens[0], min(cached, tokens[0]), 0, tokens[1])
+    seen.is_in_told |= _is_number(usage, f"{into}_tokens")
+    seen.is_out_told |= _is_number(usage, f"{out}_tokens")
+    kept = seen.tokens
+    total = max(tokens[0], kept.input)
+    cached = max(min(cached, total), kept.cached)
+    seen.tokens = Tokens(total, cached, 0, max(tokens[1], kept.output))
+
+
+def _is_last(event: dict[str, Any]) -> bool:
+    """Some servers tell the usage so far with every piece of a chat completion."""
+    choices = event.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return event.get("type") not in ("response.created", "response.in_progress")
+    return all(isinstance(one, dict) and one.get("finish_reason") for one in choices)
 
 
 def _google(event: dict[str, Any], seen: Seen) -> None:
@@ -163,8 +203,8 @@ def _google(event: dict[str, Any], seen: Seen) -> None:
         into, out = max(into, kept.input), max(out, kept.output)
         cached = max(min(_number(usage, "cachedContentTokenCount"), into), kept.cached)
         seen.tokens = Tokens(into, cached, 0, out)
-    first = candidates[0] if isinstance(candidates, list) and candidates else None
-    if isinstance(first, dict) and first.get("finishReason"):
+    each = candidates if isinstance(candidates, list) else []
+    if each and all(isinstance(one, dict) and one.get("finishReason") for one in each):
         seen.is_final = True
 
 
@@ -181,6 +221,7 @@ def _name(value: Any) -> str | None:
     return value[:200] if isinstance(value, str) and value else None
 
 
+_DECODER: Final = json.JSONDecoder()
 _READERS: Final[dict[str, Callable[[dict[str, Any], Seen], None]]] = {
     "anthropic": _anthropic,
     "google": _google,

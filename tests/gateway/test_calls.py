@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from knify.gateway import account as accounts
-from knify.gateway import calls, room
+from knify.gateway import calls, counted, room
 from knify.gateway import line as lines
 from knify.store.usage import Usage
 from tests.gateway import rig as rigs
@@ -319,9 +319,38 @@ def test_a_call_is_counted_by_an_estimate_from_its_beginning_on(
     assert after == Usage(1, 100, 40, 0, 20, nano_usd=2_640_000)
 
 
-def test_an_agent_that_hangs_up_pays_what_it_asked(
+@pytest.mark.parametrize("call", [ANTHROPIC, CHAT, RESPONSES, GOOGLE_STREAM])
+def test_of_an_agent_that_hangs_up_in_a_stream_all_is_counted(
+    rig: rigs.Rig, models: model_server.Models, call: tuple[str, dict[str, Any]]
+) -> None:
+    name, url = rig.open(**ALL)
+    models.pace = 0.05
+    path, body = call
+
+    with httpx.stream("POST", url + path, json=body | {"stream": True}, timeout=30) as answer:
+        next(answer.iter_raw())
+
+    used = eventually(lambda: u if (u := rig.core.store.usages.of(name)).output >= 20 else None)
+    assert (used.input, used.cached, used.output) == (100, 40, 20)
+
+
+def test_a_stream_of_chat_completions_has_to_tell_its_usage(
     rig: rigs.Rig, models: model_server.Models
 ) -> None:
+    _, url = rig.open(**ALL)
+
+    post(url, CHAT, stream=True)
+    post(url, CHAT, stream=True, stream_options={"continuous_usage_stats": True, "x": 1})
+    post(url, CHAT)
+
+    options = [one.body.get("stream_options") for one in models.asked]
+    assert options == [{"include_usage": True}, {"x": 1, "include_usage": True}, None]
+
+
+def test_an_agent_that_hangs_up_pays_what_it_asked_and_what_may_have_come_out(
+    rig: rigs.Rig, models: model_server.Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counted, "LEFT_SECONDS", 0.2)
     name, url = rig.open(**ALL)
     models.faults.append(model_server.HANG)
 
@@ -329,8 +358,9 @@ def test_an_agent_that_hangs_up_pays_what_it_asked(
         httpx.post(url + ANTHROPIC[0], json=ANTHROPIC[1] | {"x": "y" * 4_000}, timeout=0.5)
 
     eventually(lambda: models.asked and models.asked[0].is_abandoned)
-    used = eventually(lambda: u if (u := rig.core.store.usages.of(name)).calls else None)
+    used = eventually(lambda: u if (u := rig.core.store.usages.of(name)).output else None)
     assert used.input > 1_000
+    assert used.output == ANTHROPIC[1]["max_tokens"]
 
 
 @pytest.mark.parametrize("is_there", [True, False])

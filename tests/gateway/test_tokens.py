@@ -98,6 +98,53 @@ def test_what_a_stream_told_once_a_later_piece_does_not_take_back() -> None:
     assert meter.count(is_whole=True) == Tokens(7, 0, 0, 50)
 
 
+@pytest.mark.parametrize("is_stream", [True, False])
+@pytest.mark.parametrize("provider", WIRES)
+def test_what_is_told_behind_megabytes_is_read(provider: str, *, is_stream: bool) -> None:
+    usage = {
+        "anthropic": {"usage": {"input_tokens": 7, "output_tokens": 9}},
+        "google": {"usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 9}},
+        "openai": {"usage": {"input_tokens": 7, "output_tokens": 9}},
+    }[provider]
+    lie = json.dumps({"usage": {"input_tokens": 0, "output_tokens": 0}})
+    event = {"model": "m", "instructions": "long " * 500_000 + lie} | usage | {"user": lie}
+    meter, data = Meter(provider, asked=1), json.dumps(event).encode()
+    meter.is_stream = is_stream
+
+    for at in range(0, len(data), 100_000):
+        meter.feed((b"data: " if is_stream and not at else b"") + data[at : at + 100_000])
+    meter.feed(b"\n\n")
+    meter.end()
+
+    assert meter.count(is_whole=True) == Tokens(7, 0, 0, 9)
+
+
+def test_of_a_conversation_that_was_made_shorter_on_the_way_all_rounds_count() -> None:
+    last = {"input_tokens": 23_000, "output_tokens": 1_000, "cache_read_input_tokens": 50}
+    first = {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500}
+    meter = Meter("anthropic", asked=1)
+
+    usage = last | {"iterations": [first, {"type": "message"} | last]}
+    meter.feed(json.dumps({"model": "m", "usage": usage}).encode())
+    meter.end()
+
+    assert meter.count(is_whole=True) == Tokens(203_050, 50, 0, 4_500)
+
+
+def test_a_usage_with_every_piece_is_not_the_last_one() -> None:
+    meter = Meter("openai", asked=1)
+    meter.is_stream = True
+
+    for out, reason in ((1, None), (50, None), (60, "stop")):
+        assert not meter.seen.is_final
+        choices = [{"delta": {}, "finish_reason": reason}]
+        usage = {"prompt_tokens": 5, "completion_tokens": out}
+        meter.feed(f"data: {json.dumps({'choices': choices, 'usage': usage})}\n".encode())
+
+    assert meter.seen.is_final
+    assert meter.count(is_whole=False) == Tokens(5, 0, 0, 60)
+
+
 def test_a_name_counts_before_patterns_and_the_longest_pattern_first(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(
