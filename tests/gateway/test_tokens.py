@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knify import errors
@@ -28,6 +28,7 @@ def stream(provider: str) -> bytes:
 
 
 @pytest.mark.parametrize("provider", WIRES)
+@settings(deadline=None)  # of a busy machine
 @given(cuts=st.lists(st.integers(1, 200), max_size=30))
 def test_a_stream_is_read_alike_however_it_is_cut(provider: str, cuts: list[int]) -> None:
     meter, data = Meter(provider, asked=10), stream(provider)
