@@ -14,6 +14,7 @@ import copy
 import difflib
 import functools
 import itertools
+import re
 import zoneinfo
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ import cronsim
 
 MINUTE_MS: Final = 60_000
 MAX_LENGTH: Final = 200  # characters of an expression
+#: How far ahead a time is looked for, which bounds what a search costs. The 29th of February is
+#: eight years away at most; what is due more seldom is not a schedule.
+HORIZON: Final = 8
+_FIELDS: Final = {"minute": 60, "hour": 24, "day": 31, "month": 12, "weekday": 7}  # and their spans
+_FOREIGN: Final = re.compile(r"[^\S\t ]")  # blanks that are none in a crontab
+_STEP: Final = re.compile(r"/([0-9]+)")
 _MACROS: Final = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *",
     "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *",
@@ -33,6 +40,7 @@ _LONGEST_GAP: Final = 3 * 3600.0  # seconds; what a longer one skipped never com
 _NEAR: Final = 26 * 3600.0  # no zone jumps further than from one end of the date line to the other
 _NO_TIME: Final = timedelta()
 _SAMPLE: Final = 1_500  # due times among which the shortest way is looked for: a day has 1,440
+_SPAN_MS: Final = 366 * 86_400_000  # within which they lie
 _FAR: Final = 253_402_000_000.0  # seconds: the last days that a calendar can say
 _LOOK_BACK: Final = (3600, 86_400, 32 * 86_400, 366 * 86_400, 2**36)  # seconds
 
@@ -45,7 +53,7 @@ class Cron:
     zone: str
 
     def after(self, ms: int) -> int | None:
-        """The next due time behind this moment, both ms since the epoch; None: never again."""
+        """The next due time behind this moment, both ms since the epoch; None: not in `HORIZON`."""
         return _after(self.expression, self.zone, ms // 1000)
 
     def due(self, first: int, until: int) -> Iterator[int]:
@@ -74,7 +82,8 @@ class Cron:
 
     def shortest_ms(self, ms: int) -> int:
         """The shortest time between two of the next due times; a day's whole pattern is seen."""
-        times = list(itertools.islice(self.due(self.after(ms) or ms, 2**62), _SAMPLE))
+        first = self.after(ms) or ms
+        times = list(itertools.islice(self.due(first, first + _SPAN_MS), _SAMPLE))
         return min((b - a for a, b in itertools.pairwise(times)), default=2**62)
 
 
@@ -83,6 +92,8 @@ def parse(expression: str, zone: str) -> Cron:
     fields = expression.split()
     if len(expression) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
+    if _FOREIGN.search(expression):
+        raise ValueError("has another blank than a space: write spaces between its fields")
     if expression.strip().startswith("@"):
         raise ValueError(_of_macro(expression.strip()))
     if len(fields) != 5:
@@ -90,6 +101,7 @@ def parse(expression: str, zone: str) -> Cron:
         raise ValueError(
             f"has {len(fields)} fields; there are five, minute hour day month weekday: {cure}"
         )
+    _check_steps(fields)
     made = Cron(" ".join(fields), zone)
     try:
         is_ever = cronsim.CronSim(made.expression, datetime(2024, 1, 1)).__next__()
@@ -123,6 +135,12 @@ def sentence(expression: str) -> str:
         return str(cron_descriptor.get_description(expression, options))
     except Exception:  # a sentence that cannot be made must not keep the answer
         return expression
+
+
+def _check_steps(fields: list[str]) -> None:
+    for text, (name, span) in zip(fields, _FIELDS.items(), strict=True):
+        if any(len(step) > 4 or int(step) > span for step in _STEP.findall(text)):
+            raise ValueError(f"has a bad {name}: its steps are 1 to {span}")
 
 
 def _of_macro(text: str) -> str:
@@ -190,15 +208,27 @@ def _wild(expression: str, clock: zoneinfo.ZoneInfo, second: float) -> float | N
     return best
 
 
+class _Walk(cronsim.CronSim):
+    """Ends at the horizon; of itself it goes on for half a century."""
+
+    last_year = 0
+
+    def advance_month(self) -> None:
+        super().advance_month()
+        if self.dt.year > self.last_year:
+            raise StopIteration
+
+
 def _walls(expression: str, behind: datetime) -> Iterator[datetime]:
     walk = copy.copy(_parsed(expression))
     walk.dt = behind.replace(microsecond=0)
+    walk.last_year = behind.year + HORIZON
     return iter(walk)
 
 
 @functools.lru_cache(4096)
-def _parsed(expression: str) -> cronsim.CronSim:
-    return cronsim.CronSim(expression, datetime(2024, 1, 1))
+def _parsed(expression: str) -> _Walk:
+    return _Walk(expression, datetime(2024, 1, 1))
 
 
 def _at(second: float, clock: zoneinfo.ZoneInfo) -> datetime:

@@ -44,6 +44,7 @@ class Definition(Record):
     last_at: int = 0  # the newest due time that is done with, whatever came of it
     skipped_at: int | None = None  # when a due time last made no run,
     skip_reason: str | None = None  # and why
+    words: str | None = None  # the schedule in English; None also where an older version wrote it
 
     @property
     def cron(self) -> cron.Cron | None:

@@ -60,8 +60,8 @@ def create_project_job(
 ) -> flask.typing.ResponseReturnValue:
     """Define a job; with a schedule, it is run whenever that is due."""
     tenant, new = _tenant(workspace_id), idempotency.new_id("jobdef")
-    d = schedules.create(context.core(), tenant, project_id, body, id=new)
-    return _answer("Job created", view.job(d), 201)
+    d = schedules.create(context.core(), tenant, project_id, body, id=new, aside=aside.run)
+    return _answer("Job created", _shown(d), 201)
 
 
 @blp.route(_JOB)
@@ -71,7 +71,7 @@ def get_project_job(
     workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
     """Show a job: what a run does, and when the next ones come."""
-    return _answer("Job detail", view.job(_find(workspace_id, project_id, job_id)))
+    return _answer("Job detail", _shown(_find(workspace_id, project_id, job_id)))
 
 
 @blp.route(_JOB, methods=["PATCH"])
@@ -82,8 +82,9 @@ def change_project_job(
     body: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
     """Change a job; what is left out stays. The next run is made by it."""
-    d = schedules.change(context.core(), _tenant(workspace_id), project_id, job_id, body)
-    return _answer("Job updated", view.job(d))
+    tenant = _tenant(workspace_id)
+    d = schedules.change(context.core(), tenant, project_id, job_id, body, aside=aside.run)
+    return _answer("Job updated", _shown(d))
 
 
 @blp.route(_JOB, methods=["PUT"])
@@ -94,8 +95,9 @@ def put_project_job(
     body: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
     """The same as PATCH: what is left out stays."""
-    d = schedules.change(context.core(), _tenant(workspace_id), project_id, job_id, body)
-    return _answer("Job updated", view.job(d))
+    tenant = _tenant(workspace_id)
+    d = schedules.change(context.core(), tenant, project_id, job_id, body, aside=aside.run)
+    return _answer("Job updated", _shown(d))
 
 
 @blp.route(_JOB, methods=["DELETE"])
@@ -251,6 +253,11 @@ def _tenant(workspace_id: str) -> str:
     if workspace_id != context.tenant():
         raise errors.NotFound(f"no workspace {workspace_id}")
     return workspace_id
+
+
+def _shown(d: Definition) -> dict[str, Any]:
+    """Its next due times are looked for beside the loop."""
+    return aside.run(lambda: view.job(d))
 
 
 def _find(workspace_id: str, project_id: str, job_id: str) -> Definition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from knify import briefs, clock, cron, model
+from knify import clock, cron, model
 from knify.definitions import Definition
 from knify.lifecycle import State
 from knify.services import lines, metrics
@@ -34,7 +34,14 @@ _PLAIN: Final = (
 
 
 def job(d: Definition) -> dict[str, Any]:
-    """A definition; image, command and env stand beside the spec that holds them."""
+    """A definition with its next due times, which have to be looked for."""
+    words = d.words or (cron.sentence(d.schedule) if d.schedule else None)
+    times = [_moment(d, at) for at in d.upcoming(UPCOMING)]
+    return row(d) | {"schedule_description": words, "next_runs": times}
+
+
+def row(d: Definition) -> dict[str, Any]:
+    """What is stored of it; image, command and env stand beside the spec that holds them."""
     shown = {name: getattr(d, name) for name in _PLAIN}
     return shown | {
         "workspace_id": d.tenant,
@@ -44,18 +51,12 @@ def job(d: Definition) -> dict[str, Any]:
         "env": d.request.get("env", {}),
         "spec": d.request,
         "tags": list(d.tags),
-        "schedule_description": cron.sentence(d.schedule) if d.schedule else None,
-        "next_runs": [_moment(d, at) for at in d.upcoming(UPCOMING)],
+        "schedule_description": d.words,
+        "next_runs": [] if d.next_at is None else [_moment(d, d.next_at)],
         "last_skip": _skip(d),
         "created_at": clock.rfc3339(d.created_at),
         "updated_at": clock.rfc3339(d.updated_at),
     }
-
-
-def row(d: Definition) -> dict[str, Any]:
-    """The same in a list, where long texts are cut: the job itself has them whole."""
-    request, _ = briefs.request(d.request)
-    return job(d.evolve(request=request))
 
 
 def run(x: model.Execution) -> dict[str, Any]:

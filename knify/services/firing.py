@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 MOST: Final = 50  # of one call: it keeps others waiting for some ms
 _BYTES: Final = 4 * 1024**2  # of records in one call
 _FRESH: Final = 2.0  # seconds for which a spec counts as checked
-_KNOWN: Final = 2_000  # specs that are remembered
+_KNOWN: Final = 8 * 1024**2  # characters of the specs that are remembered
 
 
 class Firing:
@@ -35,6 +35,7 @@ class Firing:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._specs: dict[tuple[str, str], tuple[float, model.ExecutionSpec]] = {}
+        self._size = 0  # characters of all keys of it, as long as what they stand for
 
     def work(self) -> int:
         """Take some of what is due and do it; how much it was."""
@@ -65,6 +66,8 @@ class Firing:
                 self._retry(execution_id)
             except errors.ObjectStoreError as away:
                 log.warning("the retry of %s waits: %s", execution_id, away)
+            except Exception:  # one that cannot be handled must not keep the others
+                log.exception("the retry of %s is put off", execution_id)
         return len(found)
 
     def _step(self, d: Definition, now: int) -> Step | None:
@@ -103,10 +106,16 @@ class Firing:
         if known and known[0] > now:
             return known[1]
         wanted = specs.prepare(self._core, d.tenant, d.request)
-        if len(self._specs) >= _KNOWN:
-            self._specs.clear()
-        self._specs[key] = (now + _FRESH, wanted)
+        self._remember(key, (now + _FRESH, wanted))
         return wanted
+
+    def _remember(self, key: tuple[str, str], known: tuple[float, model.ExecutionSpec]) -> None:
+        if self._size + len(key[1]) > _KNOWN:
+            self._specs.clear()
+            self._size = 0
+        if key not in self._specs:
+            self._size += len(key[1])
+        self._specs[key] = known
 
     def _commit(self, steps: Sequence[Step]) -> None:
         if not steps:

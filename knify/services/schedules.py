@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,6 +20,7 @@ SHORT: Final = (
     *("image", "command", "env", "timeout", "cpus", "memory", "disk"),
     *("network_mode", "allowed_hosts"),
 )
+MOST_BYTES: Final = 64 * 1024  # of JSON of what a run does: tenants have many definitions
 _TRIES: Final = 5  # to change what the scheduler moves in the same moment
 _SECONDS: Final = 2.0  # that a request may spend on deleting runs; the sweep does the rest
 _PAGE: Final = 100
@@ -26,24 +28,38 @@ _GONE: Final = "the job is deleted"
 
 
 def create(
-    core: Core, tenant: str, project: str, body: Mapping[str, Any], *, id: str
+    core: Core,
+    tenant: str,
+    project: str,
+    body: Mapping[str, Any],
+    *,
+    id: str,
+    aside: history.Aside = history.here,
 ) -> Definition:
     """A new definition; its project is made by it. Safe to repeat with the same `id`.
+
+    `aside` runs what looks for due times.
 
     BadRequest, ImageMissing, AgentNotConfigured, NameTaken, TooManyDefinitions.
     """
     fresh = Definition(id=id, tenant=tenant, project=project, name="", request={})
-    return core.store.definitions.put(_changed(core, fresh, body), rev=None)
+    return core.store.definitions.put(_changed(core, fresh, body, aside), rev=None)
 
 
 def change(
-    core: Core, tenant: str, project: str, definition_id: str, body: Mapping[str, Any]
+    core: Core,
+    tenant: str,
+    project: str,
+    definition_id: str,
+    body: Mapping[str, Any],
+    *,
+    aside: history.Aside = history.here,
 ) -> Definition:
     """Change some fields; the next run is made by them. As `create`, and NotFound."""
     for left in reversed(range(_TRIES)):
         d = core.store.definitions.get(tenant, project, definition_id)
         try:
-            new = _changed(core, d, body).evolve(rev=d.rev + 1)
+            new = _changed(core, d, body, aside).evolve(rev=d.rev + 1)
             return core.store.definitions.put(new, rev=d.rev)
         except conflicts.DefinitionChanged:
             if not left:
@@ -137,9 +153,13 @@ def _empty(core: Core, definition_id: str, end: float, aside: history.Aside) -> 
             return
 
 
-def _changed(core: Core, d: Definition, body: Mapping[str, Any]) -> Definition:
+def _changed(
+    core: Core, d: Definition, body: Mapping[str, Any], aside: history.Aside
+) -> Definition:
     """The definition as the body wants it, checked as a whole."""
     request = _request(d.request, body)
+    if request != d.request:
+        _check_size(request, body)
     try:
         specs.prepare(core, d.tenant, request)
     except (errors.BadRequest, errors.InsufficientResources) as failed:
@@ -151,27 +171,46 @@ def _changed(core: Core, d: Definition, body: Mapping[str, Any]) -> Definition:
         new = new.evolve(tags=tuple(dict.fromkeys(new.tags)))
     if "schedule" in body:
         new = new.evolve(schedule=body["schedule"])
-    return _planned(core, d, new)
+    now = core.store.registry.now_ms()
+    return aside(lambda: _planned(d, new, now, core.settings.schedule_seconds))
 
 
-def _planned(core: Core, d: Definition, new: Definition) -> Definition:
-    """With its next due time: as it was, unless the schedule is another one."""
+def _check_size(request: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    size = len(json.dumps(request, separators=(",", ":")))
+    if size <= MOST_BYTES:
+        return
+    name = max(request, key=lambda one: len(json.dumps(request[one])))
+    field = f"spec.{name}" if "spec" in body else name
+    why = f"{size:,} bytes of JSON are more than the {MOST_BYTES:,} of what a run does"
+    raise _bad(field, f"{field}: {why}; put what is long into a workspace or the image")
+
+
+def _planned(d: Definition, new: Definition, now: int, least: float) -> Definition:
+    """With its next due time: as it was, unless the schedule is another one.
+
+    `now` is in ms, `least` the fewest seconds between due times.
+    """
     try:
         cron.check_zone(new.timezone)
     except ValueError as wrong:
         raise _bad("timezone", f"timezone: {wrong}") from wrong
     if new.schedule is not None:
-        new = new.evolve(schedule=_schedule(core, new))
+        new = new.evolve(schedule=_schedule(new, d, now, least))
+    new = new.evolve(words=cron.sentence(new.schedule) if new.schedule else None)
     if all(getattr(new, n) == getattr(d, n) for n in ("schedule", "timezone", "suspended")):
         return new
-    return new.evolve(next_at=new.planned(core.store.registry.now_ms()))
+    return new.evolve(next_at=new.planned(now))
 
 
-def _schedule(core: Core, d: Definition) -> str:
-    least = core.settings.schedule_seconds
+def _schedule(new: Definition, before: Definition, now: int, least: float) -> str:
+    due = new.cron
+    if due is not None and due == before.cron:
+        return due.expression
     try:
-        due = cron.parse(d.schedule or "", d.timezone)
-        if least > 60 and due.shortest_ms(core.store.registry.now_ms()) < least * 1000:
+        due = cron.parse(new.schedule or "", new.timezone)
+        if due.after(now) is None:
+            raise ValueError(f"is not due within {cron.HORIZON} years")
+        if least > 60 and due.shortest_ms(now) < least * 1000:
             raise ValueError(f"is due more often than every {least:g} s (KNIFY_SCHEDULE_SECONDS)")
     except ValueError as wrong:
         raise _bad("schedule", f"schedule {wrong}") from wrong

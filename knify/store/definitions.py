@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knify import definitions, errors
+from knify import briefs, definitions, errors
 from knify.definitions import Definition
 from knify.store import jobkeys, keys
 from knify.store.redis import Client, Scripts, changes, pairs
@@ -19,7 +19,13 @@ LEASE_MS: Final = 20_000
 _AGAIN_MS: Final = 10_000  # until a dropped definition whose runs go on is looked at again
 _BODY: Final = (
     *("request", "timezone", "catch_up", "starting_deadline_seconds", "suspended"),
-    *("jitter_seconds", "retries", "retry_backoff_seconds"),
+    *("jitter_seconds", "retries", "retry_backoff_seconds", "words"),
+)
+#: What lists read: all but the body, whose request may be long.
+_ROW: Final = (
+    *("id", "tenant", "project", "name", "row", "rev", "schedule", "policy", "tags", "dropped"),
+    *("keep_good", "keep_bad", "next_at", "last_at", "skipped_at", "skip_reason"),
+    *("created_at", "updated_at"),
 )
 
 
@@ -93,7 +99,10 @@ class Definitions:
     def page(
         self, tenant: str, project: str, *, tags: Sequence[str], offset: int, limit: int
     ) -> tuple[list[Definition], int]:
-        """A project's definitions that have all the tags, newest first, and how many there are."""
+        """A project's definitions that have all the tags, newest first, and how many there are.
+
+        Their requests are cut as all rows are (`briefs.py`): what is long in them is not read.
+        """
         lists = [jobkeys.definitions(tenant, project, tag) for tag in tags]
         if len(lists) > 1:
             ids = self._client.zinter(lists, aggregate="MAX")[::-1]
@@ -199,9 +208,22 @@ class Definitions:
     def _found(self, ids: Sequence[str]) -> list[Definition]:
         pipe = self._client.pipeline(transaction=False)
         for one in ids:
-            pipe.hgetall(jobkeys.definition(one))
-        rows = pipe.execute() if ids else []
-        return [_definition(row) for row in rows if row and "dropped" not in row]
+            pipe.hmget(jobkeys.definition(one), _ROW)
+        values = pipe.execute() if ids else []
+        found: list[Definition] = []
+        for row in values:
+            fields = {name: v for name, v in zip(_ROW, row, strict=True) if v is not None}
+            d = self._row(fields) if "id" in fields and "dropped" not in fields else None
+            found += [] if d is None else [d]
+        return found
+
+    def _row(self, fields: Mapping[str, str]) -> Definition | None:
+        """From its row, unless an older version has written it or changed it since."""
+        row = json.loads(fields.get("row", "{}"))
+        if row.get("rev") == int(fields["rev"]):
+            return _definition({**fields, "body": fields["row"]})
+        d = self.find(fields["id"])
+        return d and d.evolve(request=briefs.request(d.request)[0])
 
 
 def _step(step: Step) -> list[str | int]:
@@ -222,20 +244,25 @@ def _step(step: Step) -> list[str | int]:
 
 def _fields(d: Definition) -> dict[str, str | None]:
     """What its user said, and the due time that follows from that."""
-    body = json.dumps({name: getattr(d, name) for name in _BODY}, separators=(",", ":"))
+    body = {name: getattr(d, name) for name in _BODY}
+    row = body | {"request": briefs.request(d.request)[0], "rev": d.rev}
     numbers = {
         "rev": d.rev,
         "keep_good": d.keep_succeeded,
         "keep_bad": d.keep_failed,
         "next_at": d.next_at,
     }
-    texts = {"id": d.id, "tenant": d.tenant, "project": d.project, "name": d.name, "body": body}
-    texts |= {"policy": d.concurrency_policy}
+    texts = {"id": d.id, "tenant": d.tenant, "project": d.project, "name": d.name}
+    texts |= {"policy": d.concurrency_policy, "body": _json(body), "row": _json(row)}
     return {
         **texts,
         "schedule": d.schedule,
         **{name: None if n is None else str(n) for name, n in numbers.items()},
     }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _definition(fields: Mapping[str, str]) -> Definition:

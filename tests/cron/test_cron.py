@@ -151,6 +151,11 @@ def test_a_day_that_never_was_is_left_out() -> None:
         ("5-1 * * * *", "bad minute"),
         ("٣ * * * *", "bad minute"),
         ("0 " * 101, "longer than 200"),
+        ("*/61 * * * *", "bad minute: its steps are 1 to 60"),
+        (f"*/{'9' * 20} * * * *", "bad minute: its steps"),
+        ("0 0 * */13 *", "bad month: its steps are 1 to 12"),
+        ("0\xa00 * * *", "write spaces between its fields"),
+        ("0 0 * *\n*", "write spaces between its fields"),
     ],
 )
 def test_what_is_no_expression_is_told_so(expression: str, complaint: str) -> None:
@@ -173,3 +178,13 @@ def test_the_shortest_way_between_two_due_times_is_found_also_within_one_day_of_
     made = cron.parse("0,10 3 1 * *", "UTC")
 
     assert made.shortest_ms(clock.parse_rfc3339("2026-01-02T00:00:00Z")) == 600_000
+
+
+def test_what_comes_more_seldom_than_a_leap_day_is_not_looked_for() -> None:
+    at = clock.parse_rfc3339("2096-03-01T00:00:00Z")
+
+    leap = cron.parse("0 0 29 2 *", "Europe/Berlin").after(at)  # 2100 has none
+    rare = cron.parse("0 0 * 2 MON#5", "Europe/Berlin").after(at)
+
+    assert clock.rfc3339(leap or 0) == "2104-02-28T23:00:00.000Z"
+    assert rare is None

@@ -335,3 +335,36 @@ def test_a_run_that_waits_for_its_retry_counts_as_going_on(
     jobs.cancel(core, "default", parts.runs(core, d)[0].id, "too late")  # it has ended: harmless
     retry_now(core, beat)
     assert len(parts.runs(core, d)) == 2
+
+
+def test_a_retry_that_cannot_be_handled_keeps_no_other(
+    core: Core, worker: Worker, beat: firing.Firing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = parts.definition(core, retries=1, schedule=None)
+    for name in ("run_a", "run_b"):
+        schedules.trigger(core, d, {}, id=name)
+        parts.end(worker, name, State.FAILED)
+    again = beat._try_again
+
+    def fail(x: Any, run: Any) -> None:
+        if x.id == "run_a":
+            raise RuntimeError
+        again(x, run)
+
+    monkeypatch.setattr(beat, "_try_again", fail)
+    retry_now(core, beat)
+
+    assert [x.retry_of for x in parts.runs(core, d)] == [None, None, "run_b"]
+    later = core.store.client.zscore(keys.RETRIES, "run_a")
+    assert later is not None and later > core.store.registry.now_ms()
+
+
+def test_specs_are_remembered_up_to_a_size(beat: firing.Firing) -> None:
+    sizes = []
+    for n in range(20):
+        text = f"{n}" + "x" * 1024**2
+        beat._remember(("default", text), (0.0, Any))  # type: ignore[arg-type]
+        sizes.append(sum(len(text) for _, text in beat._specs))
+        assert beat._size == sizes[-1]
+
+    assert 7 * 1024**2 < max(sizes) <= 8 * 1024**2

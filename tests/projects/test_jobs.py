@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from knify.core import Core
 from knify.definitions import Definition
 from knify.lifecycle import State
 from knify.services import keys, schedules
+from knify.store import jobkeys
 from tests.api.parts import Api, Worker
 from tests.projects import parts
 from tests.projects.parts import PATH, made
@@ -25,6 +27,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"schedule": "0 0 * * *", "timezone": "Mars/Base"}, "timezone", "no time zone"),
     ({"timezone": "../../etc/passwd"}, "timezone", "no time zone"),
     ({"schedule": 5}, "schedule", "must be a string"),
+    ({"schedule": "0 0 * 2 MON#5"}, "schedule", "is not due within 8 years"),
     ({"image": "docker.io/evil:1"}, "image", "not allowed"),
     ({"image": "not an image"}, "image", "must look like"),
     ({"command": None}, "command", "needs command"),
@@ -112,6 +115,41 @@ def test_a_project_is_there_as_long_as_it_has_jobs(api: Api) -> None:
     assert [(p["id"], p["jobs"]) for p in before] == [("p1", 1)]
     assert api.get(here).get_json() == {"message": "List of projects", "status": 200, "data": []}
     assert api.get(PATH).get_json()["data"] == []
+
+
+def test_a_job_has_a_size_and_the_longest_field_is_told(core: Core) -> None:
+    long = {"job_type": "command_task", "command": "x", "env": {"A": "x" * 65_536}}
+    for body, field in (
+        ({"command": "x" * 65_536}, "command"),
+        ({"command": "x", "env": {"A": "x" * 65_536}}, "env"),
+        ({"spec": long}, "spec.env"),
+    ):
+        with pytest.raises(errors.BadRequest, match="more than the 65,536 of what") as refused:
+            schedules.create(core, "default", "p1", {"name": "long"} | body, id="jobdef_long")
+
+        assert refused.value.detail == {"field": field}
+
+
+def test_a_list_reads_nothing_that_is_long_and_looks_for_no_due_time(api: Api, core: Core) -> None:
+    job = made(api, command="x" * 60_000, schedule="0 4 * * *")
+    core.store.client.hdel(jobkeys.definition(job["id"]), "body")
+
+    (row,) = api.get(PATH).get_json()["data"]
+
+    assert len(row["command"]) <= 200 and row["spec"]["job_type"] == "command_task"
+    assert row["next_runs"] == job["next_runs"][:1]
+    assert row["schedule_description"] == job["schedule_description"] == "At 04:00"
+
+
+def test_a_list_shows_what_an_older_version_has_changed(api: Api, core: Core) -> None:
+    job = made(api, env={"A": "1"})
+    key = jobkeys.definition(job["id"])
+    body = {"request": {"job_type": "command_task", "command": "y" * 60_000}}
+    core.store.client.hset(key, mapping={"body": json.dumps(body), "rev": 2})
+
+    (row,) = api.get(PATH).get_json()["data"]
+
+    assert row["command"].startswith("yyy") and len(row["command"]) <= 200
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
