@@ -49,7 +49,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The newest lines of a window, in the order of time."""
+    """The newest lines of a window, in the order of time.
+
+    Those of one millisecond are never parted, so that a window which ends before the oldest of
+    them goes on exactly behind it: a run's piece of output has one time for all its lines.
+    """
 
     lines: list[Line]
     next_end: int | None  # the end of a window with what is older; None: that is all
@@ -86,21 +90,27 @@ def find(
     heap = [(-reader.bound, n) for n, reader in enumerate(readers)]
     heapq.heapify(heap)
     lines: list[Line] = []
-    while heap and len(lines) <= window.limit and not budget.is_spent:
+    while heap and not _is_enough(lines, window, -heap[0][0], budget):
         _, n = heapq.heappop(heap)
         line = readers[n].step()
         if line is not None:
             lines.append(line)
         if readers[n].bound >= window.start:
             heapq.heappush(heap, (-readers[n].bound, n))
-    return _found(lines, window, -heap[0][0] if budget.is_spent and heap else None)
+    return _found(lines, -heap[0][0] if heap else None)
 
 
-def _found(lines: list[Line], window: Window, unread: int | None) -> Found:
-    kept = lines[: window.limit][::-1]
-    if len(lines) > window.limit:
-        return Found(kept, lines[window.limit].ts)
-    return Found(kept, unread)
+def _is_enough(lines: list[Line], window: Window, unread: int, budget: _Budget) -> bool:
+    """`unread`: no line that is still to come is newer. Each call gets beyond one time at least."""
+    if budget.is_spent and unread < window.end:
+        return True
+    return len(lines) >= window.limit and unread < lines[-1].ts
+
+
+def _found(lines: list[Line], unread: int | None) -> Found:
+    """What was seen of a time that is not through comes with the rest of it."""
+    kept = [line for line in lines if unread is None or line.ts > unread]
+    return Found(kept[::-1], unread)
 
 
 def _overlaps(x: model.Execution, window: Window) -> bool:
@@ -181,10 +191,11 @@ class _Reader:
         first = bisect.bisect_left(texts, self._window.start, key=streams.moment)
         behind = bisect.bisect_right(texts, self._window.end, key=streams.moment)
         found: list[Line] = []
+        limit = self._window.limit
         for text in reversed(texts[first:behind]):
             found += self._chosen([streams.entry(0, text)])
-            if len(found) > self._window.limit:
-                break
+            if len(found) > limit and found[-1].ts < found[limit - 1].ts:
+                break  # the last one says where it goes on
         return found[::-1]
 
     def _chosen(self, entries: Iterable[Entry]) -> list[Line]:
