@@ -118,17 +118,22 @@ def _of_file(core: Core, tenant: str, ref: model.SecretRef) -> str:
         return _content(folder.resolve(), folder / ref.key)
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8 text") from None
-    except OSError as failed:
-        raise ValueError(f"the file {ref.key} cannot be read: {failed.strerror}") from None
+    except (OSError, RuntimeError) as failed:  # RuntimeError: links in a circle
+        # One answer to all that is not there for jobs: what else is there is the operator's.
+        log.warning("tenant %s names the secret file %r: %s", tenant, ref.key, failed)
+        raise ValueError(
+            f"there is no file {ref.key} for jobs in the operator's folder of secrets: "
+            "ask the operator, whose worker's log says why"
+        ) from None
 
 
 def _content(folder: Path, path: Path) -> str:
-    """Of a regular file below the folder, symlinks followed as far as they stay in it."""
+    """Of a regular file below the folder, symlinks followed as far as they stay in it. OSError."""
     real = path.resolve(strict=True)
     if not real.is_relative_to(folder):
-        raise ValueError("its file is not below the operator's folder of secrets")
+        raise OSError("it is not below the folder")
     if not real.is_file():
-        raise ValueError("its file is no regular file")
+        raise OSError("it is no regular file")
     with real.open("rb") as file:
         return file.read(secrets.LONGEST + 3).decode().removesuffix("\n").removesuffix("\r")
 

@@ -16,21 +16,25 @@ from typing import Final
 
 SHORTEST: Final = 8  # bytes of a value, or of a line of one: shorter ones stand anywhere by chance
 BREAKS: Final = b"\r\n"
+_DUMPED: Final = 1024  # bytes of the longest text whose rarer forms are looked for, too
 #: What different encoders of URLs leave as it is: all nothing, paths, JavaScript's two functions.
 _SAFE: Final = ("", "/", "!'()*~", ";,/?:@&=+$-_.!~*'()#")
 
 
-def of(value: str) -> set[bytes]:
+def of(value: str, *, rare: bool = True) -> set[bytes]:
     """All forms of one value, and of each of its lines that is long enough.
 
-    The lines around a PEM block are those of everybody's, so they are none.
+    The lines around a PEM block are those of everybody's, so they are none. `rare`: also those
+    forms that come about only now and then; never of what is longer than 1 KiB in one line.
     """
     parts = {value, value.strip()}
     parts |= {line for one in value.splitlines() if not _is_armour(line := one.strip())}
     found: set[bytes] = set()
     for part in parts:
-        if len(part.encode()) >= SHORTEST:
+        if (size := len(_bytes(part))) >= SHORTEST:
             found.update(form.translate(None, BREAKS) for form in _forms(part))
+            if rare and size <= _DUMPED:
+                found.update(form.translate(None, BREAKS) for form in _rare(part))
     return {form for form in found if len(form) >= SHORTEST}
 
 
@@ -39,7 +43,7 @@ def _is_armour(line: str) -> bool:
 
 
 def _forms(text: str) -> Iterator[bytes]:
-    raw = text.encode()
+    raw = _bytes(text)
     yield raw
     yield from _base64(raw)
     yield from (raw.hex().encode(), raw.hex().upper().encode())
@@ -57,6 +61,54 @@ def _base64(raw: bytes) -> Iterator[bytes]:
         yield own.translate(bytes.maketrans(b"+/", b"-_"))
 
 
+def _rare(text: str) -> Iterator[bytes]:
+    """What happens by accident now and then: other programs' strings, dumps, encoders twice."""
+    raw = _bytes(text)
+    yield from _dumps(raw)
+    yield from _base32(raw)
+    for inner in _base64(raw):  # as in what Kubernetes shows of what was encoded already
+        yield from _base64(inner)
+    yield "".join(f"\\x{byte:02x}" for byte in raw).encode()
+    yield "".join(f"\\x{byte:02X}" for byte in raw).encode()
+    wide = text.encode("utf-16-be", "surrogatepass")
+    units = [wide[n : n + 2].hex() for n in range(0, len(wide), 2)]
+    yield "".join(f"\\u{unit}" for unit in units).encode()
+    yield "".join(f"\\u{unit.upper()}" for unit in units).encode()
+    yield wide
+    yield text.encode("utf-16-le", "surrogatepass")
+
+
+def _dumps(raw: bytes) -> Iterator[bytes]:
+    """Hex with something between: bytes, and pairs of bytes from either of the two places.
+
+    `od -x` turns each pair around, so that a pair with a foreign byte hides ours: it is left out.
+    """
+    texts = [raw.hex(separator) for separator in ":- "]
+    texts += [_pairs(raw), f"{raw[:1].hex()} {_pairs(raw[1:])}"]
+    for text in texts:
+        yield from (text.encode(), text.upper().encode())
+    for start in (0, 1):
+        turned = [raw[n : n + 2][::-1].hex() for n in range(start, len(raw) - 1, 2)]
+        yield " ".join(turned).encode()
+
+
+def _pairs(raw: bytes) -> str:
+    return " ".join(raw[n : n + 2].hex() for n in range(0, len(raw), 2))
+
+
+def _base32(raw: bytes) -> Iterator[bytes]:
+    """As of base64, the digits that depend on nothing else; five bytes make eight of them."""
+    for before in range(5):
+        digits = base64.b32encode(b"\0" * before + raw)
+        own = digits[-(-before * 8 // 5) : (before + len(raw)) * 8 // 5]
+        yield from (own, own.lower())
+
+
+def _bytes(text: str) -> bytes:
+    """As they are; an operator's variable may hold what is no UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _escaped(text: str) -> Iterator[str]:
     """As JSON, programs and shells quote it; JSON within JSON, too."""
     for is_ascii in (True, False):
@@ -70,7 +122,7 @@ def _escaped(text: str) -> Iterator[str]:
 
 
 def _in_urls(text: str) -> Iterator[str]:
-    raw = text.encode()
+    raw = _bytes(text)
     for safe in _SAFE:
         quoted = urllib.parse.quote(raw, safe=safe)
         yield quoted

@@ -23,6 +23,7 @@ from knify import disguises
 from knify.disguises import BREAKS
 
 MASK: Final = b"***"
+RARE: Final = 64 * 1024  # characters of values whose rarer forms are looked for: a job's, mostly
 HEAD: Final = 4  # bytes by which forms are looked up
 _SPREAD: Final = 4  # times its own length that a wrapped form may take: a byte a line, with CR LF
 
@@ -35,7 +36,10 @@ class Masks:
     def __init__(self, values: Iterable[str] = ()) -> None:
         """Values shorter than `disguises.SHORTEST` are not looked for."""
         self.values = tuple(dict.fromkeys(values))
-        forms = {form for value in self.values for form in disguises.of(value)}
+        forms, left = set[bytes](), RARE
+        for value in reversed(self.values):  # the newest ones stand at the end
+            left -= len(value)
+            forms |= disguises.of(value, rare=left >= 0)
         self._by_head: dict[bytes, list[bytes]] = {}
         for form in sorted(forms):
             self._by_head.setdefault(form[:HEAD], []).append(form)

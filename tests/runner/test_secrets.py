@@ -24,9 +24,10 @@ REF = {"name": "GITHUB_TOKEN", "source": "env", "key": "TEAM_TOKEN"}
 @pytest.fixture(autouse=True)
 def _operator(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Allows one variable and one folder."""
-    monkeypatch.setenv("TEAM_TOKEN", TOKEN)
     (tmp_path / "secrets").mkdir()
-    allowed = {"secret_env": ("TEAM_TOKEN", "GONE"), "secret_dir": tmp_path / "secrets"}
+    monkeypatch.setenv("TEAM_TOKEN", TOKEN)
+    monkeypatch.setenv("BYTES", "secret of \udcff bytes")
+    allowed = {"secret_env": ("TEAM_TOKEN", "GONE", "BYTES"), "secret_dir": tmp_path / "secrets"}
     rig.core = dataclasses.replace(
         rig.core, settings=dataclasses.replace(rig.core.settings, **allowed)
     )
@@ -90,9 +91,8 @@ def test_a_command_finds_its_secrets_in_its_variables_and_nobody_else_finds_them
     [
         ({"source": "env", "key": "PATH"}, "does not allow the variable PATH"),
         ({"source": "env", "key": "GONE"}, "has no variable GONE"),
-        ({"source": "file", "key": "none"}, "cannot be read"),
-        ({"source": "file", "key": "outside"}, "is not below"),
-        ({"source": "file", "key": "folder"}, "is no regular file"),
+        ({"source": "env", "key": "BYTES"}, "no text in UTF-8"),
+        ({"source": "file", "key": "none"}, "there is no file none for jobs"),
         ({"source": "file", "key": "short"}, "is shorter than 8 bytes"),
         ({"source": "file", "key": "long"}, "is longer than"),
         ({"source": "file", "key": "binary"}, "is not UTF-8"),
@@ -103,9 +103,6 @@ def test_a_secret_that_cannot_be_given_fails_the_job_before_its_sandbox_is_made(
     rig: Rig, tmp_path: Path, ref: dict[str, str], why: str
 ) -> None:
     folder = tmp_path / "secrets"
-    (tmp_path / "outside").write_text("out of reach")
-    (folder / "outside").symlink_to("../outside")
-    (folder / "folder").mkdir()
     (folder / "short").write_text("1234567\n")
     (folder / "long").write_text("x" * 20_000)
     (folder / "binary").write_bytes(b"\xff" * 10)
@@ -119,6 +116,29 @@ def test_a_secret_that_cannot_be_given_fails_the_job_before_its_sandbox_is_made(
     assert "the secret NAMED: " in (x.error or "")
     assert why in (x.error or "")
     assert rig.host.containers == {}
+
+
+def test_what_is_there_in_the_operators_folder_that_no_job_may_have_is_told_to_the_log_alone(
+    rig: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "secrets"
+    (tmp_path / "outside").write_text("out of reach")
+    (folder / "outside").symlink_to("../outside")
+    (folder / "deep").mkdir()
+    (folder / "file").write_text("a long secret")
+    (folder / "circle").symlink_to("circle")
+    names = ("none", "outside", "deep", "circle", "file/below", "x" * 300)
+
+    said = set()
+    for name in names:
+        ref = model.SecretRef("NAMED", "file", name)
+        with pytest.raises(ValueError, match="for jobs") as failed:
+            custody._of_file(rig.core, "default", ref)
+        said.add(str(failed.value).replace(name, "NAME"))
+
+    assert len(said) == 1
+    for reason in ("not below the folder", "no regular file", "Not a directory", "No such file"):
+        assert reason in caplog.text
 
 
 def test_a_later_turn_covers_what_an_earlier_one_was_given_and_is_not_given_it(

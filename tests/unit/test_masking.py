@@ -22,6 +22,16 @@ SECRET = 'p4ss/w\'rd "ü" +?&tail'
 KEY = "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA1c7\nshort\nq8Zs0VJm3xE0w\n-----END KEY-----\n"
 MASKS = masking.Masks([SECRET, KEY, "aaaaaaaaab"])
 
+
+def _od(raw: bytes) -> str:
+    """As `od -x` says it on a machine of today."""
+    return " ".join(raw[n : n + 2].ljust(2, b"\0")[::-1].hex() for n in range(0, len(raw), 2))
+
+
+def _twice(raw: bytes) -> str:
+    return base64.b64encode(base64.b64encode(raw)).decode()
+
+
 ENCODERS: dict[str, Callable[[str], str]] = {
     "raw": lambda value: value,
     "base64": lambda value: base64.b64encode(value.encode()).decode(),
@@ -39,6 +49,17 @@ ENCODERS: dict[str, Callable[[str], str]] = {
     "JSON in JSON": lambda value: json.dumps(json.dumps(value)),
     "shell": shlex.quote,
     "Python": repr,
+    "hex with colons": lambda value: value.encode().hex(":"),
+    "HEX with spaces": lambda value: value.encode().hex(" ").upper(),
+    "hex with dashes": lambda value: value.encode().hex("-"),
+    "hex in pairs": lambda value: value.encode().hex(" ", -2),
+    "hex in pairs behind one byte": lambda value: f"x{value}".encode().hex(" ", -2),
+    "hex in pairs turned around": lambda value: _od(value.encode()),
+    "base32": lambda value: base64.b32encode(value.encode()).decode(),
+    "base64 of base64": lambda value: _twice(value.encode()),
+    "base64 of base64 behind one byte": lambda value: _twice(b"x" + value.encode()),
+    "escaped bytes": lambda value: "".join(f"\\x{byte:02x}" for byte in value.encode()),
+    "escaped units": lambda value: "".join(f"\\u{ord(char):04X}" for char in value),
 }
 
 
@@ -100,6 +121,39 @@ def test_values_of_json_are_covered_at_any_depth_and_in_names() -> None:
     value = {SECRET: [1, None, {"x": f"a {SECRET}"}], "y": True}
 
     assert MASKS.clean(value) == {"***": [1, None, {"x": "a ***"}], "y": True}
+
+
+@pytest.mark.parametrize("code", ["utf-16-le", "utf-16-be"])
+def test_a_secret_in_wide_characters_is_covered(code: str) -> None:
+    search = masking.Search(MASKS)
+    data = f"<{SECRET}>".encode(code)
+    search.feed(data)
+    search.finish()
+
+    assert masking.covered(data, 0, search.spans).replace(b"\0", b"") == b"<***>"
+
+
+@hypothesis.settings(max_examples=20, deadline=None)
+@hypothesis.given(st.text(min_size=8, max_size=40), st.binary(max_size=5), st.binary(max_size=5))
+def test_any_value_is_found_in_base32_and_dumps_at_any_place(
+    value: str, before: bytes, behind: bytes
+) -> None:
+    hypothesis.assume("\n" not in value)
+    hypothesis.assume("\r" not in value)
+    masks, data = masking.Masks([value]), before + value.encode() + behind
+    shown = [base64.b32encode(data).decode(), data.hex(" ", -2), _od(data), _twice(data)]
+
+    assert all("***" in masks.text(text) for text in shown)
+
+
+def test_forms_are_so_many_however_much_a_sandbox_was_given() -> None:
+    token, many = "ghp_0123456789abcdef", [f"{n:0500}" for n in range(200)]
+    masks = masking.Masks([token, *many])
+
+    assert len(disguises.of(token)) <= 60
+    assert len(disguises.of("x" * 1025)) <= 20
+    assert masks.text(token.encode().hex(":")) == token.encode().hex(":")
+    assert masks.text(f"{token} {many[-1].encode().hex(':')}") == "*** ***"
 
 
 def test_touching_secrets_become_one_mask() -> None:
