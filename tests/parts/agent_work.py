@@ -63,4 +63,6 @@ def _sent(request: Request) -> int:
 
 def estimate(request: Request) -> int:
     """What the gateway may take the call for: by the longest form in which its JSON may come."""
-    return estimates.tokens(request.body, len(json.dumps(request.body)))
+    path = request.path
+    vendor = "anthropic" if "/messages" in path else "google" if "/models/" in path else "openai"
+    return estimates.tokens(vendor, request.body, len(json.dumps(request.body)))
