@@ -32,6 +32,8 @@ _USUAL: Final = {
     "speed": ("standard",),
     "inference_geo": ("global",),
 }
+#: Where servers take an address beside `…_url`.
+_PLACES: Final = ("file_data", "image", "audio", "video")
 _SEARCHES: Final = re.compile(
     r"search-(?:preview|api)|deep-research|:online$"
 )  # whatever tools they get
@@ -58,6 +60,19 @@ def asked(vendor: str, body: dict[str, Any]) -> list[str]:
     for one in objects.of(body, _FREE[vendor]):
         found.update(_OF[vendor](one), _tools(vendor, one))
     return sorted(found)
+
+
+def spelled_twice(vendor: str, body: dict[str, Any]) -> str | None:
+    """A name that some read as another one, so that they read another request than we do."""
+    for one in objects.of(body, _FREE[vendor]):
+        if vendor == "google":  # either spelling of a field, of which the last one counts
+            if len({_plain(name) for name in one}) < len(one):
+                return "one field in two spellings"
+        else:
+            for name in one:
+                if name not in _READ and name.casefold() in _READ:
+                    return name[:200]
+    return None
 
 
 def without_unasked(vendor: str, body: dict[str, Any], allowed: Callable[[str], bool]) -> bool:
@@ -95,28 +110,64 @@ def _of_whole(vendor: str, body: dict[str, Any]) -> Iterator[str]:
         value = plain.get(_plain(name) if vendor == "google" else name)
         if value is not None and str(value).lower() not in usual:
             yield name
+    if vendor == "openai":
+        yield from _items(body)
     if isinstance(body.get("model"), str) and _SEARCHES.search(name_of("model", body["model"])):
         yield "web_search"
 
 
 def _anthropic(one: dict[str, Any]) -> Iterator[str]:
     source = one.get("source")
-    if isinstance(source, dict) and source.get("type") in ("url", "file"):
-        yield f"{source['type']}s"
+    if isinstance(source, dict):
+        if source.get("type") == "file" or source.get("file_id"):
+            yield "files"
+        if source.get("type") == "url" or source.get("url"):
+            yield "urls"
+    yield from _fetched(one)
     if one.get("type") == "container_upload":
         yield "files"
 
 
 def _openai(one: dict[str, Any]) -> Iterator[str]:
-    if one.get("type") == "item_reference":
-        yield "stored"
     kind = one.get("type")  # any thing may stand there: the writing of one within one takes ages
     if one.get("file_id") and not (isinstance(kind, str) and "file_citation" in kind):
         yield "files"
-    image = one.get("image_url")
-    for url in (one.get("file_url"), image.get("url") if isinstance(image, dict) else image):
-        if isinstance(url, str) and not url.startswith("data:"):
-            yield "urls"
+    sound = one.get("audio")
+    if isinstance(sound, dict) and sound.get("id"):  # of an answer before
+        yield "stored"
+    yield from _fetched(one)
+
+
+def _fetched(one: dict[str, Any]) -> Iterator[str]:
+    """Addresses where files may stand, also in the forms of other servers than the vendor's own."""
+    for name, value in one.items():
+        # A tool's `server_url` is what its own name stands for.
+        if name in _PLACES or (name.endswith("_url") and name != "server_url"):
+            url = value.get("url") if isinstance(value, dict) else value
+            # Base64 has no colon.
+            if isinstance(url, str) and not url.startswith("data:") and ":" in url:
+                yield "urls"
+
+
+def _items(body: dict[str, Any]) -> Iterator[str]:
+    """What of a conversation OpenAI is to take from where it keeps its answers."""
+    given = body.get("input")
+    for item in given if isinstance(given, list) else ():
+        if isinstance(item, dict) and _is_reference(item):
+            yield "stored"
+
+
+def _is_reference(item: dict[str, Any]) -> bool:
+    """Whether it says what it means by an id only; `type` may be missing."""
+    said = {name for name, value in item.items() if value not in (None, "", [], {})}
+    kind = item.get("type")
+    if kind == "item_reference":
+        return True
+    if "id" not in said:
+        return False
+    if kind == "reasoning":  # a summary is not what was thought
+        return not said & {"encrypted_content", "content"}
+    return said <= {"id", "type", "status", "role"}
 
 
 def _google(one: dict[str, Any]) -> Iterator[str]:
@@ -175,3 +226,13 @@ _FREE: Final = {
     ),
     "openai": frozenset({"parameters", "schema", "metadata", "client_metadata", "definition"}),
 }
+#: All names that are read here or beside: some servers take them in capitals, too.
+_READ: Final = frozenset(
+    {
+        *("model", "models", "background", "tools", "type", "stream", "stream_options", "n"),
+        *("max_tokens", "max_completion_tokens", "max_output_tokens", "messages", "input"),
+        *("content", "output", "source", "url", "file_id", "file", "id", "input_audio", "data"),
+        *("image_url", "file_url", "video_url", "audio_url", "environment", "include_usage"),
+        *(*_PLACES, *_USUAL, *_FIELDS["anthropic"], *_FIELDS["openai"]),
+    }
+)

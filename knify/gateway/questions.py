@@ -12,7 +12,6 @@ from knify.gateway import beyond, estimates, limits, vendors
 
 #: Reading one stops all other calls for as long as it takes, in whichever thread.
 _MOST_VALUES: Final = 300_000
-_READ: Final = ("model", "background")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +32,18 @@ def read(route: vendors.Route, content: bytes, allowed: tuple[str, ...] = ()) ->
     `allowed`: patterns of what vendors may do by themselves, see `beyond`.
     """
     body = _body(content)
-    if any(name.lower() in _READ and name not in _READ for name in body):
-        raise errors.BadRequest("the request has a name that some read without regard to case")
+    vendor = route.vendor.name
+    twice = beyond.spelled_twice(vendor, body)
+    if twice is not None:
+        raise errors.BadRequest(f"the request has a name that some read as another one: {twice!a}")
+    if route.model and str(body.get("model") or route.model).split("/")[-1] != route.model:
+        raise errors.BadRequest("the request names another model than its path")
     if body.get("background"):
         raise errors.BadRequest("background calls are not passed on: they cannot be counted")
     named = route.model or body.get("model")
     if not (isinstance(named, str) and named) and route.is_call:
         raise errors.BadRequest("the request names no model")
     named = beyond.name_of("model", named) if isinstance(named, str) else ""
-    vendor = route.vendor.name
 
     def is_allowed(name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed)

@@ -50,6 +50,17 @@ def contents(*parts: dict[str, Any]) -> dict[str, Any]:
         ("openai", {"model": "gpt-4o-search-preview"}, "web_search"),
         ("openai", {"previous_response_id": "resp_1"}, "stored"),
         ("openai", {"input": [{"type": "item_reference", "id": "x"}]}, "stored"),
+        ("openai", {"input": [{"id": "msg_1"}]}, "stored"),
+        ("openai", {"input": [{"type": None, "id": "msg_1", "role": "assistant"}]}, "stored"),
+        ("openai", {"input": [{"type": "reasoning", "id": "rs_1", "summary": [1]}]}, "stored"),
+        ("openai", {"input": [{"type": "image_generation_call", "id": "ig_1"}]}, "stored"),
+        ("openai", {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]}, "stored"),
+        ("openai", said({"type": "video_url", "video_url": {"url": URL}}), "urls"),
+        ("openai", said({"type": "audio_url", "audio_url": URL}), "urls"),
+        ("openai", said({"type": "file", "file": {"file_data": URL}}), "urls"),
+        ("openai", {"input": [{"type": "input_file", "file_url": {"url": URL}}]}, "urls"),
+        ("openai", said({"type": "image", "image": URL}), "urls"),
+        ("anthropic", said({"type": "image_url", "image_url": {"url": URL}}), "urls"),
         ("openai", said({"type": "image_url", "image_url": {"url": URL}}), "urls"),
         ("openai", {"input": [{"content": [{"type": "input_image", "image_url": URL}]}]}, "urls"),
         ("openai", {"input": [{"content": [{"type": "input_file", "file_url": URL}]}]}, "urls"),
@@ -85,6 +96,10 @@ def test_what_a_vendor_would_do_by_itself_is_found(
         ("openai", {"tools": [{"type": "shell", "environment": {"type": "local"}}]}),
         ("openai", {"input": "see https://example.com", "prompt": None, "service_tier": "auto"}),
         ("openai", said({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}})),
+        ("openai", {"input": [{"type": "reasoning", "id": "rs_1", "encrypted_content": "x"}]}),
+        ("openai", {"input": [{"id": "m", "role": "assistant", "content": [{"text": "x"}]}]}),
+        ("openai", {"input": [{"type": "function_call", "id": "f", "call_id": "c"}]}),
+        ("openai", said({"type": "file", "file": {"file_data": "QUJD", "filename": "a:b"}})),
         ("google", {"tools": [{"functionDeclarations": [{"name": "googleSearch"}]}]}),
         ("google", contents({"functionCall": {"args": {"fileData": 1, "tools": [1]}}})),
         ("google", contents({"inlineData": {"mimeType": "image/png", "data": ""}})),
@@ -143,3 +158,30 @@ def test_what_stands_within_one_another_is_not_written_out_once_for_each() -> No
     assert beyond.asked("openai", one) == ["files"]
 
     assert time.process_time() - begun < 0.5  # 300 times the text are 1.2 GB
+
+
+@pytest.mark.parametrize(
+    ("vendor", "body"),
+    [
+        ("google", {"cachedContent": "x", "cached_content": None}),
+        ("google", contents({"fileData": {"fileUri": URL}, "file_data": None})),
+        ("google", {"model": "models/gemini-ultra"}),
+        ("openai", {"Tools": [{"type": "web_search"}]}),
+        ("openai", {"tools": [{"Type": "web_search"}]}),
+        ("openai", {"Previous_Response_Id": "r"}),
+        ("anthropic", {"mcp_\u017fervers": [{"url": URL}]}),
+    ],
+)
+def test_what_some_read_as_another_name_is_not_passed_on(vendor: str, body: dict[str, Any]) -> None:
+    named = "gemini-x" if vendor == "google" else None
+    route = vendors.Route(vendors.Vendor(vendor, "", None), "", is_call=True, model=named)
+
+    with pytest.raises(errors.BadRequest):
+        questions.read(route, json.dumps({"model": named or "m"} | body).encode())
+
+
+def test_a_tools_arguments_have_names_as_they_like() -> None:
+    call = {"type": "tool_use", "input": {"Model": 1, "Type": [{"a": 1}]}}
+    route = vendors.Route(vendors.Vendor("anthropic", "", None), "", is_call=True)
+
+    assert questions.read(route, json.dumps({"model": "m"} | said(call)).encode()).beyond == ()
