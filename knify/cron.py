@@ -146,7 +146,7 @@ def _check_steps(fields: list[str]) -> None:
 def _of_macro(text: str) -> str:
     fields = _MACROS.get(text.lower())
     if fields:
-        return f"write the five fields of {text}: {fields}"
+        return f"has to be five fields: instead of {text} write {fields}"
     return "has to be five fields, minute hour day month weekday; nothing is due at a reboot here"
 
 

@@ -38,12 +38,13 @@ def list_projects(workspace_id: str) -> flask.typing.ResponseReturnValue:
 def list_project_jobs(
     query: dict[str, Any], workspace_id: str, project_id: str
 ) -> flask.typing.ResponseReturnValue:
-    """A project's jobs, newest first; those that have all of some tags."""
+    """A project's jobs, newest first; those that have all of some tags, or the one of a name."""
     page, limit = query["page"], query["limit"]
     found, total = context.core().store.definitions.page(
         _tenant(workspace_id),
         project_id,
         tags=query["tags"],
+        name=query.get("name"),
         offset=(page - 1) * limit,
         limit=limit,
     )
@@ -249,7 +250,9 @@ def _lines(
 
 
 def _tenant(workspace_id: str) -> str:
-    """Only the key's own: any other one might as well not be there."""
+    """Only the key's own, also as `-`: any other one might as well not be there."""
+    if workspace_id == view.OWN:  # no tenant is named so
+        return context.tenant()
     if workspace_id != context.tenant():
         raise errors.NotFound(f"no workspace {workspace_id}")
     return workspace_id

@@ -97,6 +97,7 @@ class Jobs(Page):
     """The query of `GET …/jobs`."""
 
     tags = fields.String(metadata={"description": "one or several, with commas: all must be there"})
+    name = fields.String(metadata={"description": "the one of this name, or none"})
 
     @ma.post_load
     def _split(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from knify.definitions import Definition
 from knify.lifecycle import State
 from knify.services import lines, metrics
 
+OWN: Final = "-"  # as a workspace: the key's own
 PATH: Final = "/v1/workspaces/<workspace_id>/projects"
 UPCOMING: Final = 5  # due times that are shown
 #: The whole state table in the words of runs.

@@ -6,7 +6,7 @@ import importlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -97,8 +97,25 @@ class Failure(click.ClickException):
         detail = self._failed.detail
         for name, value in (detail if isinstance(detail, dict) else {"detail": detail}).items():
             if value is not None and name != "request_id":  # that is a hint's
-                text = ", ".join(map(str, value)) if isinstance(value, list) else value
-                show.line(f"  {name}: {text}", err=True)
+                for text in _in_words(name, value):
+                    show.line(f"  {text}", err=True)
+
+
+def _in_words(name: str, value: Any) -> Iterator[str]:
+    """A part of an error's detail, a line each; of a list of problems each its own."""
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        for one in value:
+            named = {"field", "message"} <= set(one)
+            yield f"{one['field'] or 'all'}: {one['message']}" if named else _pairs(one)
+    elif isinstance(value, list):
+        yield f"{name}: {', '.join(map(str, value))}"
+    else:
+        words = name.replace("_", " ") if isinstance(value, dict) else name
+        yield f"{words}: {_pairs(value) if isinstance(value, dict) else value}"
+
+
+def _pairs(value: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {one}" for name, one in value.items() if one is not None)
 
 
 def _hints(failed: errors.KnifyError, client: Client | None) -> tuple[str, ...]:
@@ -133,7 +150,8 @@ def client() -> Client:
         show.line("… `knify up` runs, and has written no admin key yet", err=True, fg="yellow")
         starting.wait_for_key()
     first = 1 if start is None else Policy().attempts
-    opened = Client(policy=Policy(first_attempts=first, on_wait=_Waits(start)))
+    waits = _Waits(start, lambda: opened.answered)
+    opened = Client(policy=Policy(first_attempts=first, on_wait=waits))
     context = click.get_current_context()
     context.meta[_CLIENT] = opened
     context.call_on_close(opened.close)
@@ -143,15 +161,16 @@ def client() -> Client:
 class _Waits:
     """Nobody shall wonder why nothing happens, nor read the same with every attempt."""
 
-    def __init__(self, start: str | None) -> None:
-        """`start`: what is starting here, to be said once, before anything is waited for."""
+    def __init__(self, start: str | None, answered: Callable[[], bool]) -> None:
+        """`start`: what is starting here, to be said once, unless the server has `answered`."""
         self._lock, self._next = threading.Lock(), 0.0
-        self._start = start
+        self._start, self._answered = start, answered
 
     def __call__(self, seconds: float, why: errors.KnifyError) -> None:
         with self._lock:
             start, self._start = self._start, None
-            if start is not None and why.code == "CONNECTION_FAILED":
+            is_new = start is not None and not self._answered()
+            if is_new and why.code == "CONNECTION_FAILED":
                 show.line(f"… {start}: waiting for it", err=True, fg="yellow")
             if seconds < LONG_PAUSE or time.monotonic() < self._next:
                 return

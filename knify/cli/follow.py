@@ -37,14 +37,30 @@ def watch(client: Client, job_id: str, *, raw: bool, err: bool = False, quiet: b
     show_output = raw_line if raw else event
     shown = {"step": step, "waiting": waiting, "output": show_output}
     sources = {} if quiet else {"step": lambda: _data(client.stream_events(job_id))}
+    heard = Heard()
     for kind, data in output(client, job_id, raw=raw, more=sources):
         if quiet and kind == "waiting":
             continue
         if not _is_end(kind, data):
-            shown[kind](data, err=err)
+            shown[kind](heard.fresh(data), err=err)
         elif data.get("result"):
-            event(data | {"error": None}, err=err)
+            event(heard.fresh(data) | {"error": None}, err=err)
     return client.wait(job_id)
+
+
+class Heard:
+    """What an agent said last: many give it as their result once more."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def fresh(self, data: Data) -> Data:
+        """An event, without the result that was its latest message."""
+        if data.get("type") == "agent_message":
+            self._last = _text(data).strip()
+        elif data.get("type") == "completed" and str(data.get("result")).strip() == self._last:
+            return data | {"result": None}
+        return data
 
 
 def _is_end(kind: str, data: Data) -> bool:

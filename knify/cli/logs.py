@@ -20,6 +20,7 @@ def logs(job_id: str, live: bool, raw: bool, json_: bool) -> None:
     client = entry.client()
     job = client.job(job_id)
     own_lines = raw or follow.wants_raw(job.spec.get("job_type"))
+    heard = follow.Heard()
 
     def put(data: dict[str, Any]) -> None:
         if json_:
@@ -29,7 +30,7 @@ def logs(job_id: str, live: bool, raw: bool, json_: bool) -> None:
         elif own_lines:
             follow.raw_line(data)
         else:
-            follow.event(data)
+            follow.event(heard.fresh(data))
 
     if job.ended:  # however much it said, it goes by piece by piece
         _each((frame.data for frame in client.stream_output(job_id, raw=own_lines)), put)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,7 +38,7 @@ def logs(
     if own or tasks.wants_raw(found):
         rows, put = _lines(client, found, place, live=live), _lines_put(form, place, raw=raw)
     else:
-        rows, put = _meaning(client, found, live=live), _put(form, follow.event)
+        rows, put = _meaning(client, found, live=live), _put(form, _said())
     if live:
         tasks.waits(found)
     with tasks.leaving(task_id):
@@ -84,6 +84,11 @@ def _lines_put(form: str, at: _Place, *, raw: bool) -> Any:
 
 def _put(form: str, plain: Any) -> Any:
     return plain if form == "table" else lambda data: show.as_(form, data, compact=True)
+
+
+def _said() -> Callable[[dict[str, Any]], None]:
+    heard = follow.Heard()
+    return lambda data: follow.event(heard.fresh(data))
 
 
 def _event(data: dict[str, Any]) -> None:

@@ -10,11 +10,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import anyio
 import anyio.to_thread
 import httpx
-import httpx_sse
 
 from knify.client import (
     access,
     answers,
+    asyncears,
     calls,
     downloads,
     http,
@@ -80,6 +80,11 @@ class AsyncClient:
         self.access = access.resolve(url, api_key)
         self._setup = steps.Setup(self.access, policy or retry.Policy())
         self._http = httpx.AsyncClient(**http.options(self.access, timeout))
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server has ever answered this client."""
+        return self._setup.met
 
     async def aclose(self) -> None:
         """Give the connections back."""
@@ -151,7 +156,7 @@ class AsyncClient:
     secret = _asks(calls.secrets.secret)
     delete_secret = _asks(calls.secrets.delete_secret)
 
-    # Webhooks.
+    # Jobs of projects.
     projects = _asks(calls.projects.projects)
     project_jobs = _asks(calls.projects.project_jobs)
     project_job = _asks(calls.projects.project_job)
@@ -166,6 +171,7 @@ class AsyncClient:
     run_logs = _asks(calls.projects.run_logs)
     run_metrics = _asks(calls.projects.run_metrics)
 
+    # Webhooks.
     create_webhook = _asks(calls.webhooks.create_webhook)
     list_webhooks = _asks(calls.webhooks.list_webhooks)
     webhook = _asks(calls.webhooks.webhook)
@@ -204,7 +210,7 @@ class AsyncClient:
 
     async def each(self, play: steps.Play[T, Any]) -> AsyncIterator[T]:
         """Play a procedure; its values as they come."""
-        async with _Ear(self._http) as ear:
+        async with asyncears.Ear(self._http) as ear:
             while (wanted := play.next()) is not None:
                 if isinstance(wanted, steps.Item):
                     yield wanted.value
@@ -214,7 +220,7 @@ class AsyncClient:
                 except Exception as failed:
                     play.failure = failed
 
-    async def _serve(self, wanted: steps.Effect, ear: _Ear) -> Any:
+    async def _serve(self, wanted: steps.Effect, ear: asyncears.Ear) -> Any:
         match wanted:
             case steps.Ask():
                 return await self._ask(wanted)
@@ -252,56 +258,3 @@ async def _aside(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Chunks that are read and packed in a thread: the loop goes on meanwhile."""
     while (chunk := await anyio.to_thread.run_sync(next, chunks, None)) is not None:
         yield chunk
-
-
-class _Ear:
-    """The one stream that a procedure listens to."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._http = client
-        self._response: httpx.Response | None = None
-        self._events: AsyncIterator[httpx_sse.ServerSentEvent] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._close()
-
-    async def listen(self, wanted: steps.Listen) -> httpx.Response:
-        await self._close()
-        request = http.request(
-            self._http, wanted.call, headers=wanted.headers, timeout=wanted.timeout
-        )
-        response = self._response = await self._http.send(request, stream=True)
-        if not response.is_success:
-            await response.aread()
-        answers.accepted(response)
-        if wanted.look is not None:
-            assert isinstance(response.stream, httpx.AsyncByteStream)
-            response.stream = _Watched(response.stream, wanted.look)
-        self._events = httpx_sse.EventSource(response).aiter_sse()
-        return response
-
-    async def hear(self) -> httpx_sse.ServerSentEvent | None:
-        assert self._events is not None
-        return await anext(self._events, None)
-
-    async def _close(self) -> None:
-        if self._response is not None:
-            await self._response.aclose()
-
-
-class _Watched(httpx.AsyncByteStream):
-    """A stream whose every sign of life is seen, comments too."""
-
-    def __init__(self, inner: httpx.AsyncByteStream, look: Callable[[], None]) -> None:
-        self._inner, self._look = inner, look
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._inner:
-            yield chunk
-            self._look()
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()

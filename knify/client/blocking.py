@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
-import httpx_sse
 
 from knify.client import (
     access,
     answers,
     calls,
     downloads,
+    ears,
     http,
     listing,
     pipelines,
@@ -79,6 +79,11 @@ class Client:
         self.access = access.resolve(url, api_key)
         self._setup = steps.Setup(self.access, policy or retry.Policy())
         self._http = httpx.Client(**http.options(self.access, timeout))
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server has ever answered this client."""
+        return self._setup.met
 
     def close(self) -> None:
         """Give the connections back."""
@@ -203,7 +208,7 @@ class Client:
 
     def each(self, play: steps.Play[T, Any]) -> Iterator[T]:
         """Play a procedure; its values as they come."""
-        with _Ear(self._http) as ear:
+        with ears.Ear(self._http) as ear:
             while (wanted := play.next()) is not None:
                 if isinstance(wanted, steps.Item):
                     yield wanted.value
@@ -213,7 +218,7 @@ class Client:
                 except Exception as failed:
                     play.failure = failed
 
-    def _serve(self, wanted: steps.Effect, ear: _Ear) -> Any:
+    def _serve(self, wanted: steps.Effect, ear: ears.Ear) -> Any:
         match wanted:
             case steps.Ask():
                 return self._ask(wanted)
@@ -245,55 +250,3 @@ class Client:
                 return sink.finish()
             finally:
                 sink.drop()
-
-
-class _Ear:
-    """The one stream that a procedure listens to."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._http = client
-        self._response: httpx.Response | None = None
-        self._events: Iterator[httpx_sse.ServerSentEvent] = iter(())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def listen(self, wanted: steps.Listen) -> httpx.Response:
-        self._close()
-        request = http.request(
-            self._http, wanted.call, headers=wanted.headers, timeout=wanted.timeout
-        )
-        response = self._response = self._http.send(request, stream=True)
-        if not response.is_success:
-            response.read()
-        answers.accepted(response)
-        if wanted.look is not None:
-            assert isinstance(response.stream, httpx.SyncByteStream)
-            response.stream = _Watched(response.stream, wanted.look)
-        self._events = httpx_sse.EventSource(response).iter_sse()
-        return response
-
-    def hear(self) -> httpx_sse.ServerSentEvent | None:
-        return next(self._events, None)
-
-    def _close(self) -> None:
-        if self._response is not None:
-            self._response.close()
-
-
-class _Watched(httpx.SyncByteStream):
-    """A stream whose every sign of life is seen, comments too."""
-
-    def __init__(self, inner: httpx.SyncByteStream, look: Callable[[], None]) -> None:
-        self._inner, self._look = inner, look
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._inner:
-            yield chunk
-            self._look()
-
-    def close(self) -> None:
-        self._inner.close()

@@ -86,24 +86,31 @@ class Position:
         return frame
 
     def came_for_nothing(
-        self, policy: retry.Policy, lived: float, refused: errors.ApiError | None, *, brief: bool
+        self,
+        policy: retry.Policy,
+        lived: float,
+        trouble: errors.ApiError | errors.ConnectionFailed | None,
+        *,
+        brief: bool,
     ) -> float:
         """Seconds until the next attempt. Raises ConnectionFailed when patience is at its end.
 
+        `trouble`: None for a stream that ended in order; that is no pause to tell of.
         `lived`: seconds that the connection stood; a long one was only silent, as jobs may be.
         `brief`: whoever listens has other ways to hear of the job, and does not wait for long.
         """
         self.fruitless = 1 if lived > LONG else self.fruitless + 1
         if self.fruitless == 1:
             self.since = time.monotonic()
-        delay = policy.delay(self.fruitless, refused.retry_after if refused else None)
+        asked = trouble.retry_after if isinstance(trouble, errors.ApiError) else None
+        delay = policy.delay(self.fruitless, asked)
         enough = brief or time.monotonic() - self.since >= policy.stream_seconds
         if delay is None or (enough and self.fruitless >= policy.stream_attempts):
             raise errors.ConnectionFailed(
                 f"the stream broke and did not come back after {self.fruitless} attempts"
-            ) from refused
-        if policy.on_wait is not None:
-            policy.on_wait(delay, refused or errors.ConnectionFailed("the stream broke"))
+            ) from trouble
+        if policy.on_wait is not None and trouble is not None:
+            policy.on_wait(delay, trouble)
         return delay
 
 
@@ -120,31 +127,31 @@ def follow(
     `subject` asks for the job or task whose stream it is; the answer says whether it has `ended`.
     `brief`: give up after the policy's attempts, however short a time they took.
     """
-    policy = (yield from steps.setup()).policy
+    known = yield from steps.setup()
     position = Position(after)
     while not position.over and not (deadline and retry.is_past(deadline)):
         seen, since = position.after, time.monotonic()
-        refused = None
+        trouble: errors.ApiError | errors.ConnectionFailed | None = None
         try:
-            yield from _connection(call, position, deadline)
+            yield from _connection(call, known, position, deadline)
         except Renew:
             continue
         except httpx.TransportError:
-            pass
+            trouble = errors.ConnectionFailed("the stream broke")
         except errors.ApiError as busy:
             if busy.status not in retry.BUSY:
                 raise
-            refused = busy
+            trouble = busy
         else:
             yield from _ended_early(subject, position, seen)
         if position.after == seen and not position.over and not (deadline and _near(deadline)):
             lived = time.monotonic() - since
-            delay = position.came_for_nothing(policy, lived, refused, brief=brief)
+            delay = position.came_for_nothing(known.policy, lived, trouble, brief=brief)
             yield steps.Sleep(delay if deadline is None else _within(deadline, delay))
 
 
 def _connection(
-    call: Call[None], position: Position, deadline: float | None
+    call: Call[None], known: steps.Setup, position: Position, deadline: float | None
 ) -> steps.Values[records.Frame]:
     silence = SILENCE if deadline is None else min(SILENCE, deadline - time.monotonic())
     timeout = httpx.Timeout(min(10.0, max(0.05, silence)), read=max(0.05, silence))
@@ -154,6 +161,7 @@ def _connection(
             raise Renew
 
     response = yield steps.Listen(call, position.headers(), timeout, look)
+    known.met = True
     if response.status_code == 204:
         position.over = True
         return

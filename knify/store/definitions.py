@@ -97,12 +97,19 @@ class Definitions:
         return _definition(fields) if fields and "dropped" not in fields else None
 
     def page(
-        self, tenant: str, project: str, *, tags: Sequence[str], offset: int, limit: int
-    ) -> tuple[list[Definition], int]:
+        self, tenant: str, project: str, *, tags: Sequence[str], name: str | None = None,
+        offset: int, limit: int,
+    ) -> tuple[list[Definition], int]:  # fmt: skip
         """A project's definitions that have all the tags, newest first, and how many there are.
 
-        Their requests are cut as all rows are (`briefs.py`): what is long in them is not read.
+        `name`: the one of this name, or none. Their requests are cut as all rows are (`briefs.py`):
+        what is long in them is not read.
         """
+        if name is not None:
+            bearer = self._client.hget(jobkeys.names(tenant, project), name)
+            ids = [bearer] if bearer else []
+            found = [d for d in self._found(ids) if set(tags) <= set(d.tags)]
+            return found[offset : offset + limit], len(found)
         lists = [jobkeys.definitions(tenant, project, tag) for tag in tags]
         if len(lists) > 1:
             ids = self._client.zinter(lists, aggregate="MAX")[::-1]

@@ -314,3 +314,28 @@ def test_a_browser_test_names_a_runbook_of_its_workspace(
     knify("run", "@create-user.md", "--type", "fh_e2e_tools")
 
     assert spec_of(server) == {"job_type": "fh_e2e_tools", "prompt": "@create-user.md"}
+
+
+def test_an_agents_last_words_are_told_once(server: scripted.Server, knify: Run) -> None:
+    said = [
+        {"type": "agent_message", "text": "all is well"},
+        {"type": "completed", "status": "completed", "result": "all is well\n"},
+    ]
+    script(server, output=said, files=[])
+
+    loud = knify("run", "x", "--type", "claude_task")
+    quiet = knify("run", "x", "--type", "claude_task", "--quiet")
+    later = knify("jobs", "logs", "job_1")
+
+    assert loud.stdout.count("all is well") == 1, loud.output
+    assert quiet.stdout == later.stdout == "all is well\n"
+
+
+def test_a_result_that_was_not_said_is_told(server: scripted.Server, knify: Run) -> None:
+    said = [
+        {"type": "agent_message", "text": "I begin"},
+        {"type": "completed", "status": "completed", "result": "done it"},
+    ]
+    script(server, output=said, files=[])
+
+    assert knify("run", "x", "--type", "claude_task", "-q").stdout == "I begin\ndone it\n"

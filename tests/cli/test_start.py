@@ -124,3 +124,23 @@ def test_a_process_of_the_api_alone_is_seen_too(run_dir: Path) -> None:
     (run_dir / "api.pid").write_text(str(os.getpid()))
 
     assert "the server's process runs" in (starting.seen() or "")
+
+
+def test_a_silent_job_is_no_server_that_is_starting(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (run_dir / "up.lock").open("w") as lock, scripted.running() as server:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server.on("POST", "/jobs", {"job_id": "job_1", "status": "pending"})
+        server.on_stream(
+            "/jobs/job_1/events/stream", [{"stage": "completed", "state": "completed"}]
+        )
+        server.on_stream("/jobs/job_1/output/stream", [], cuts=(0,))  # broken, then without a frame
+        server.on_job("job_1")
+        env = {"KNIFY_URL": server.url, "KNIFY_API_KEY": "knify_test_a_b"}
+        done = click.testing.CliRunner().invoke(main.cli, ["run", "true"], env=env)
+
+        assert done.exit_code == 0, done.output
+        assert len(server.seen("GET", "/jobs/job_1/output/stream")) > 2
+        assert "✓ completed" in done.output and "…" not in done.output

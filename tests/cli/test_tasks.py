@@ -78,6 +78,25 @@ def test_a_refused_manifest_names_the_place_of_the_mistake(
     assert "Error: wrong" in result.stderr and "field: vm.cpu" in result.stderr
 
 
+def test_problems_are_a_line_each_and_what_is_there_is_told_in_words(
+    server: scripted.Server, run: Sandbox
+) -> None:
+    problems = [
+        {"field": "spec.cpu", "message": "did you mean cpus?"},
+        {"field": "x", "message": "no"},
+    ]
+    several = {"error": "invalid_manifest", "message": "wrong", "details": {"problems": problems}}
+    there = {"existing_task": {"id": "t-1", "state": "running"}}
+    twice = {"error": "duplicate_task_id", "message": "there is one", "details": there}
+    server.on("POST", TASKS, several, 400)
+    server.on("POST", TASKS, twice, 409)
+
+    wrong, taken = run("submit", "-", input="x: 1\n"), run("submit", "-", input="x: 1\n")
+
+    assert wrong.stderr.splitlines()[1:] == ["  spec.cpu: did you mean cpus?", "  x: no"]
+    assert taken.stderr.splitlines()[1:] == ["  existing task: id t-1, state running"]
+
+
 @pytest.mark.parametrize(
     ("state", "code"),
     [("completed", 0), ("failed", 1), ("failed_preserved", 1), ("cancelled", 5)],

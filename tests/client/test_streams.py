@@ -96,3 +96,20 @@ def test_what_is_no_stream_is_not_followed(server: scripted.Server, client: Clie
 
     with pytest.raises(ConnectionFailed, match="is not a stream"):
         list(client.stream_output("job_1"))
+
+
+@pytest.mark.parametrize("cuts", [(), (0, 0)])
+def test_only_a_stream_that_broke_is_a_pause_to_tell_of(
+    server: scripted.Server, cuts: tuple[int, ...]
+) -> None:
+    server.on_stream(STREAM, [], cuts)
+    server.on_job("job_1")
+    heard: list[str] = []
+    policy = retry.Policy(base=0.01, on_wait=lambda seconds, why: heard.append(why.message))
+
+    with Client(server.url, "knify_test_a_b", policy=policy) as client:
+        assert not client.answered
+        assert list(client.stream_output("job_1", raw=True)) == []
+        assert client.answered
+
+    assert heard == ["the stream broke"] * len(cuts)

@@ -140,7 +140,7 @@ def test_a_day_that_never_was_is_left_out() -> None:
         ("* * *", "has 3 fields"),
         ("", "has 0 fields"),
         ("@reboot", "nothing is due at a reboot"),
-        ("@daily", "write the five fields of @daily: 0 0 [*] [*] [*]"),
+        ("@daily", "has to be five fields: instead of @daily write 0 0 [*] [*] [*]"),
         ("0 0 30 2 *", "a day that no such month has"),
         ("0 0 31 4,6,9,11 *", "a day that no such month has"),
         ("60 * * * *", "bad minute: write 0-59"),

@@ -313,3 +313,28 @@ def test_a_change_is_made_again_when_the_scheduler_moved_the_job_meanwhile(
     changed = schedules.change(core, "default", "p1", d.id, {"retries": 3})
 
     assert (changed.retries, changed.last_at, len(tries)) == (3, 1, 2)
+
+
+def test_a_job_is_found_by_its_name(api: Api) -> None:
+    for n in range(3):
+        made(api, name=f"j {n}", tags=[f"t{n}"])
+
+    def named(query: str) -> list[str]:
+        answer = api.get(f"{PATH}?{query}").get_json()
+        assert answer["pagination"]["total"] == len(answer["data"])
+        return [job["name"] for job in answer["data"]]
+
+    assert named("name=j%201") == ["j 1"]
+    assert named("name=j%201&tags=t1") == ["j 1"]
+    assert named("name=j%201&tags=t2") == named("name=j") == named("name=") == []
+    assert api.get(f"{PATH.replace('p1', 'p2')}?name=j%201").get_json()["data"] == []
+
+
+def test_a_dash_is_the_keys_own_workspace(api: Api, core: Core) -> None:
+    job, own = made(api), PATH.replace("/default/", "/-/")
+    stranger = Api(api.client, keys.create(core, "strangers", scopes=("read", "write")).text)
+
+    assert api.get(f"{own}/{job['id']}").get_json()["data"]["workspace_id"] == "default"
+    assert [one["id"] for one in api.get(f"{own}?name=echo").get_json()["data"]] == [job["id"]]
+    assert stranger.get(f"{own}/{job['id']}").status_code == 404
+    assert stranger.get(f"{own}?name=echo").get_json()["data"] == []

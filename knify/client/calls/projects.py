@@ -9,8 +9,8 @@ from knify.client import answers, projectrecords
 from knify.client.calls import base
 from knify.client.calls.base import Call
 
-#: The tenant of an installation's first key.
-WORKSPACE = "default"
+#: The key's own tenant, whatever its name is.
+WORKSPACE = "-"
 
 
 def projects(*, workspace: str = WORKSPACE) -> Call[list[dict[str, Any]]]:
@@ -23,13 +23,17 @@ def project_jobs(
     project: str,
     *,
     tags: Sequence[str] = (),
+    name: str | None = None,
     page: int | None = None,
     limit: int | None = None,
     workspace: str = WORKSPACE,
 ) -> Call[list[projectrecords.ProjectJob]]:
-    """A project's jobs that have all the tags, newest first: 100, or one page of `limit`."""
+    """A project's jobs that have all the tags, newest first: 100, or one page of `limit`.
+
+    `name`: the one of this name, or none.
+    """
     parse = answers.many(projectrecords.ProjectJob)
-    wanted = {"tags": ",".join(tags) or None, "page": page, "limit": limit}
+    wanted = {"tags": ",".join(tags) or None, "name": name, "page": page, "limit": limit}
     return base.get(_path(workspace, project), parse, **wanted)
 
 
