@@ -150,7 +150,7 @@ def client() -> Client:
         show.line("… `knify up` runs, and has written no admin key yet", err=True, fg="yellow")
         starting.wait_for_key()
     first = 1 if start is None else Policy().attempts
-    waits = _Waits(start, lambda: opened.answered)
+    waits = _Waits(start, lambda: opened.setup.met)
     opened = Client(policy=Policy(first_attempts=first, on_wait=waits))
     context = click.get_current_context()
     context.meta[_CLIENT] = opened

@@ -78,13 +78,8 @@ class AsyncClient:
     ) -> None:
         """As `Client`."""
         self.access = access.resolve(url, api_key)
-        self._setup = steps.Setup(self.access, policy or retry.Policy())
+        self.setup = steps.Setup(self.access, policy or retry.Policy())
         self._http = httpx.AsyncClient(**http.options(self.access, timeout))
-
-    @property
-    def answered(self) -> bool:
-        """Whether the server has ever answered this client."""
-        return self._setup.met
 
     async def aclose(self) -> None:
         """Give the connections back."""
@@ -233,7 +228,7 @@ class AsyncClient:
             case steps.Sleep():
                 return await anyio.sleep(wanted.seconds)
             case steps.Know():
-                return self._setup
+                return self.setup
 
     async def _ask(self, wanted: steps.Ask[Any]) -> httpx.Response:
         content = _aside(wanted.body()) if wanted.body else None

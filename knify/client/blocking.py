@@ -77,13 +77,8 @@ class Client:
         and its admin key.
         """
         self.access = access.resolve(url, api_key)
-        self._setup = steps.Setup(self.access, policy or retry.Policy())
+        self.setup = steps.Setup(self.access, policy or retry.Policy())
         self._http = httpx.Client(**http.options(self.access, timeout))
-
-    @property
-    def answered(self) -> bool:
-        """Whether the server has ever answered this client."""
-        return self._setup.met
 
     def close(self) -> None:
         """Give the connections back."""
@@ -231,7 +226,7 @@ class Client:
             case steps.Sleep():
                 return time.sleep(wanted.seconds)
             case steps.Know():
-                return self._setup
+                return self.setup
 
     def _ask(self, wanted: steps.Ask[Any]) -> httpx.Response:
         content = wanted.body() if wanted.body else None

@@ -108,8 +108,8 @@ def test_only_a_stream_that_broke_is_a_pause_to_tell_of(
     policy = retry.Policy(base=0.01, on_wait=lambda seconds, why: heard.append(why.message))
 
     with Client(server.url, "knify_test_a_b", policy=policy) as client:
-        assert not client.answered
+        assert not client.setup.met
         assert list(client.stream_output("job_1", raw=True)) == []
-        assert client.answered
+        assert client.setup.met
 
     assert heard == ["the stream broke"] * len(cuts)
