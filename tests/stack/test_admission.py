@@ -10,7 +10,7 @@ from knify.client import ApiError, Client
 from tests.parts import stack as stack_part
 from tests.stack import parts
 
-pytestmark = [pytest.mark.stack, pytest.mark.podman]
+pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

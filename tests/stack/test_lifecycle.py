@@ -100,6 +100,7 @@ def test_a_sandbox_whose_conmon_was_killed_goes_on_with_its_files(
     assert digest(client, first.id) == before
 
 
+@pytest.mark.slow
 def test_a_sandbox_moves_to_another_node_when_its_own_drains(
     client: Client, second_node: None
 ) -> None:
