@@ -8,7 +8,7 @@ from typing import Any
 import flask
 
 from api import aside, bodies, context, idempotency, strict
-from api.projects import schemas, view
+from api.projects import answers, schemas, view
 from api.smorest import Blueprint
 from knify import clock, errors, model
 from knify.definitions import Definition
@@ -24,7 +24,7 @@ _DAY = 86_400_000  # ms
 
 @blp.route(view.PATH)
 @blp.needs("read")
-@blp.response(200, schemas.ProjectsAnswer)
+@blp.response(200, answers.ProjectsAnswer)
 def list_projects(workspace_id: str) -> flask.typing.ResponseReturnValue:
     """Projects of the workspace, oldest first."""
     found = context.core().store.definitions.projects(_tenant(workspace_id))
@@ -34,7 +34,7 @@ def list_projects(workspace_id: str) -> flask.typing.ResponseReturnValue:
 @blp.route(_JOBS)
 @blp.needs("read")
 @blp.arguments(schemas.Jobs, location="query")
-@blp.response(200, schemas.JobsAnswer)
+@blp.response(200, answers.JobsAnswer)
 def list_project_jobs(
     query: dict[str, Any], workspace_id: str, project_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -55,7 +55,7 @@ def list_project_jobs(
 @blp.needs("write")
 @idempotency.replays
 @blp.arguments(schemas.NewProjectJob)
-@blp.response(201, schemas.JobAnswer)
+@blp.response(201, answers.JobAnswer)
 def create_project_job(
     body: dict[str, Any], workspace_id: str, project_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -67,7 +67,7 @@ def create_project_job(
 
 @blp.route(_JOB)
 @blp.needs("read")
-@blp.response(200, schemas.JobAnswer)
+@blp.response(200, answers.JobAnswer)
 def get_project_job(
     workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -78,7 +78,7 @@ def get_project_job(
 @blp.route(_JOB, methods=["PATCH"])
 @blp.needs("write")
 @blp.arguments(schemas.ProjectJobChanges)
-@blp.response(200, schemas.JobAnswer)
+@blp.response(200, answers.JobAnswer)
 def change_project_job(
     body: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -91,7 +91,7 @@ def change_project_job(
 @blp.route(_JOB, methods=["PUT"])
 @blp.needs("write")
 @blp.arguments(schemas.ProjectJobChanges)
-@blp.response(200, schemas.JobAnswer)
+@blp.response(200, answers.JobAnswer)
 def put_project_job(
     body: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -103,7 +103,7 @@ def put_project_job(
 
 @blp.route(_JOB, methods=["DELETE"])
 @blp.needs("write")
-@blp.response(200, schemas.DeletedAnswer)
+@blp.response(200, answers.DeletedAnswer)
 def delete_project_job(
     workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -115,7 +115,7 @@ def delete_project_job(
 
 @blp.route(f"{_JOB}/status")
 @blp.needs("read")
-@blp.response(200, schemas.StatusAnswer)
+@blp.response(200, answers.StatusAnswer)
 def get_project_job_status(
     workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -129,7 +129,7 @@ def get_project_job_status(
 @blp.route(_RUNS)
 @blp.needs("read")
 @blp.arguments(schemas.Page, location="query")
-@blp.response(200, schemas.RunsAnswer)
+@blp.response(200, answers.RunsAnswer)
 def list_runs(
     query: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -144,7 +144,7 @@ def list_runs(
 @blp.needs("write")
 @idempotency.replays
 @blp.doc(requestBody={"content": {"application/json": {"schema": schemas.NewRun}}})
-@blp.response(201, schemas.RunAnswer)
+@blp.response(201, answers.RunAnswer)
 def trigger_run(
     workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -157,7 +157,7 @@ def trigger_run(
 
 @blp.route(f"{_RUNS}/<run_id>")
 @blp.needs("read")
-@blp.response(200, schemas.RunAnswer)
+@blp.response(200, answers.RunAnswer)
 def get_run(
     workspace_id: str, project_id: str, job_id: str, run_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -169,7 +169,7 @@ def get_run(
 
 @blp.route(f"{_RUNS}/<run_id>/cancel", methods=["POST"])
 @blp.needs("write")
-@blp.response(200, schemas.RunAnswer)
+@blp.response(200, answers.RunAnswer)
 def cancel_run(
     workspace_id: str, project_id: str, job_id: str, run_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -181,7 +181,7 @@ def cancel_run(
 @blp.route(f"{_JOB}/logs")
 @blp.needs("read")
 @blp.arguments(schemas.Logs, location="query")
-@blp.response(200, schemas.LogsAnswer)
+@blp.response(200, answers.LogsAnswer)
 def get_project_job_logs(
     query: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -195,7 +195,7 @@ def get_project_job_logs(
 @blp.route(f"{_RUNS}/<run_id>/logs")
 @blp.needs("read")
 @blp.arguments(schemas.Logs, location="query")
-@blp.response(200, schemas.LogsAnswer)
+@blp.response(200, answers.LogsAnswer)
 def get_run_logs(
     query: dict[str, Any], workspace_id: str, project_id: str, job_id: str, run_id: str
 ) -> flask.typing.ResponseReturnValue:
@@ -208,7 +208,7 @@ def get_run_logs(
 @blp.route(f"{_JOB}/metrics")
 @blp.needs("read")
 @blp.arguments(schemas.Metrics, location="query")
-@blp.response(200, schemas.MetricsAnswer)
+@blp.response(200, answers.MetricsAnswer)
 def get_project_job_metrics(
     query: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:

@@ -8,35 +8,7 @@ import pytest
 
 from knify import errors, manifest, manifestkeys, spec, yamltext
 from tests import factories
-
-#: The first of the quick reference's common patterns.
-BUG_FIX = """\
-version: "1"
-kind: Task
-metadata:
-  name: "Fix bug #42"
-repository:
-  url: "https://github.com/org/app.git"
-  branch: "main"
-claude:
-  prompt: "Fix the bug in GitHub issue #42"
-  mcp_config:
-    mcpServers:
-      github:
-        command: "npx"
-        args: ["-y", "@modelcontextprotocol/server-github"]
-        env:
-          GITHUB_TOKEN: "${GITHUB_TOKEN}"
-vm:
-  network_mode: "outbound"
-  allowed_hosts: ["api.github.com"]
-secrets:
-  - name: "GITHUB_TOKEN"
-    source: "env"
-    key: "GITHUB_TOKEN"
-lifecycle:
-  artifact_patterns: ["*.patch"]
-"""
+from tests.parts.manifests import BUG_FIX
 
 
 def small(**fields: Any) -> dict[str, Any]:
