@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
 import flask
+import structlog
 from werkzeug import exceptions as http
 from werkzeug import routing
 
@@ -38,6 +40,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+log = logging.getLogger(__name__)
+
+_SUBJECTS = {"job_id": "execution", "task_id": "task", "sandbox_id": "sandbox"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -116,6 +121,8 @@ def _before() -> None:
     context.meters().begin()
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else ids.new("req")
+    structlog.contextvars.clear_contextvars()  # one greenlet serves all of a connection's
+    structlog.contextvars.bind_contextvars(request=flask.g.request_id)
     auth.check()
     if isinstance(flask.request.routing_exception, routing.RequestRedirect):
         raise http.NotFound  # it would lead to where the header Host says
@@ -129,5 +136,26 @@ def _after(response: flask.Response) -> flask.Response:
             headers.add(name, value)
     headers["X-Request-Id"] = flask.g.request_id
     headers.update(limits.headers())
-    context.meters().end(response)
+    seconds = context.meters().end(response)
+    if context.core().settings.access_log:
+        _note(response, seconds)
     return response
+
+
+def _note(response: flask.Response, seconds: float) -> None:
+    """A line of the log for each answer: neither path nor query, which may hold anything."""
+    endpoint, given = flask.request.endpoint, flask.request.view_args or {}
+    key = flask.g.get("key")
+    log.info(
+        "answered",
+        extra={
+            "method": flask.request.method if endpoint else "",
+            "route": (endpoint or "").rpartition(".")[2],
+            "status": response.status_code,
+            "ms": round(seconds * 1000, 1),
+            "client": flask.request.remote_addr,
+            "tenant": key.tenant if key else None,
+            "key": key.id if key else None,
+        }
+        | {name: given[arg] for arg, name in _SUBJECTS.items() if arg in given},
+    )

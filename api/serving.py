@@ -7,9 +7,10 @@ import logging
 import resource
 from typing import Any, Final
 
+from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 
-from api import app, pace, shares
+from api import app, pace, proxies, shares
 from knify import core as core_module
 from knify import errors, install, logs, settings
 from knify.store import ready
@@ -27,8 +28,18 @@ OPTIONS: Final[dict[str, Any]] = {
     "control_socket_disable": True,
     "limit_request_line": 8_190,
     "limit_request_fields": 64,
-    "errorlog": "-",
+    "forwarded_allow_ips": "",  # gunicorn would believe loopback: see proxies.py
+    "logger_class": "api.serving.Log",
 }
+
+
+class Log(glogging.Logger):
+    """gunicorn's own lines among all others of this process, in their form."""
+
+    def setup(self, cfg: Any) -> None:
+        """See gunicorn."""
+        self.error_log.propagate = True
+        self.error_log.setLevel(cfg.loglevel.upper())
 
 
 class Server(BaseApplication):
@@ -50,7 +61,7 @@ class Server(BaseApplication):
     def load(self) -> Any:
         """The WSGI application."""
         made = app.create_app(core_module.connect(self._config), no_auth=self._no_auth)
-        return pace.paced(made.wsgi_app)
+        return pace.paced(proxies.behind(self._config.trusted_proxies, made.wsgi_app))
 
 
 def run(config: settings.Settings | None = None, *, no_auth: bool = False) -> None:

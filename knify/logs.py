@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 import structlog
 
@@ -10,12 +12,14 @@ import structlog
 def configure(level: str, process: str) -> None:
     """Send all logging of this process through structlog to stderr.
 
-    A terminal gets readable lines, anything else one JSON object a line.
+    A terminal gets readable lines, anything else one JSON object a line. What a thread or a
+    request is about (`about`) stands in each of its lines.
     """
     import sys
 
     shared: list[structlog.typing.Processor] = [
         _add(process),
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -47,6 +51,13 @@ def configure(level: str, process: str) -> None:
         "markdown_it",
     ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def about(**ids: str) -> Iterator[None]:
+    """Within the block, this thread's lines have these fields; empty ones are left out."""
+    with structlog.contextvars.bound_contextvars(**{n: v for n, v in ids.items() if v}):
+        yield
 
 
 def _add(process: str) -> structlog.typing.Processor:

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from knify import clock, collect, errors, failpoints, leases, model
+from knify import clock, collect, errors, failpoints, leases, logs, model
 from knify.core import Core
 from knify.keeper import Keeper
 from knify.lifecycle import SandboxState, State
@@ -92,7 +92,11 @@ class Runner:
         self._go_on(dataclasses.replace(turn, followed=False), conclude)
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:
-        """Take steps until the turn is followed or has ended, or the lease is lost."""
+        with logs.about(execution=turn.x.id, sandbox=turn.x.sandbox_id or ""):
+            self._take_steps(turn, step)
+
+    def _take_steps(self, turn: Turn, step: Step | None) -> None:
+        """Until the turn is followed or has ended, or the lease is lost."""
         try:
             step = step or self._next(turn)
             while step is not None and not (turn.followed or turn.parked):

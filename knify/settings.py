@@ -13,7 +13,7 @@ from typing import Any
 from environs import Env, EnvError
 from marshmallow.validate import OneOf, Range
 
-from knify import errors, variables
+from knify import errors, secretfiles, variables
 
 _AGENTS = ("cursor", "claude", "gemini", "codex")
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -27,6 +27,7 @@ class Settings:
     host: str
     port: int
     ws_port: int
+    trusted_proxies: tuple[variables.Network, ...]
     redis_url: str | None
     object_store: str
     s3_endpoint_url: str | None
@@ -97,6 +98,7 @@ class Settings:
     tenant_transfers: int
     transfer_rate: int
     log_level: str
+    access_log: bool
     metrics_token: str = field(repr=False)
     flower_user: str
     flower_password: str = field(repr=False)
@@ -130,7 +132,8 @@ class Settings:
 def load(environ: dict[str, str] | None = None) -> Settings:
     """Read and check all settings; ConfigError names the first wrong one.
 
-    `environ` replaces the process's environment in tests. Nothing is written anywhere.
+    `environ` replaces the process's environment in tests. Nothing is written anywhere, but what
+    `NAME_FILE` names becomes the process's own NAME: not to be seen in `/proc`, as the real one is.
     """
     env = Env(prefix="KNIFY_")
     saved = dict(os.environ)
@@ -140,6 +143,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
             os.environ.update(environ)
         elif Path(".env").is_file():
             env.read_env(".env", recurse=False)
+        os.environ.update(secretfiles.read(os.environ))
         return _read(env)
     except EnvError as failed:
         raise errors.ConfigError(str(failed)) from failed
@@ -172,7 +176,8 @@ def _service(env: Env, home: Path) -> dict[str, Any]:
         "host": env.str("HOST", "127.0.0.1"),
         "port": port,
         "ws_port": env.int("WS_PORT", ws_port, validate=Range(0, 65_535)),
-        "redis_url": env.str("REDIS_URL", "") or None,
+        "trusted_proxies": variables.networks(env, "TRUSTED_PROXIES"),
+        "redis_url": variables.redis_url(env, "REDIS_URL"),
         "object_store": env.str("OBJECT_STORE", "") or f"file://{home / 'objects'}",
         "s3_endpoint_url": env.str("S3_ENDPOINT_URL", "") or None,
         "podman_url": env.str("PODMAN_URL", "") or None,
@@ -180,6 +185,7 @@ def _service(env: Env, home: Path) -> dict[str, Any]:
         "default_tier": env.str("DEFAULT_TIER", "enterprise", validate=OneOf(tiers)),
         "webhook_allow_private": variables.switch(env, "WEBHOOK_ALLOW_PRIVATE"),
         "log_level": env.str("LOG_LEVEL", "info", validate=OneOf(levels)),
+        "access_log": variables.switch(env, "ACCESS_LOG"),
         "metrics_token": variables.secret(env, "METRICS_TOKEN"),
         "flower_user": env.str("FLOWER_USER", "knify"),
         "flower_password": env.str("FLOWER_PASSWORD", ""),

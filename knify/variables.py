@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from environs import Env
 from marshmallow.validate import OneOf
 
 from knify import egress, errors, units
+
+Network = IPv4Network | IPv6Network
+
+
+def redis_url(env: Env, name: str) -> str | None:
+    """Where Redis is; a password that the address does not have comes from REDIS_PASSWORD."""
+    text, password = env.str(name, ""), env.str("REDIS_PASSWORD", "")
+    parts = urlsplit(text)
+    if not text or not password or parts.password or not parts.netloc:
+        return text or None
+    user, at, host = parts.netloc.rpartition("@")
+    login = f"{user if at else ''}:{quote(password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{login}@{host}"))
+
+
+def networks(env: Env, name: str) -> tuple[Network, ...]:
+    """Addresses and networks, with commas between."""
+    try:
+        return tuple(ip_network(text, strict=False) for text in names(env, name))
+    except ValueError as wrong:
+        why = f"{wrong}: give addresses or networks such as 10.0.0.5 or 10.0.0.0/24"
+        raise errors.ConfigError(f"KNIFY_{name}: {why}") from wrong
 
 
 def switch(env: Env, name: str) -> bool:

@@ -17,6 +17,7 @@ from knify import (
     epoch,
     errors,
     failpoints,
+    healthy,
     install,
     leases,
     metering,
@@ -113,6 +114,7 @@ class Node:
             ("repair", _REPAIR_SECONDS, self._repair),
             ("disk limits", _MEASURE_SECONDS, self.watcher.measure),
             ("metrics", metering.SECONDS, self._sample),
+            ("alive", _HEARTBEAT_SECONDS, self._live),
         ):
             self._soon(self._forever(name, seconds, function))
         self._soon(gateway.Client(self._config.gateway).meet(self._beat))
@@ -209,6 +211,9 @@ class Node:
     async def _beat(self) -> None:
         await self._heartbeat.beat(self.watcher.thread)
         await self.watcher.thread(self._epoch.save)
+
+    async def _live(self) -> None:
+        await self.watcher.thread(healthy.note, self._config, "worker")
 
     async def _sample(self) -> None:
         await self.watcher.thread(self._meter.keep, await self._meter.look(self.watcher.turns()))

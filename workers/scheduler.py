@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import redis
 
-from knify import settings
+from knify import healthy, settings
 from knify.core import Core
 from knify.services import firing
 from knify.store import keys
@@ -25,6 +25,7 @@ class Scheduler:
 
     def __init__(self, core: Core, config: settings.Settings) -> None:
         self._core = core
+        self._config = config
         self._firing = firing.Firing(core)
         self._client = connect_redis(config.redis, timeout=30)
 
@@ -46,6 +47,7 @@ class Scheduler:
         with self._client.pubsub(ignore_subscribe_messages=True) as told:
             told.subscribe(keys.CRON)
             while True:
+                healthy.note(self._config, "beat")
                 if not self._firing.work():
                     self._sleep(told)
 

@@ -55,15 +55,15 @@ class Meters:
         """A request has come."""
         setattr(flask.g, _BEGUN, time.monotonic())
 
-    def end(self, response: flask.Response) -> None:
-        """It is answered, but for the body."""
+    def end(self, response: flask.Response) -> float:
+        """It is answered, but for the body. Seconds since it came."""
         endpoint = flask.request.endpoint
         route = endpoint.rpartition(".")[2] if endpoint else _NOWHERE
         method = flask.request.method if endpoint else _NOWHERE
         self._requests.labels(method, route, str(response.status_code)).inc()
-        begun = flask.g.get(_BEGUN)
-        if begun is not None:
-            self._seconds.labels(route).observe(time.monotonic() - begun)
+        seconds = time.monotonic() - float(flask.g.get(_BEGUN, time.monotonic()))
+        self._seconds.labels(route).observe(seconds)
+        return seconds
 
 
 class _Collector:

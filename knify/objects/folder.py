@@ -36,6 +36,8 @@ class Folder:
         self._temporary = root / _TEMPORARY
         with _translated():
             self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._owner = _owner(root)
+            _hand_over(self._temporary, self._owner)
             sweep(self._temporary)
 
     def put(self, key: str, chunks: base.Chunks) -> base.Stored:
@@ -54,6 +56,7 @@ class Folder:
         path = self._path(key)
         with _translated():
             file = _Unpublished(self._temporary)
+            _hand_over(file.descriptor, self._owner)
         try:
             sink = _Sink(file.descriptor)
             yield sink
@@ -132,6 +135,7 @@ class Folder:
         self._make_folder(folder.parent)
         with contextlib.suppress(FileExistsError, FileNotFoundError):
             folder.mkdir(mode=0o700)
+            _hand_over(folder, self._owner)
             _sync(folder.parent)
 
     def _prune(self, folder: Path) -> None:
@@ -202,6 +206,17 @@ class _Unpublished:
         if self._has_name:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
+
+
+def _owner(root: Path) -> tuple[int, int] | None:
+    """Whose the store is, if a worker, which is root, may share it with parts that are not."""
+    facts = root.stat()
+    return (facts.st_uid, facts.st_gid) if os.geteuid() == 0 and facts.st_uid != 0 else None
+
+
+def _hand_over(what: Path | int, owner: tuple[int, int] | None) -> None:
+    if owner is not None:
+        os.chown(what, *owner)
 
 
 def sweep(temporary: Path) -> None:

@@ -1,0 +1,90 @@
+"""Whether one part is well, asked where it runs: `python -m knify.healthy PART`.
+
+For the health checks of compose, Podman, systemd and Kubernetes. It asks nothing of other parts:
+a Redis that is away is no reason to start a worker anew.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from knify import errors
+from knify import settings as settings_module
+
+_SECONDS: Final = 4.0
+_STALE: Final = 60.0  # a worker and beat say six times as often that they live
+_FLOWER: Final = 5555
+
+
+def note(settings: settings_module.Settings, part: str) -> None:
+    """This part lives: said by itself, several times a minute."""
+    _mark(settings, part).touch(mode=0o600)
+
+
+def check(settings: settings_module.Settings, part: str) -> str | None:
+    """What is wrong with it; None when nothing is. ConfigError for a part that is none."""
+    if part not in _CHECKS:
+        raise errors.ConfigError(f"no part {part!r}: {', '.join(sorted(_CHECKS))}")
+    try:
+        return _CHECKS[part](settings)
+    except OSError as failed:
+        return f"{part}: {failed}"
+
+
+def _api(settings: settings_module.Settings) -> None:
+    url = f"http://127.0.0.1:{settings.port}/api/v1/health/live"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.open(url, timeout=_SECONDS).close()  # what is no success is an OSError
+
+
+def _gateway(settings: settings_module.Settings) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_SECONDS)
+        client.connect(str(settings.gateway))
+
+
+def _flower(_: settings_module.Settings) -> None:
+    socket.create_connection(("127.0.0.1", _FLOWER), _SECONDS).close()
+
+
+def _fresh(part: str) -> Callable[[settings_module.Settings], str | None]:
+    def check(settings: settings_module.Settings) -> str | None:
+        age = time.time() - _mark(settings, part).stat().st_mtime
+        return f"{part} has said nothing for {age:.0f} s" if age > _STALE else None
+
+    return check
+
+
+def _mark(settings: settings_module.Settings, part: str) -> Path:
+    # Not in `run/`, which the workers of a host share.
+    return settings.home / f"{part}.alive"
+
+
+_CHECKS: Final[dict[str, Callable[[settings_module.Settings], str | None]]] = {
+    "api": _api,
+    "gateway": _gateway,
+    "flower": _flower,
+    "worker": _fresh("worker"),
+    "beat": _fresh("beat"),
+}
+
+
+def main(argv: list[str]) -> int:
+    """The exit code; what is wrong on stderr."""
+    try:
+        wrong = check(settings_module.load(), argv[0] if argv else "")
+    except errors.ConfigError as failed:
+        wrong = failed.message
+    if wrong:
+        sys.stderr.write(f"{wrong}\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""What stands in X-Forwarded-…: believed of proxies that the operator named, of nobody else."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from api import proxies
+
+TRUSTED = (ip_network("10.1.0.0/24"), ip_network("::1/128"))
+
+
+def seen(peer: str, **headers: str) -> dict[str, Any]:
+    """What the application behind it finds."""
+    found: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        found.update(environ)
+        return []
+
+    sent = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    plain = {"REMOTE_ADDR": peer, "wsgi.url_scheme": "http", "HTTP_HOST": "inside:8122"}
+    proxies.behind(TRUSTED, application)(plain | sent, None)
+    return found
+
+
+def test_a_trusted_proxy_says_who_asks_how_and_under_which_name() -> None:
+    environ = seen(
+        "10.1.0.7",
+        x_forwarded_for="203.0.113.9",
+        x_forwarded_proto="https",
+        x_forwarded_host="knify.example.com",
+    )
+
+    assert environ["REMOTE_ADDR"] == "203.0.113.9"
+    assert environ["wsgi.url_scheme"] == "https"
+    assert environ["HTTP_HOST"] == "knify.example.com"
+
+
+@pytest.mark.parametrize("peer", ["203.0.113.9", "10.1.1.7", "127.0.0.1", ""])
+def test_of_anybody_else_nothing_is_believed_and_nothing_left(peer: str) -> None:
+    environ = seen(
+        peer,
+        x_forwarded_for="198.51.100.1",
+        x_forwarded_proto="https",
+        x_forwarded_host="evil.example.com",
+        forwarded="for=198.51.100.1",
+        x_real_ip="198.51.100.1",
+    )
+
+    assert environ == {"REMOTE_ADDR": peer, "wsgi.url_scheme": "http", "HTTP_HOST": "inside:8122"}
+
+
+@pytest.mark.parametrize(
+    ("said", "client"),
+    [
+        ("198.51.100.1, 203.0.113.9", "203.0.113.9"),  # the client invented the first
+        ("198.51.100.1, 203.0.113.9, 10.1.0.3", "203.0.113.9"),  # two proxies of ours
+        ("10.1.0.4", "10.1.0.4"),  # a proxy itself asks
+        ("unknown, 203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9, nonsense", "10.1.0.7"),
+        ("2001:db8::5", "2001:db8::5"),
+        ("::ffff:10.1.0.3, 203.0.113.9,", "203.0.113.9"),
+        ("", "10.1.0.7"),
+    ],
+)
+def test_the_client_is_the_last_that_is_no_proxy_of_ours(said: str, client: str) -> None:
+    assert seen("10.1.0.7", x_forwarded_for=said)["REMOTE_ADDR"] == client
+
+
+@pytest.mark.parametrize("host", ["a b", "x@evil.example.com", "a/b", "", "[::1", "a:99999999"])
+def test_a_host_that_is_none_changes_nothing(host: str) -> None:
+    assert seen("::1", x_forwarded_host=host)["HTTP_HOST"] == "inside:8122"
+
+
+def test_a_scheme_is_http_or_https() -> None:
+    assert seen("::1", x_forwarded_proto="javascript")["wsgi.url_scheme"] == "http"
+    assert seen("::1", x_forwarded_proto="http, HTTPS")["wsgi.url_scheme"] == "https"

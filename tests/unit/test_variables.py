@@ -1,0 +1,56 @@
+"""Secrets may come from files; addresses of Redis and of proxies are read with care."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from knify import errors, secretfiles, settings
+
+
+def test_a_file_holds_what_no_environment_should(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-of-the-operator\n")
+    (tmp_path / "none").write_text("\n")
+
+    found = secretfiles.read(
+        {
+            "OPENAI_API_KEY_FILE": str(tmp_path / "key"),
+            "GEMINI_API_KEY_FILE": str(tmp_path / "none"),
+            "HOME_FILE": str(tmp_path / "key"),
+        }
+    )
+
+    assert found == {"OPENAI_API_KEY": "sk-of-the-operator"}
+
+
+def test_a_file_and_a_value_or_a_file_that_is_not_there_stop_the_start(tmp_path: Path) -> None:
+    both = {"KNIFY_METRICS_TOKEN_FILE": str(tmp_path), "KNIFY_METRICS_TOKEN": "x" * 16}
+
+    with pytest.raises(errors.ConfigError, match="are both set"):
+        secretfiles.read(both)
+    with pytest.raises(errors.ConfigError, match="KNIFY_METRICS_TOKEN_FILE cannot be read"):
+        secretfiles.read({"KNIFY_METRICS_TOKEN_FILE": str(tmp_path / "away")})
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("redis://redis:6379/0", "redis://:p%2Fw%40@redis:6379/0"),
+        ("rediss://knify@redis:6379/0", "rediss://knify:p%2Fw%40@redis:6379/0"),
+        ("redis://knify:own@redis:6379/0", "redis://knify:own@redis:6379/0"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+    ],
+)
+def test_redis_password_goes_where_the_address_has_none(url: str, whole: str) -> None:
+    config = settings.load({"KNIFY_REDIS_URL": url, "KNIFY_REDIS_PASSWORD": "p/w@"})
+
+    assert config.redis == whole
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    config = settings.load({"KNIFY_TRUSTED_PROXIES": "10.0.0.5, 10.1.0.9/24,::1"})
+
+    assert [str(one) for one in config.trusted_proxies] == ["10.0.0.5/32", "10.1.0.0/24", "::1/128"]
+    with pytest.raises(errors.ConfigError, match=r"PROXIES: .* such as 10\.0\.0\.5"):
+        settings.load({"KNIFY_TRUSTED_PROXIES": "proxy.example.com"})
