@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import flask
 
 from api import context, limits
-from knify import errors, model
+from knify import apikeys, errors
 from knify.core import Core
 from knify.services import keys, powers, tokens
 
@@ -30,7 +30,7 @@ _SCOPE = "knify_scope"
 _STREAM = "knify_stream"
 _METRICS = "knify_metrics"
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-_EVERYBODY = model.ApiKey(
+_EVERYBODY = apikeys.ApiKey(
     id="none", tenant="default", digest="", scopes=("admin",), tier="enterprise", created_at=0
 )
 View = TypeVar("View", bound=Callable[..., Any])
@@ -87,9 +87,9 @@ class Cache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: dict[bytes, tuple[float, model.ApiKey]] = {}
+        self._known: dict[bytes, tuple[float, apikeys.ApiKey]] = {}
 
-    def authenticate(self, core: Core, text: str) -> model.ApiKey:
+    def authenticate(self, core: Core, text: str) -> apikeys.ApiKey:
         """As `keys.authenticate`; Unauthorized is never remembered."""
         name = hashlib.sha256(text.encode()).digest()
         now = self._clock()
@@ -134,7 +134,7 @@ def check() -> None:
         raise errors.Forbidden(f"this needs a key with the scope {scope}")
 
 
-def still_valid(core: Core, key: model.ApiKey) -> bool:
+def still_valid(core: Core, key: apikeys.ApiKey) -> bool:
     """Whether a stream that this key opened may go on."""
     return key is _EVERYBODY or keys.opens(key, core.store.access.find_key(key.id))
 
@@ -144,9 +144,9 @@ def forget(key_id: str) -> None:
     flask.current_app.extensions[CACHE].forget(key_id)
 
 
-def _known(text: str) -> model.ApiKey:
+def _known(text: str) -> apikeys.ApiKey:
     app = flask.current_app
-    key: model.ApiKey = app.extensions[CACHE].authenticate(context.core(), text)
+    key: apikeys.ApiKey = app.extensions[CACHE].authenticate(context.core(), text)
     app.extensions[USES].note(key.id)
     return key
 
@@ -166,7 +166,7 @@ def _has_metrics_token() -> bool:
     return bool(wanted) and hmac.compare_digest(_bearer().encode(), wanted)
 
 
-def _by_token() -> model.ApiKey:
+def _by_token() -> apikeys.ApiKey:
     """The key of a stream token, which is used up by this."""
     request, core = flask.request, context.core()
     view = flask.current_app.view_functions.get(request.endpoint or "")

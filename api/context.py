@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import flask
 
-from knify import model
+from knify import apikeys
 from knify.core import Core
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def objects() -> Probe:
     return cast("Probe", flask.current_app.extensions[PROBE])
 
 
-def key() -> model.ApiKey:
+def key() -> apikeys.ApiKey:
     """The key that this request came with; only where the route needs one."""
-    return cast(model.ApiKey, flask.g.key)
+    return cast(apikeys.ApiKey, flask.g.key)
 
 
 def tenant() -> str:

@@ -6,13 +6,13 @@ from typing import cast
 
 import flask
 
-from knify import errors, model
+from knify import apikeys, errors
 from knify.services import rates
 
 LIMITER = "knify.limiter"
 
 
-def check(key: model.ApiKey) -> None:
+def check(key: apikeys.ApiKey) -> None:
     """Count this request. RateLimited when the key has none left."""
     limiter = cast(rates.Limiter, flask.current_app.extensions[LIMITER])
     rate = flask.g.rate = limiter.hit(key)

@@ -1,7 +1,9 @@
-"""What running commands take of CPU and memory, looked at every ten seconds, a node's at once.
+"""What running commands take of CPU and memory, looked at every ten seconds from their start on.
 
+What a command took is counted from the first second on to its end, so that the points of a run
+cover all of it: a short one has a point, too, and the mean of a long one is what its cgroup counts.
 Podman is asked once for each turn, which process it is; the rest are files of the kernel's, and one
-call to Redis for all.
+call to Redis for all of a moment.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from knify import errors, model
 from knify.sandbox import base, cgroups
 from knify.store.samples import Sample, Samples
 
-SECONDS: Final = 10.0  # between two looks
+SECONDS: Final = 10.0  # between two looks at one
+TICK: Final = 1.0  # between two looks at what is new
+_LEAST: Final = 0.5  # seconds that a last look is worth a point
 
 Read: TypeAlias = Callable[[int, str], cgroups.Spent | None]
 
@@ -24,7 +28,7 @@ Read: TypeAlias = Callable[[int, str], cgroups.Spent | None]
 class _Seen:
     pid: int
     at: float  # monotonic
-    cpu_ns: int
+    spent: cgroups.Spent
 
 
 class Meter:
@@ -42,27 +46,51 @@ class Meter:
         self._seen: dict[str, _Seen] = {}
 
     async def look(self, turns: Iterable[tuple[model.Execution, str]]) -> list[Sample]:
-        """What executions took since the look before, in these containers; none at the first."""
+        """What executions took in these containers since they were looked at ten seconds ago.
+
+        Those that are new are noted. To be called once a second.
+        """
         before, self._seen, found = self._seen, {}, []
         for x, container in turns:
-            seen = before.get(x.id) or await self._begin(container)
-            spent = self._read(seen.pid, container) if seen else None
-            if seen is None or spent is None:
+            seen = before.get(x.id)
+            if seen is not None and self._clock() - seen.at < SECONDS - TICK / 2:
+                self._seen[x.id] = seen
                 continue
-            now = self._clock()
-            self._seen[x.id] = _Seen(seen.pid, now, spent.cpu_ns)
-            if x.id in before and now > seen.at:
-                cpu = max(0.0, (spent.cpu_ns - seen.cpu_ns) / 1e9 / (now - seen.at))
-                found.append(Sample(x.id, x.fence, cpu, spent.memory))
+            new = self._spent(seen.pid if seen else await self._pid(container), container)
+            if new is None:
+                continue
+            self._seen[x.id] = new
+            if seen is not None:
+                found.append(_sample(x, seen, new, new.spent.memory))
         return found
+
+    def last(self, x: model.Execution, container: str) -> list[Sample]:
+        """What it took since the look before, when its command has just ended.
+
+        Its memory is free again by now, so it is what it was.
+        """
+        seen = self._seen.pop(x.id, None)
+        new = self._spent(seen.pid, container) if seen else None
+        if seen is None or new is None or new.at - seen.at < _LEAST:
+            return []
+        return [_sample(x, seen, new, max(seen.spent.memory, new.spent.memory))]
 
     def keep(self, found: list[Sample]) -> None:
         """Write them down; from any thread."""
         self._samples.add(found)
 
-    async def _begin(self, container: str) -> _Seen | None:
+    def _spent(self, pid: int, container: str) -> _Seen | None:
+        spent = self._read(pid, container) if pid else None
+        return None if spent is None else _Seen(pid, self._clock(), spent)
+
+    async def _pid(self, container: str) -> int:
         try:
             status = await self._driver.inspect(container)
         except errors.SandboxError:
-            return None  # the next look asks again
-        return _Seen(status.pid, self._clock(), 0) if status and status.pid else None
+            return 0  # the next look asks again
+        return status.pid or 0 if status else 0
+
+
+def _sample(x: model.Execution, seen: _Seen, new: _Seen, memory: int) -> Sample:
+    cpu = max(0.0, (new.spent.cpu_ns - seen.spent.cpu_ns) / 1e9 / (new.at - seen.at))
+    return Sample(x.id, x.fence, cpu, memory)

@@ -8,8 +8,6 @@ from typing import Any, Self
 from knify.lifecycle import SandboxState, State
 
 EPOCH_FENCE = 2**32  # fences of a store that was never put back are smaller
-#: Requests an hour of each tier, lowest first; enterprise keys have a limit of their own, or none.
-TIERS: dict[str, int | None] = {"free": 100, "pro": 1_000, "enterprise": None}
 SCHEMA = 3  # raised when a stored record changes its meaning; a newer store refuses to start
 
 
@@ -275,31 +273,3 @@ class Workspace(Record):
     created_at: int
     files: int = 0  # entries in it
     upload_sha256: str = ""  # of the archive as it was sent
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey(Record):
-    """A key's record; the secret itself is shown once and never stored."""
-
-    id: str
-    tenant: str
-    digest: str  # keyed hash of the secret
-    scopes: tuple[str, ...]  # of read, write, admin
-    tier: str  # free | pro | enterprise
-    created_at: int
-    name: str | None = None
-    mode: str = "live"  # live | test: a word in its text, for people and their scanners
-    # The counts of requests that it adds to: (whose, at most how many an hour); none: no limit.
-    # A key that a limited one made counts there too, so making keys widens nothing.
-    windows: tuple[tuple[str, int], ...] = ()
-    expires_at: int | None = None  # by the API's own clock
-    rotated_at: int | None = None
-    old_digest: str | None = None  # of the secret before the last rotation,
-    old_until: int | None = None  # which opens until then
-    last_used_at: int | None = None  # to the minute
-    revoked_at: int | None = None
-
-    @property
-    def limit(self) -> int | None:
-        """Requests an hour; None: as many as it likes."""
-        return min((limit for _, limit in self.windows), default=None)

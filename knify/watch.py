@@ -17,6 +17,7 @@ import redis
 from knify import errors, leases, model
 from knify.core import Core
 from knify.follow import Follow
+from knify.metering import Meter
 from knify.sandbox import base as sandbox_base
 from knify.turn import Turn
 from knify.verdict import BUDGET, CANCELLED, KILLED, Verdict
@@ -41,6 +42,7 @@ class Watcher:
         threads: ThreadPoolExecutor,
     ) -> None:
         self.conclude: Callable[[Turn, model.Outcome, list[dict[str, Any]]], None]
+        self.meter: Meter | None = None
         self._core = core
         self._driver = driver
         self._leases = held
@@ -116,7 +118,14 @@ class Watcher:
             return
         finally:
             self._following.pop(turn.x.id, None)
+        await self._look_last(turn)
         await self.thread(self.conclude, turn, outcome, farewell)
+
+    async def _look_last(self, turn: Turn) -> None:
+        found = self.meter.last(turn.x, turn.container) if self.meter else []
+        if found and self.meter:
+            with contextlib.suppress(errors.KnifyError, redis.RedisError):
+                await self.thread(self.meter.keep, found)
 
     def _give_back(self, turn: Turn, failed: Exception) -> None:
         """Somebody, perhaps we, takes it over at once; not for ever, if that never works."""

@@ -95,6 +95,7 @@ class Node:
         )
         self.watcher.conclude = self.runner.conclude
         self._meter = metering.Meter(self.driver, self.core.store.samples)
+        self.watcher.meter = self._meter
         self.keeper = self.runner.keeper
         self._trees = trees.Trees(self.core, self.leases.owner.boot_id)
         self._heartbeat = Heartbeat(self.core, self.driver, self.leases.owner)
@@ -113,7 +114,7 @@ class Node:
             ("removals", _HEARTBEAT_SECONDS, self._remove_deleted),
             ("repair", _REPAIR_SECONDS, self._repair),
             ("disk limits", _MEASURE_SECONDS, self.watcher.measure),
-            ("metrics", metering.SECONDS, self._sample),
+            ("metrics", metering.TICK, self._sample),
             ("alive", _HEARTBEAT_SECONDS, self._live),
         ):
             self._soon(self._forever(name, seconds, function))
@@ -216,7 +217,9 @@ class Node:
         await self.watcher.thread(healthy.note, self._config, "worker")
 
     async def _sample(self) -> None:
-        await self.watcher.thread(self._meter.keep, await self._meter.look(self.watcher.turns()))
+        found = await self._meter.look(self.watcher.turns())
+        if found:
+            await self.watcher.thread(self._meter.keep, found)
 
     async def _remove_deleted(self) -> None:
         """What a lost hint left."""

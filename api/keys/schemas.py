@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 
 from api import paging
 from api.strict import Exact, Strict
-from knify import clock, model, units
+from knify import apikeys, clock, units
 from knify.services import keys, powers
 
 _TENANT = validate.Regexp(
@@ -28,7 +28,7 @@ class NewKey(Strict):
         load_default=lambda: ["read", "write"],
         metadata={"minItems": 1, "items": {"type": "string", "enum": list(powers.SCOPES)}},
     )
-    tier = Exact(str, validate=validate.OneOf(list(model.TIERS)))
+    tier = Exact(str, validate=validate.OneOf(list(apikeys.TIERS)))
     limit_per_hour = Exact(int, validate=validate.Range(1, powers.MOST_AN_HOUR))
     expires_at = Exact(str)
     expires_in = Exact(str, int, float)

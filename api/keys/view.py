@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from knify import clock, model
+from knify import apikeys, clock
 
 
-def key(k: model.ApiKey) -> dict[str, Any]:
+def key(k: apikeys.ApiKey) -> dict[str, Any]:
     """A key, without its text."""
     return {
         "id": k.id,
@@ -27,7 +27,7 @@ def key(k: model.ApiKey) -> dict[str, Any]:
     }
 
 
-def _status(k: model.ApiKey) -> str:
+def _status(k: apikeys.ApiKey) -> str:
     if k.revoked_at is not None:
         return "revoked"
     return "expired" if k.expires_at is not None and k.expires_at <= clock.now_ms() else "active"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from api.openapi import specs
+from api.openapi import shapes, specs
 from api.openapi.operations import JSON
 from api.tasks import reading
 from knify import catalog, families, manifest, manifestkeys, profiles, repositories, spec
@@ -44,8 +44,8 @@ _REPOSITORY: Final[dict[str, Any]] = {
     },
 }  # fmt: skip
 _LIFECYCLE: Final[dict[str, Any]] = {
-    "stage_timeout": specs.duration() | {"description": "Of checking what it needs."},
-    "provision_timeout": specs.duration() | {"description": "Of putting its files in."},
+    "stage_timeout": shapes.duration() | {"description": "Of checking what it needs."},
+    "provision_timeout": shapes.duration() | {"description": "Of putting its files in."},
 }
 _HEAD: Final = ("version", "kind")
 #: Who does it: claude, with a repository, or agent.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from api.jobs import schemas, view
-from api.openapi import specs
+from api.openapi import shapes
 from api.openapi.operations import JSON, SSE, Operation
 from api.projects import schemas as projects
 from knify import lifecycle, manifest, secretrefs
@@ -38,7 +38,7 @@ def _pairs(name: str) -> dict[str, Any]:
 
 
 _TIME: Final = {"type": "string", "format": "date-time"}
-_WINDOW: Final = {"since": {"anyOf": [_TIME, specs.AGO]}, "start": _TIME, "end": _TIME}
+_WINDOW: Final = {"since": {"anyOf": [_TIME, shapes.AGO]}, "start": _TIME, "end": _TIME}
 _AFTER: Final = {"schema": {"type": "string", "pattern": r"^(?:0|[0-9]{1,18}\.[0-9]{1,18})?$"}}
 #: Query parameters that a plain schema cannot describe.
 QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
@@ -58,7 +58,7 @@ QUERY: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("list_tasks", "state"): _some_of(lifecycle.State),
     ("list_tasks", "label"): _pairs("label"),
     ("get_task_logs", "since"): {
-        "schema": {"anyOf": [{"type": "string", "format": "date-time"}, specs.AGO]}
+        "schema": {"anyOf": [{"type": "string", "format": "date-time"}, shapes.AGO]}
     },
     ("list_jobs", "metadata"): _pairs("metadata"),
     **{

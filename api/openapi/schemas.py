@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from api.openapi import operations, specs
+from api.openapi import operations, shapes, specs
 from api.projects import schemas as projects
 from knify.services import keys, schedules, webhooks
 
@@ -51,7 +51,7 @@ _SHORT: Final = {
 #: Properties whose values are checked after their type.
 PROPERTIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("NewKey", "expires_at"): _MOMENT,
-    ("NewKey", "expires_in"): specs.duration(),
+    ("NewKey", "expires_in"): shapes.duration(),
     ("NewWebhook", "url"): _URL,
     ("NewWebhook", "events"): _EVENTS,
     ("NewWebhook", "secret"): _SECRET,
@@ -65,7 +65,7 @@ PROPERTIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("ProjectJobChanges", "tags"): _TAGS,
     ("NewRun", "command"): specs.FIELDS["command"],
     ("NewRun", "env"): specs.FIELDS["env"],
-    ("Rotation", "grace"): specs.duration(keys.LONGEST_GRACE, least=0),
+    ("Rotation", "grace"): shapes.duration(keys.LONGEST_GRACE, least=0),
 }
 _LINE: Final = {
     "type": "object",

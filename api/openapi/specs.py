@@ -5,60 +5,22 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from knify import catalog, hosts, kinds, model, options, secretrefs, spec, subjects, units
+from api.openapi import shapes
+from knify import catalog, hosts, kinds, model, options, secretrefs, spec, subjects
 from knify.services import jobs
 
-#: Sizes in text; the range as digits, since a schema cannot compare them. A fraction is allowed.
-_FRACTION: Final = r"(?:\.[0-9]{1,6})?"
-_UNIT: Final = r"(?:\.[0-9]{1,6})?\s*(?:%s)[iI]?[bB]?"
-_NO_NUL: Final = r"^[^\u0000]*$"
-_NOT_BLANK: Final = r"^[^\u0000]*\S[^\u0000]*$"
-_WORD: Final = {"type": "string", "pattern": _NO_NUL}
-_MOMENT: Final = {"type": "string", "format": "date-time", "example": "2026-01-31T10:00:00Z"}
-
-
-#: Names only; the server takes international ones, too.
-HOST: Final = (
-    r"^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\.){1,4}[a-z]{2,20}(?::[1-9][0-9]{0,3})?$"
-)
-
-
-def _size(least: int, kilo: str, mega: str) -> dict[str, Any]:
-    ranges = [kilo + _UNIT % "[kK]", mega + _UNIT % "[mM]"]
-    ranges += ["[1-9][0-9]{0,5}" + _UNIT % "[gG]", "[1-9][0-9]{0,2}" + _UNIT % "[tT]"]
-    text = {"type": "string", "pattern": f"^(?:{'|'.join(ranges)})$"}
-    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": 2**50}, text]}
-
-
-def duration(longest: float = 315_360_000, *, least: float | None = None) -> dict[str, Any]:
-    """Seconds, or text such as `1h30m`; so many digits that no text is longer than `longest`."""
-    number: dict[str, Any] = {"type": "number", "maximum": longest}
-    number["minimum"] = units.SHORTEST
-    none = [] if least is None else [{"type": "number", "minimum": least, "maximum": least}]
-    parts = [("d", 86_400, ""), ("h", 3_600, ""), ("m", 60, ""), ("s", 1, _FRACTION)]
-    texts = [
-        f"(?:[0-9]{{1,{digits}}}{fraction}{unit})?"
-        for unit, seconds, fraction in parts
-        if (digits := len(str(int(longest / 5 / seconds))) - 1)
-    ]
-    plain = f"[0-9]{{1,{len(str(int(longest))) - 1}}}{_FRACTION}"
-    pattern = f"^(?=[^1-9]*[1-9])(?:{''.join(texts)}|{plain})$"
-    return {"anyOf": [number, *none, {"type": "string", "pattern": pattern}]}
-
-
-#: How long ago something was.
-AGO: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,4}[smhd]$"}
 #: What the server takes for each field of `spec`; `image` depends on its settings.
-_WORDS: Final = {"type": "object", "additionalProperties": _WORD}
+_WORDS: Final = {"type": "object", "additionalProperties": shapes.WORD}
 _SERVER: Final = {
     "type": "object", "required": ["command"], "additionalProperties": False,
     "properties": {
-        "type": _WORD, "command": _WORD, "args": {"type": "array", "items": _WORD}, "env": _WORDS
+        "type": shapes.WORD, "command": shapes.WORD,
+        "args": {"type": "array", "items": shapes.WORD}, "env": _WORDS,
     },
 }  # fmt: skip
 _REMOTE: Final = {
     "type": "object", "required": ["url"], "additionalProperties": False,
-    "properties": {"type": _WORD, "url": _WORD, "headers": _WORDS},
+    "properties": {"type": shapes.WORD, "url": shapes.WORD, "headers": _WORDS},
 }  # fmt: skip
 
 
@@ -76,14 +38,14 @@ def _secret(source: str) -> dict[str, Any]:
 
 FIELDS: Final[dict[str, dict[str, Any]]] = {
     "prompt": {
-        "type": "string", "pattern": _NOT_BLANK,  # no maxLength: nothing can make such texts
+        "type": "string", "pattern": shapes.NOT_BLANK,  # no maxLength: nothing can make such texts
         "description": "What to do; a runbook may be `@file.md` in the workspace. At most"
         f" {spec.MAX_PROMPT:,} characters.",
     },
     "command": {
         "anyOf": [
-            {"type": "string", "pattern": _NOT_BLANK},
-            {"type": "array", "minItems": 1, "items": _WORD},
+            {"type": "string", "pattern": shapes.NOT_BLANK},
+            {"type": "array", "minItems": 1, "items": shapes.WORD},
         ],
         "description": "Text is run by `sh -c`, a list as it is.",
     },
@@ -95,7 +57,7 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
     "env": {
         "type": "object", "maxProperties": spec.MAX_ENV,
         "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
-        "additionalProperties": _WORD,
+        "additionalProperties": shapes.WORD,
         "description": "Variables, shown by `GET`.",
     },
     "secrets": {
@@ -107,10 +69,10 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "type": "object", "additionalProperties": True,
         "description": "Your own data, at most 16,384 characters as JSON.",
     },
-    "timeout": duration() | {
+    "timeout": shapes.duration() | {
         "description": "Of running: seconds, or text such as `90s`, `15m`, `24h`, `1d12h`.",
     },
-    "hang_timeout": duration() | {"description": "The same, without any output."},
+    "hang_timeout": shapes.duration() | {"description": "The same, without any output."},
     "network_mode": {
         "type": "string", "enum": list(hosts.MODES),
         "description": "What it may reach: `isolated` nothing, `outbound` what `allowed_hosts` "
@@ -118,18 +80,18 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "allowed_hosts": {
         "type": "array", "maxItems": hosts.MOST,
-        "items": {"type": "string", "pattern": HOST},
+        "items": {"type": "string", "pattern": shapes.HOST},
         "description": "`NAME`, `*.NAME`, either with `:PORT` or for ports 80 and 443.",
     },
     "cpus": {
         "type": "number", "minimum": 0.01, "maximum": 1024,
         "description": "Cores; a share, it may exceed what the node has.",
     },
-    "memory": _size(
+    "memory": shapes.size(
         16 * 1024**2, "(?:[2-9][0-9]{4}|[1-9][0-9]{5,11})",
         "(?:1[6-9]|[2-9][0-9]|[1-9][0-9]{2,8})",
     ) | {"description": "Bytes, or text such as `512M`, `8G`; 16M to 1024T."},
-    "disk": _size(1024**2, "(?:[2-9][0-9]{3}|[1-9][0-9]{4,11})", "[1-9][0-9]{0,8}") | {
+    "disk": shapes.size(1024**2, "(?:[2-9][0-9]{3}|[1-9][0-9]{4,11})", "[1-9][0-9]{0,8}") | {
         "description": "Bytes, or text such as `512M`, `8G`; 1M to 1024T.",
     },
     "artifact_patterns": {
@@ -153,7 +115,7 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "time_range": {
         "type": "object", "required": ["from", "to"], "additionalProperties": False,
-        "properties": {"from": _MOMENT, "to": _MOMENT},
+        "properties": {"from": shapes.MOMENT, "to": shapes.MOMENT},
         "description": "First and last moment, both included.",
     },
     "session_id": {
@@ -190,7 +152,7 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "The same in US dollars, by the operator's prices.",
     },
     "system_prompt": {
-        "type": "string", "pattern": _NO_NUL, "maxLength": options.MAX_SYSTEM,
+        "type": "string", "pattern": shapes.NO_NUL, "maxLength": options.MAX_SYSTEM,
         "description": "Put behind the agent's own.",
     },
 }  # fmt: skip

@@ -10,7 +10,7 @@ import flask
 from api import aside, bodies, context, idempotency, strict
 from api.projects import answers, schemas, view
 from api.smorest import Blueprint
-from knify import clock, errors, model
+from knify import clock, errors
 from knify.definitions import Definition
 from knify.services import history, lines, metrics, schedules
 
@@ -83,9 +83,7 @@ def change_project_job(
     body: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
     """Change a job; what is left out stays. The next run is made by it."""
-    tenant = _tenant(workspace_id)
-    d = schedules.change(context.core(), tenant, project_id, job_id, body, aside=aside.run)
-    return _answer("Job updated", _shown(d))
+    return _change(body, workspace_id, project_id, job_id)
 
 
 @blp.route(_JOB, methods=["PUT"])
@@ -96,9 +94,7 @@ def put_project_job(
     body: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
     """The same as PATCH: what is left out stays."""
-    tenant = _tenant(workspace_id)
-    d = schedules.change(context.core(), tenant, project_id, job_id, body, aside=aside.run)
-    return _answer("Job updated", _shown(d))
+    return _change(body, workspace_id, project_id, job_id)
 
 
 @blp.route(_JOB, methods=["DELETE"])
@@ -121,9 +117,9 @@ def get_project_job_status(
 ) -> flask.typing.ResponseReturnValue:
     """Its newest run, how many there are in each state, and when the next one comes."""
     d, store = _find(workspace_id, project_id, job_id), context.core().store
-    newest, _ = store.definitions.runs(d.id, offset=0, limit=1)
+    newest, _ = store.runs.page(d.id, offset=0, limit=1)
     last = next(iter(store.executions.get_many(newest)), None)
-    return _answer("Status", view.status(d, last, store.definitions.counts(d.id)))
+    return _answer("Status", view.status(d, last, store.runs.counts(d.id)))
 
 
 @blp.route(_RUNS)
@@ -136,7 +132,7 @@ def list_runs(
     """Every run of a job, newest first."""
     d, store = _find(workspace_id, project_id, job_id), context.core().store
     page, limit = query["page"], query["limit"]
-    names, total = store.definitions.runs(d.id, offset=(page - 1) * limit, limit=limit)
+    names, total = store.runs.page(d.id, offset=(page - 1) * limit, limit=limit)
     return _list("List of runs", [view.run(x) for x in store.listing.records(names)], query, total)
 
 
@@ -186,10 +182,8 @@ def get_project_job_logs(
     query: dict[str, Any], workspace_id: str, project_id: str, job_id: str
 ) -> flask.typing.ResponseReturnValue:
     """What all runs of a job printed within a window of time; of the last day unless said."""
-    d, store = _find(workspace_id, project_id, job_id), context.core().store
-    window = _window(query, back=_DAY)
-    names = store.definitions.within(d.id, window.start, window.end, lines.RUNS)
-    return _lines(d.tenant, store.listing.records(names), window)
+    d, window = _find(workspace_id, project_id, job_id), _window(query, back=_DAY)
+    return _lines(lines.across(context.core(), d.id, window, aside=aside.reader(d.tenant)))
 
 
 @blp.route(f"{_RUNS}/<run_id>/logs")
@@ -201,8 +195,9 @@ def get_run_logs(
 ) -> flask.typing.ResponseReturnValue:
     """What one run printed, or of that what lies within a window of time."""
     d = _find(workspace_id, project_id, job_id)
-    x = schedules.run(context.core(), d, run_id)
-    return _lines(d.tenant, [x], _window(query))
+    core, window = context.core(), _window(query)
+    x = schedules.run(core, d, run_id)
+    return _lines(lines.find(core, [x], window, aside=aside.reader(d.tenant)))
 
 
 @blp.route(f"{_JOB}/metrics")
@@ -215,7 +210,7 @@ def get_project_job_metrics(
     """CPU (cores, on average of the runs) and memory (bytes, together) over the last day or so."""
     d, store = _find(workspace_id, project_id, job_id), context.core().store
     start, end = _times(query, _DAY)
-    names = store.definitions.within(d.id, start, end, metrics.RUNS)
+    names = store.runs.within(d.id, start, end, metrics.RUNS)
     wanted = dict.fromkeys(query["names"].split(","))
     try:
         found = metrics.series(
@@ -241,10 +236,7 @@ def _times(query: dict[str, Any], back: int | None) -> tuple[int, int]:
     return start, end
 
 
-def _lines(
-    tenant: str, xs: Sequence[model.Execution], window: lines.Window
-) -> flask.typing.ResponseReturnValue:
-    found = lines.find(context.core(), xs, window, aside=aside.reader(tenant))
+def _lines(found: lines.Found) -> flask.typing.ResponseReturnValue:
     following = None if found.next_end is None else clock.rfc3339(found.next_end)
     return _answer("Logs", [view.line(one) for one in found.lines], next_end=following)
 
@@ -265,6 +257,14 @@ def _shown(d: Definition) -> dict[str, Any]:
 
 def _find(workspace_id: str, project_id: str, job_id: str) -> Definition:
     return context.core().store.definitions.get(_tenant(workspace_id), project_id, job_id)
+
+
+def _change(
+    body: dict[str, Any], workspace_id: str, project_id: str, job_id: str
+) -> flask.typing.ResponseReturnValue:
+    tenant = _tenant(workspace_id)
+    d = schedules.change(context.core(), tenant, project_id, job_id, body, aside=aside.run)
+    return _answer("Job updated", _shown(d))
 
 
 def _answer(

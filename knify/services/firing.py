@@ -60,7 +60,7 @@ class Firing:
 
     def retry(self) -> int:
         """Failed runs that are to be tried again; how many there were."""
-        found = self._core.store.definitions.take_retries(MOST)
+        found = self._core.store.runs.take_retries(MOST)
         for execution_id in found:
             try:
                 self._retry(execution_id)
@@ -133,7 +133,7 @@ class Firing:
         definition = (x and x.definition) or ""
         d = self._core.store.definitions.find(definition) if definition else None
         if x is None or x.run is None or x.deleting or d is None:
-            self._core.store.definitions.drop_retry(execution_id, definition)
+            self._core.store.runs.drop_retry(execution_id, definition)
             return
         try:
             self._try_again(x, x.run)
@@ -143,7 +143,7 @@ class Firing:
             pass  # another beat has done it, or nobody wants it any more
         except errors.KnifyError as failed:
             log.warning("%s is not tried again: %s", execution_id, failed.message)
-            self._core.store.definitions.drop_retry(execution_id, definition)
+            self._core.store.runs.drop_retry(execution_id, definition)
 
     def _try_again(self, x: model.Execution, run: model.Run) -> None:
         """As it was, overrides included, and not as the definition is by now."""

@@ -129,7 +129,8 @@ def whole(core: Core, x: model.Execution, *, aside: Aside = here) -> model.Execu
     if not x.packed:
         return x
     full = codec.execution(record(core, x.id, aside=aside).fields)
-    return full.evolve(packed=True, files_expired_at=x.files_expired_at)
+    # A failed run that waited for its retry may have been cancelled since.
+    return full.evolve(packed=True, files_expired_at=x.files_expired_at, state=x.state)
 
 
 def record(core: Core, execution_id: str, *, aside: Aside = here) -> Record:

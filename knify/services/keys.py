@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from knify import clock, errors, ids, model, units
+from knify import apikeys, clock, errors, ids, units
 from knify.core import Core
 from knify.services import powers
 
@@ -27,7 +27,7 @@ _TEXT = re.compile(r"knify_(live|test)_([a-z0-9]{1,64})_([a-z0-9]{1,64})")
 class NewKey:
     """A fresh key or secret: the only moment in which its text exists."""
 
-    record: model.ApiKey
+    record: apikeys.ApiKey
     text: str
 
 
@@ -41,7 +41,7 @@ def create(
     limit_per_hour: int | None = None,
     expires_at: int | None = None,
     mode: str = "live",
-    maker: model.ApiKey | None = None,
+    maker: apikeys.ApiKey | None = None,
     seed: str | None = None,
 ) -> NewKey:
     """Make a key for a tenant. `maker`: the key that asks; None is the installation itself.
@@ -53,7 +53,7 @@ def create(
     tier = powers.tier_for(maker, tier, core.settings.default_tier)
     _check(scopes, tier, limit_per_hour, expires_at)
     key_id, secret = _token(core, f"id {seed}", 10), _token(core, f"secret {seed}", 24)
-    record = model.ApiKey(
+    record = apikeys.ApiKey(
         id=key_id,
         tenant=tenant,
         digest=_digest(core, key_id, secret),
@@ -69,7 +69,7 @@ def create(
     return NewKey(core.store.access.add_key(record), _text(record, secret))
 
 
-def authenticate(core: Core, text: str) -> model.ApiKey:
+def authenticate(core: Core, text: str) -> apikeys.ApiKey:
     """The record of a valid key; its `digest` is that of the secret which came.
 
     Unauthorized for any other text; StoreEmpty when Redis has lost all keys. What has not the form
@@ -96,12 +96,12 @@ def _refusal(core: Core) -> errors.KnifyError:
     return errors.StoreEmpty() if core.store.access.is_lost() else errors.Unauthorized()
 
 
-def opens(came: model.ApiKey, record: model.ApiKey | None) -> bool:
+def opens(came: apikeys.ApiKey, record: apikeys.ApiKey | None) -> bool:
     """Whether the secret of `came`, as `authenticate` gave it, is good by the record of now."""
     return record is not None and remaining(came, record) > 0
 
 
-def remaining(came: model.ApiKey, record: model.ApiKey) -> float:
+def remaining(came: apikeys.ApiKey, record: apikeys.ApiKey) -> float:
     """For how many seconds more that secret opens anything, as far as is known by now."""
     if record.revoked_at is not None:
         return 0.0
@@ -115,7 +115,7 @@ def remaining(came: model.ApiKey, record: model.ApiKey) -> float:
     return math.inf if ends is None else (ends - clock.now_ms()) / 1000
 
 
-def get(core: Core, tenant: str, key_id: str) -> model.ApiKey:
+def get(core: Core, tenant: str, key_id: str) -> apikeys.ApiKey:
     """The record; NotFound also for another tenant's key."""
     record = core.store.access.find_key(key_id)
     if record is None or record.tenant != tenant:
@@ -129,7 +129,7 @@ def rotate(
     key_id: str,
     *,
     grace_seconds: float = 0.0,
-    maker: model.ApiKey | None = None,
+    maker: apikeys.ApiKey | None = None,
     seed: str | None = None,
 ) -> NewKey:
     """A new secret; the old one opens for `grace_seconds` more.
@@ -162,8 +162,8 @@ def _check(
     if unknown or not scopes:
         found = f"unknown scopes {', '.join(unknown)}" if unknown else "a key needs a scope"
         raise _bad("scopes", f"{found}: use {', '.join(powers.SCOPES)}")
-    if limit_per_hour is not None and model.TIERS[tier] is not None:
-        fixed = f"the tier {tier} has {model.TIERS[tier]} requests an hour"
+    if limit_per_hour is not None and apikeys.TIERS[tier] is not None:
+        fixed = f"the tier {tier} has {apikeys.TIERS[tier]} requests an hour"
         raise _bad("limit_per_hour", f"{fixed}: leave it out, or choose the tier enterprise")
     if expires_at is not None and expires_at <= clock.now_ms():
         raise _bad("expires_at", "a key has to expire in the future")
@@ -175,14 +175,14 @@ def _bad(field: str, message: str) -> errors.BadRequest:
     return errors.BadRequest(message, detail={"field": field})
 
 
-def _matched(record: model.ApiKey, digest: str) -> str:
+def _matched(record: apikeys.ApiKey, digest: str) -> str:
     """Which of the record's digests it is; '' for neither. Both are compared, always."""
     new = hmac.compare_digest(digest, record.digest)
     old = hmac.compare_digest(digest, record.old_digest or "0" * 64)
     return digest if new or (old and record.old_digest is not None) else ""
 
 
-def _text(record: model.ApiKey, secret: str) -> str:
+def _text(record: apikeys.ApiKey, secret: str) -> str:
     return f"knify_{record.mode}_{record.id}_{secret}"
 
 

@@ -1,8 +1,8 @@
 """Lines that runs printed within a window of time, read from its end backwards.
 
-What the window excludes is not read: runs are chosen by when they ran, segments by the times that
-stand in their names, lines by halving. The newest lines count: there is a limit to them, and to
-what one call reads.
+What the window excludes is not read: runs are chosen by when they went on, segments by the times
+that stand in their names, lines by halving. The newest lines count: there is a limit to them, and
+to what one call reads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import bisect
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from knify import errors, model
 from knify.core import Core
@@ -21,9 +21,13 @@ from knify.store import streams
 from knify.store.streams import Entry, Segment
 
 MOST_FILTER: Final = 1_000  # characters
-RUNS: Final = 1_000  # that one call looks at, the newest
+RUNS: Final = 1_000  # of which one call reads records, about
 _PAGE: Final = 500
 _SEGMENTS: Final = 32  # that one call reads, of about 2 MiB each
+_RUNS_PAGE: Final = 100
+#: How far the clocks of nodes, by which lines have their times, may be from Redis's, by which runs
+#: begin and end.
+_SKEW_MS: Final = 2_000
 _RE2_BYTES: Final = 8 * 1024**2
 
 
@@ -85,19 +89,94 @@ def find(
     core: Core, xs: Iterable[model.Execution], window: Window, *, aside: Aside = history.here
 ) -> Found:
     """Lines of all these runs together. ObjectStoreError."""
+    return _merged(core, _Given(list(xs)), window, aside)
+
+
+def across(core: Core, definition_id: str, window: Window, *, aside: Aside = history.here) -> Found:
+    """Lines of all runs of a definition, of which only those of the window are read.
+
+    Whoever goes on by `next_end` sees those of each run, however many there are. ObjectStoreError.
+    """
+    return _merged(core, _Runs(core, definition_id, window), window, aside)
+
+
+def _merged(core: Core, source: _Source, window: Window, aside: Aside) -> Found:
     budget = _Budget()
-    readers = [_Reader(core, x, window, budget, aside) for x in xs if _overlaps(x, window)]
-    heap = [(-reader.bound, n) for n, reader in enumerate(readers)]
-    heapq.heapify(heap)
+    readers: list[_Reader] = []
+    heap: list[tuple[int, int]] = []  # (by how new a line they may have, which reader)
     lines: list[Line] = []
-    while heap and not _is_enough(lines, window, -heap[0][0], budget):
+    while True:
+        newest = -heap[0][0] if heap else window.start - 1
+        unread = max(newest, source.bound)
+        if unread < window.start:
+            return _found(lines, None)
+        if _is_enough(lines, window, unread, budget):
+            return _found(lines, unread)
+        if source.bound >= newest:  # a run that was not read yet may have a newer line
+            for x in source.more():
+                budget.runs += 1
+                if _overlaps(x, window):
+                    readers.append(_Reader(core, x, window, budget, aside))
+                    heapq.heappush(heap, (-readers[-1].bound, len(readers) - 1))
+            continue
         _, n = heapq.heappop(heap)
         line = readers[n].step()
         if line is not None:
             lines.append(line)
         if readers[n].bound >= window.start:
             heapq.heappush(heap, (-readers[n].bound, n))
-    return _found(lines, -heap[0][0] if heap else None)
+
+
+class _Source(Protocol):
+    """Runs, piece by piece, in the order in which their last lines may lie."""
+
+    #: No line of a run that is still to come is newer (ms); below the window: none is to come.
+    bound: int
+
+    def more(self) -> Sequence[model.Execution]: ...
+
+
+class _Given:
+    """Runs that are known."""
+
+    def __init__(self, xs: Sequence[model.Execution]) -> None:
+        self.bound, self._xs = 2**62, xs
+
+    def more(self) -> Sequence[model.Execution]:
+        self.bound = -1
+        return self._xs
+
+
+class _Runs:
+    """A definition's runs: those that went on at the window's end, then by when they ended."""
+
+    def __init__(self, core: Core, definition_id: str, window: Window) -> None:
+        self.bound = window.end
+        self._core, self._definition, self._window = core, definition_id, window
+        self._end, self._known = window.end, 0  # of the page before, and how many ended just then
+        self._seen: set[str] | None = None
+
+    def more(self) -> Sequence[model.Execution]:
+        store, names = self._core.store, []
+        if self._seen is None:
+            names = store.runs.during(self._definition, self._window.end, slack=_SKEW_MS)
+            self._seen = set()
+        start = self._window.start - _SKEW_MS
+        page = store.runs.ended(self._definition, start, self._end, _RUNS_PAGE, known=self._known)
+        names = [n for n in (*names, *(name for name, _ in page)) if n not in self._seen]
+        names = list(dict.fromkeys(names))
+        self._seen.update(names)
+        self._turn(page)
+        return store.listing.records(names)
+
+    def _turn(self, page: Sequence[tuple[str, int]]) -> None:
+        if len(page) < _RUNS_PAGE:
+            self.bound = self._window.start - 1
+            return
+        last = page[-1][1]
+        before = self._known if last == self._end else 0
+        self._end, self._known = last, before + sum(at == last for _, at in page)
+        self.bound = min(self.bound, last + _SKEW_MS)
 
 
 def _is_enough(lines: list[Line], window: Window, unread: int, budget: _Budget) -> bool:
@@ -114,19 +193,22 @@ def _found(lines: list[Line], unread: int | None) -> Found:
 
 
 def _overlaps(x: model.Execution, window: Window) -> bool:
-    began = x.started_at or x.created_at
-    return began <= window.end and (x.completed_at is None or x.completed_at >= window.start)
+    began, ended = x.started_at or x.created_at, x.completed_at
+    if began > window.end + _SKEW_MS:
+        return False
+    return ended is None or ended >= window.start - _SKEW_MS
 
 
 class _Budget:
-    """What one call may read of the object store."""
+    """What one call may read."""
 
     def __init__(self) -> None:
-        self.segments = 0
+        self.segments = 0  # of the object store
+        self.runs = 0
 
     @property
     def is_spent(self) -> bool:
-        return self.segments > _SEGMENTS
+        return self.segments > _SEGMENTS or self.runs >= RUNS
 
 
 class _Reader:
@@ -137,7 +219,8 @@ class _Reader:
     ) -> None:
         self._core, self._x, self._window = core, x, window
         self._budget, self._aside = budget, aside
-        last = window.end if x.completed_at is None else min(window.end, x.completed_at)
+        ended = x.completed_at
+        last = window.end if ended is None else min(window.end, ended + _SKEW_MS)
         self.bound = last  # no line that is still to come is newer; below the window: none is left
         self._ready: list[Line] = []  # the newest last
         self._pages = self._read()

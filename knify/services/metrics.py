@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from knify import model
@@ -15,7 +16,7 @@ from knify.store.samples import Point
 NAMES: Final = ("cpu_usage", "memory_usage")
 RUNS: Final = 200  # that one call looks at, the newest
 _POINTS: Final = 500  # of one series, about
-_STEP: Final = 10_000  # ms; runs are looked at so often
+_STEP: Final = 10_000  # ms; runs are looked at so often, and when they end
 
 Series = list[tuple[int, float]]
 
@@ -32,19 +33,14 @@ def series(
 
     ObjectStoreError.
     """
-    found = _points(core, xs, start, end, aside)
-    times = [one.ts for points in found for one in points]
+    found = _pieces(core, xs, start, end, aside)
+    times = [at for pieces in found for one in pieces for at in (one.start, one.end)]
     span = max(times) - min(times) if times else 0
     step = max(1, -(-span // (_POINTS * _STEP))) * _STEP
     cells: dict[int, list[tuple[float, float]]] = {}
-    for points in found:
-        own: dict[int, list[Point]] = {}
-        for point in points:
-            own.setdefault(point.ts // step * step, []).append(point)
-        for at, some in own.items():
-            cpus = sum(one.cpus for one in some) / len(some)
-            memory = sum(one.memory for one in some) / len(some)
-            cells.setdefault(at, []).append((cpus, memory))
+    for pieces in found:
+        for at, mean in _means(pieces, step).items():
+            cells.setdefault(at, []).append(mean)
     moments = sorted(cells)
     return {
         "cpu_usage": [(at, sum(c for c, _ in cells[at]) / len(cells[at])) for at in moments],
@@ -52,12 +48,39 @@ def series(
     }
 
 
-def _points(
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A time for which a run's figures hold, ms."""
+
+    start: int
+    end: int
+    cpus: float
+    memory: int
+
+
+def _means(pieces: Sequence[_Piece], step: int) -> dict[int, tuple[float, float]]:
+    """What a run took in each step in which it was looked at: cores and bytes while it was."""
+    sums: dict[int, list[float]] = {}
+    for one in pieces:
+        for at in range(one.start // step * step, one.end, step):
+            part = min(one.end, at + step) - max(one.start, at)
+            known = sums.setdefault(at, [0.0, 0.0, 0.0])
+            for n, value in enumerate((part, one.cpus * part, one.memory * part)):
+                known[n] += value
+    return {at: (cpus / part, memory / part) for at, (part, cpus, memory) in sums.items()}
+
+
+def _pieces(
     core: Core, xs: Sequence[model.Execution], start: int, end: int, aside: Aside
-) -> list[list[Point]]:
+) -> list[list[_Piece]]:
     found = []
     for x, (texts, packed) in zip(xs, core.store.samples.of([x.id for x in xs]), strict=True):
         known = history.record(core, x.id, aside=aside).metrics if packed else texts
-        points = [Point.parse(text) for text in known]
-        found.append([one for one in points if start <= one.ts <= end])
+        began, pieces = x.started_at or x.created_at, []
+        for point in map(Point.parse, known):
+            since = max(start, min(began, point.ts - 1))
+            if start < point.ts <= end:
+                pieces.append(_Piece(since, point.ts, point.cpus, point.memory))
+            began = point.ts
+        found.append(pieces)
     return found

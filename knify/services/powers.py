@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from knify import errors, model
+from knify import apikeys, errors
 
 SCOPES: Final = ("read", "write", "admin")
 MOST_AN_HOUR: Final = 100_000  # every request of an hour is one entry in Redis
@@ -15,17 +15,17 @@ OPERATOR: Final = "default"  # the tenant of the first key: its admins run the i
 _IMPLIED: Final = {"admin": set(SCOPES), "write": {"write"}, "read": {"read"}}
 
 
-def may(record: model.ApiKey, scope: str) -> bool:
+def may(record: apikeys.ApiKey, scope: str) -> bool:
     """Whether the key has the scope; admin implies the others."""
     return any(scope in _IMPLIED.get(own, ()) for own in record.scopes)
 
 
-def runs_all(record: model.ApiKey) -> bool:
+def runs_all(record: apikeys.ApiKey) -> bool:
     """Whether the key is its installation's operator's."""
     return record.tenant == OPERATOR and may(record, "admin")
 
 
-def tier_for(maker: model.ApiKey | None, wanted: str | None, default: str) -> str:
+def tier_for(maker: apikeys.ApiKey | None, wanted: str | None, default: str) -> str:
     """The new key's tier: what is wanted, else the default, as far as the maker's own goes."""
     if wanted is not None or maker is None:
         return wanted or default
@@ -33,11 +33,11 @@ def tier_for(maker: model.ApiKey | None, wanted: str | None, default: str) -> st
 
 
 def windows_for(
-    maker: model.ApiKey | None, key_id: str, tier: str, wanted: int | None
+    maker: apikeys.ApiKey | None, key_id: str, tier: str, wanted: int | None
 ) -> tuple[tuple[str, int], ...]:
     """The counts that a new key adds to: its maker's, and its own where that is lower."""
     above = maker.windows if maker else ()
-    limit = wanted if wanted is not None else model.TIERS[tier]
+    limit = wanted if wanted is not None else apikeys.TIERS[tier]
     most = maker.limit if maker else None
     if wanted is not None and most is not None and wanted > most:
         raise _above("limit_per_hour", f"its own limit is {most} an hour", "make")
@@ -48,7 +48,7 @@ def windows_for(
     return (*above, (key_id, limit))
 
 
-def check(maker: model.ApiKey | None, key: model.ApiKey, verb: str) -> None:
+def check(maker: apikeys.ApiKey | None, key: apikeys.ApiKey, verb: str) -> None:
     """Forbidden when `key` could do more than the one that makes or rotates it."""
     if maker is None:
         return
@@ -66,7 +66,7 @@ def check(maker: model.ApiKey | None, key: model.ApiKey, verb: str) -> None:
 
 
 def _rank(tier: str) -> int:
-    return list(model.TIERS).index(tier) if tier in model.TIERS else 0
+    return list(apikeys.TIERS).index(tier) if tier in apikeys.TIERS else 0
 
 
 def _above(field: str, why: str, verb: str) -> errors.Forbidden:

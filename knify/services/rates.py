@@ -10,7 +10,7 @@ from limits import RateLimitItemPerHour
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from knify import model
+from knify import apikeys
 from knify.store import keys
 from knify.store.redis import Client
 
@@ -39,7 +39,7 @@ class Limiter:
         )
         self._hours = MovingWindowRateLimiter(storage)
 
-    def hit(self, key: model.ApiKey) -> Rate | None:
+    def hit(self, key: apikeys.ApiKey) -> Rate | None:
         """Count one request; None, without asking anybody, for a key without limit.
 
         A key under several limits is told of the one that leaves least, or that refuses. Its own,

@@ -25,6 +25,7 @@ _TRIES: Final = 5  # to change what the scheduler moves in the same moment
 _SECONDS: Final = 2.0  # that a request may spend on deleting runs; the sweep does the rest
 _PAGE: Final = 100
 _GONE: Final = "the job is deleted"
+_BY_REQUEST: Final = "cancelled by request"
 
 
 def create(
@@ -116,10 +117,12 @@ def run(core: Core, d: Definition, run_id: str) -> model.Execution:
 
 
 def cancel(core: Core, d: Definition, run_id: str) -> model.Execution:
-    """Ask for a run's end. RunAlreadyTerminal."""
+    """Ask for a run's end, or for that of its retries where it has failed. RunAlreadyTerminal."""
     before = run(core, d, run_id)
+    if core.store.runs.cancel_retry(run_id, _BY_REQUEST):
+        return run(core, d, run_id)
     if before.state not in lifecycle.TERMINAL:
-        after = jobs.cancel(core, d.tenant, run_id, "cancelled by request")
+        after = jobs.cancel(core, d.tenant, run_id, _BY_REQUEST)
         if after.cancel_requested_at is not None:
             return after
         before = after  # it ended by itself in this moment
@@ -142,12 +145,12 @@ def go_on(core: Core) -> int:
 
 def _empty(core: Core, definition_id: str, end: float, aside: history.Aside) -> None:
     while time.monotonic() < end:
-        found, _ = core.store.definitions.runs(definition_id, offset=0, limit=_PAGE)
+        found, _ = core.store.runs.page(definition_id, offset=0, limit=_PAGE)
         for execution_id in found:
             if core.store.retention.delete(execution_id):
                 deletion.step(core, execution_id, aside)
             else:
-                core.store.definitions.unlist(definition_id, execution_id)
+                core.store.runs.unlist(definition_id, execution_id)
         if not found:
             core.store.definitions.forget(definition_id)
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from knify import conflicts, lifecycle, model
+from knify import apikeys, conflicts, lifecycle, model
 from knify.agents import base as agents
 from knify.core import Core
 from knify.sandbox import base as sandbox_base
@@ -41,7 +41,7 @@ def is_shell(x: model.Execution) -> bool:
     return x.opened_by is not None
 
 
-def open_(core: Core, key: model.ApiKey, task_id: str) -> model.Execution:
+def open_(core: Core, key: apikeys.ApiKey, task_id: str) -> model.Execution:
     """The shell that is open in the task's sandbox, or else a new one.
 
     TaskNotFound; SandboxBusy while something else runs or waits there; SandboxDeleted,
@@ -78,7 +78,7 @@ def find(core: Core, tenant: str, task_id: str, shell_id: str) -> model.Executio
     return x
 
 
-def enter(core: Core, key: model.ApiKey, x: model.Execution) -> None:
+def enter(core: Core, key: apikeys.ApiKey, x: model.Execution) -> None:
     """Into the shell's history, once for each key: who can type into it from now on."""
     who = "the key that opened it" if key.id == x.opened_by else "another key"
     words = f"{key.id} may type, {who}"

@@ -11,7 +11,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from knify import clock, errors, ids, model
+from knify import apikeys, clock, errors, ids
 from knify.core import Core
 from knify.services import keys
 
@@ -27,7 +27,7 @@ class Token:
     expires_at: int  # ms since the epoch
 
 
-def create(core: Core, key: model.ApiKey, path: str, *, seed: str | None = None) -> Token:
+def create(core: Core, key: apikeys.ApiKey, path: str, *, seed: str | None = None) -> Token:
     """A token for one stream. `key`: as it came, see `keys.authenticate`."""
     secret = hmac.new(core.pepper, f"stream token {seed or ids.nonce()}".encode(), hashlib.sha256)
     text = PREFIX + base64.b32encode(secret.digest()).decode().lower().rstrip("=")
@@ -36,7 +36,7 @@ def create(core: Core, key: model.ApiKey, path: str, *, seed: str | None = None)
     return Token(text, clock.now_ms() + SECONDS * 1000)
 
 
-def use(core: Core, text: str, path: str) -> model.ApiKey:
+def use(core: Core, text: str, path: str) -> apikeys.ApiKey:
     """The key behind a token that is good for this path; the token is none any more.
 
     Unauthorized for any other text, for another path, and when the key opens nothing any more.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from knify import model
+from knify import apikeys
 from knify.store import codec, keys
 from knify.store.redis import Client, Scripts, changes, pairs
 
@@ -22,14 +22,14 @@ class Access:
         self._client = client
         self._scripts = scripts
 
-    def add_key(self, key: model.ApiKey) -> model.ApiKey:
+    def add_key(self, key: apikeys.ApiKey) -> apikeys.ApiKey:
         """Keep a new key's record; the answer has its time. TooManyKeys. Safe to repeat."""
         fields = changes(codec.record_fields(key))
         return codec.api_key(
             pairs(self._scripts.call("add_key", key.id, fields, MOST_KEYS, KEPT_MS))
         )
 
-    def find_key(self, key_id: str) -> model.ApiKey | None:
+    def find_key(self, key_id: str) -> apikeys.ApiKey | None:
         """The record, or None."""
         fields = self._client.hgetall(keys.api_key(key_id))
         return codec.api_key(fields) if fields else None
@@ -40,7 +40,7 @@ class Access:
 
     def page_keys(
         self, tenant: str, *, offset: int = 0, limit: int = 100
-    ) -> tuple[list[model.ApiKey], int]:
+    ) -> tuple[list[apikeys.ApiKey], int]:
         """A tenant's keys, newest first, and how many there are."""
         index = keys.api_keys(tenant)
         by = f"{keys.api_key('*')}->created_at"
@@ -55,7 +55,7 @@ class Access:
         shown = [codec.api_key(fields) for fields in found.values() if fields]
         return shown, int(self._client.scard(index))
 
-    def rotate_key(self, key: model.ApiKey, digest: str, *, grace_ms: int) -> model.ApiKey:
+    def rotate_key(self, key: apikeys.ApiKey, digest: str, *, grace_ms: int) -> apikeys.ApiKey:
         """Another secret instead of the one that `key` has. NotFound, KeyGone, KeyChanged."""
         flat = self._scripts.call("rotate_key", key.id, key.digest, digest, grace_ms)
         return codec.api_key(pairs(flat))

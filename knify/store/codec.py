@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from typing import Any, Final, TypeVar
 
-from knify import briefs, families, model
+from knify import apikeys, briefs, families, model
 from knify.lifecycle import SandboxState, State
 from knify.store import rows, upgrade
 
@@ -217,10 +217,10 @@ def workspace(fields: Mapping[str, str]) -> model.Workspace:
     )
 
 
-def api_key(fields: Mapping[str, str]) -> model.ApiKey:
+def api_key(fields: Mapping[str, str]) -> apikeys.ApiKey:
     """The record that a hash holds."""
     number = _numbers(fields)
-    return model.ApiKey(
+    return apikeys.ApiKey(
         id=fields["id"],
         tenant=fields["tenant"],
         digest=fields["digest"],
@@ -243,11 +243,11 @@ def _windows(fields: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
     """Keys of before there were limits have their tier's."""
     if "windows" in fields:
         return tuple((whose, limit) for whose, limit in json.loads(fields["windows"]))
-    limit = model.TIERS.get(fields["tier"])
+    limit = apikeys.TIERS.get(fields["tier"])
     return () if limit is None else ((fields["id"], limit),)
 
 
-def record_fields(record: model.Workspace | model.ApiKey) -> dict[str, str]:
+def record_fields(record: model.Workspace | apikeys.ApiKey) -> dict[str, str]:
     """All fields of a new workspace version or key."""
     return _present(_shallow(record))
 

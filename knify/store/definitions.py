@@ -1,4 +1,4 @@
-"""Definitions and their runs in Redis; `lua/runs.lua` says which keys there are."""
+"""Definitions in Redis; `lua/runs.lua` says which keys there are. See `runs.py`."""
 
 from __future__ import annotations
 
@@ -139,46 +139,6 @@ class Definitions:
         """The last of a dropped one; False while it has runs."""
         return bool(self._scripts.call("forget_definition", definition_id, _AGAIN_MS))
 
-    # Runs
-
-    def runs(self, definition_id: str, *, offset: int, limit: int) -> tuple[list[str], int]:
-        """Ids of its runs, newest first, and how many there are."""
-        pipe = self._client.pipeline(transaction=False)
-        pipe.zrevrange(jobkeys.runs(definition_id), offset, offset + limit - 1)
-        pipe.zcard(jobkeys.runs(definition_id))
-        ids, total = pipe.execute()
-        return ids, total
-
-    def within(self, definition_id: str, start: int, end: int, most: int) -> list[str]:
-        """Runs that were there at some moment from `start` to `end` (ms), the newest first.
-
-        Neither those that ended before nor those that began later are looked at.
-        """
-        pipe = self._client.pipeline(transaction=False)
-        pipe.hget(jobkeys.definition(definition_id), "longest")
-        for word in ("good", "bad"):
-            pipe.zrangebyscore(jobkeys.ended(definition_id, word), start, end)
-        pipe.smembers(jobkeys.live(definition_id))
-        longest, *found = pipe.execute()
-        first = end - int(longest or 0)
-        index = jobkeys.runs(definition_id)
-        there = self._client.zrangebyscore(index, first * 1000, end * 1000 + 999)
-        names = sorted({name for names in (*found, there) for name in names})
-        moments = self._client.zmscore(index, names) if names else []
-        seen = [
-            (at, n) for n, at in zip(names, moments, strict=True) if at and at <= end * 1000 + 999
-        ]
-        return [name for _, name in sorted(seen, reverse=True)[:most]]
-
-    def counts(self, definition_id: str) -> dict[str, int]:
-        """How many runs are in each state."""
-        found = self._client.hgetall(jobkeys.counts(definition_id))
-        return {state: int(n) for state, n in found.items()}
-
-    def unlist(self, definition_id: str, execution_id: str) -> None:
-        """A run that has no record any more."""
-        self._client.zrem(jobkeys.runs(definition_id), execution_id)
-
     # Due times
 
     def wait_ms(self) -> int | None:
@@ -203,14 +163,6 @@ class Definitions:
         for step in steps:
             flat += _step(step)
         return Fired(*self._scripts.call("fire", *flat))
-
-    def take_retries(self, most: int) -> list[str]:
-        """Failed runs whose retry is due; no other beat takes them for now."""
-        return list(self._scripts.call("take_retries", most, LEASE_MS))
-
-    def drop_retry(self, execution_id: str, definition_id: str) -> None:
-        """It is not tried again."""
-        self._scripts.call("drop_retry", execution_id, definition_id)
 
     def _found(self, ids: Sequence[str]) -> list[Definition]:
         pipe = self._client.pipeline(transaction=False)

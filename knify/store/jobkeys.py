@@ -25,9 +25,14 @@ def live(definition_id: str) -> str:
     return f"{PREFIX}d:{definition_id}:live"
 
 
-def ended(definition_id: str, word: str) -> str:
-    """Those that have ended well (good), or otherwise (bad), by when."""
-    return f"{PREFIX}d:{definition_id}:{word}"
+def spans(definition_id: str) -> str:
+    """Those that have begun: by how long they ran, roughly, and when they began."""
+    return f"{PREFIX}d:{definition_id}:spans"
+
+
+def ends(definition_id: str) -> str:
+    """Those that have begun and ended, by when."""
+    return f"{PREFIX}d:{definition_id}:ends"
 
 
 def projects(tenant: str) -> str:

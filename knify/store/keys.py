@@ -43,6 +43,8 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:d:{id}:runs` | zset | its runs that users see; score: moment | as the executions |
 | `knify:d:{id}:counts` | hash | how many of those are in each state | as the executions |
 | `knify:d:{id}:live` | set | runs that have not ended, and failed ones that are to be tried again | member leaves then |
+| `knify:d:{id}:spans` | zset | those that have begun; score: a class of how long they ran, then when they began (`runs.lua`) | as the executions |
+| `knify:d:{id}:ends` | zset | those of them that have ended; score: when | as the executions |
 | `knify:d:{id}:good`, `…:bad` | zset | those of its runs that have ended well, or otherwise; score: when | as the executions, or fewer: `keep_good`, `keep_bad` of the definition |
 | `knify:t:{tenant}:d` | zset | a tenant's definitions; score: µs of their creation | as the definitions |
 | `knify:t:{tenant}:p` | zset | projects of a tenant that have definitions; score: when they were made | with their last definition |
@@ -284,21 +286,6 @@ def api_keys(tenant: str) -> str:
 def stream_token(name: str) -> str:
     """What a stream token is good for."""
     return f"{PREFIX}token:{name}"
-
-
-def webhook(webhook_id: str) -> str:
-    """The record of a webhook; its lists begin with the same."""
-    return f"{PREFIX}h:{webhook_id}"
-
-
-def delivery(webhook_id: str, delivery_id: str) -> str:
-    """The record of one event for one webhook."""
-    return f"{PREFIX}h:{webhook_id}:d:{delivery_id}"
-
-
-def webhooks(tenant: str) -> str:
-    """The ids of a tenant's webhooks."""
-    return f"{PREFIX}t:{tenant}:webhooks"
 
 
 def idempotency(tenant: str, key: str) -> str:

@@ -18,6 +18,7 @@ from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
 from knify.store.replays import Replays
 from knify.store.retention import Retention
+from knify.store.runs import Runs
 from knify.store.samples import Samples
 from knify.store.sandboxes import Sandboxes
 from knify.store.secrets import Secrets
@@ -52,6 +53,7 @@ class Store:
     usages: Usages
     notices: Notices
     definitions: Definitions
+    runs: Runs
     samples: Samples
     meter: Meter
     typed: Typed
@@ -81,6 +83,7 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
         usages=Usages(client, scripts),
         notices=Notices(client, scripts),
         definitions=Definitions(client, scripts),
+        runs=Runs(client, scripts),
         samples=Samples(client, scripts),
         meter=Meter(client),
         typed=Typed(client, scripts),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knify import errors, receivers
-from knify.store import codec, keys
+from knify.store import codec, hookkeys
 from knify.store.redis import Client, Scripts, changes, pairs
 
 #: So many a tenant may have: each costs every change of its jobs a little.
@@ -69,19 +69,19 @@ class Webhooks:
 
     def find(self, webhook_id: str) -> receivers.Webhook | None:
         """The record, or None."""
-        fields = self._client.hgetall(keys.webhook(webhook_id))
+        fields = self._client.hgetall(hookkeys.webhook(webhook_id))
         return _webhook(fields) if fields else None
 
     def of_tenant(self, tenant: str) -> list[receivers.Webhook]:
         """A tenant's webhooks, oldest first."""
-        found = [self.find(one) for one in self._client.smembers(keys.webhooks(tenant))]
+        found = [self.find(one) for one in self._client.smembers(hookkeys.webhooks(tenant))]
         return sorted((one for one in found if one), key=lambda one: one.id)
 
     def waiting(self, webhook_ids: list[str]) -> list[int]:
         """How many deliveries of each have not ended."""
         pipe = self._client.pipeline(transaction=False)
         for one in webhook_ids:
-            pipe.zcard(keys.webhook(one) + ":waiting")
+            pipe.zcard(hookkeys.webhook(one) + ":waiting")
         return [int(count) for count in pipe.execute()] if webhook_ids else []
 
     # Deliveries
@@ -99,18 +99,18 @@ class Webhooks:
         self, webhook_id: str, *, offset: int, limit: int
     ) -> tuple[list[receivers.Delivery], int]:
         """Some of them, newest first, and how many there are."""
-        index = keys.webhook(webhook_id) + ":all"
+        index = hookkeys.webhook(webhook_id) + ":all"
         found = self._client.zrevrange(index, offset, offset + limit - 1)
         pipe = self._client.pipeline(transaction=False)
         for one in found:
-            pipe.hgetall(keys.delivery(webhook_id, one))
+            pipe.hgetall(hookkeys.delivery(webhook_id, one))
         pipe.zcard(index)
         *rows, total = pipe.execute()
         return [_delivery(row) for row in rows if row], int(total)
 
     def delivery(self, webhook_id: str, delivery_id: str) -> receivers.Delivery:
         """One. NotFound."""
-        fields = self._client.hgetall(keys.delivery(webhook_id, delivery_id))
+        fields = self._client.hgetall(hookkeys.delivery(webhook_id, delivery_id))
         if not fields:
             raise errors.NotFound(f"no delivery {delivery_id}")
         return _delivery(fields)

@@ -23,6 +23,7 @@ from knify.services import firing, history, lines, schedules
 from knify.store import jobkeys, keys
 from knify.store.streams import Segment, entry_json
 from tests.parts import redis
+from tests.projects import parts
 
 SCHEDULES, RUNS, SEGMENTS = 10_000, 100, 5
 LINES = 19_000  # of a segment: 2 MiB, so that a run has 10 MB
@@ -76,9 +77,7 @@ def logged(core: Core) -> list[float]:
         history._known.clear()  # nothing is remembered from the query before
         start = first + (n * 37 % RUNS) * 10 * _MINUTE + 3 * _MINUTE
         began = time.monotonic()
-        names = core.store.definitions.within(d.id, start, start + _MINUTE, lines.RUNS)
-        window = lines.Window(start, start + _MINUTE, 1_000)
-        got = lines.find(core, core.store.listing.records(names), window)
+        got = lines.across(core, d.id, lines.Window(start, start + _MINUTE, 1_000))
         found.append(time.monotonic() - began)
         assert len(got.lines) == 1_000
     return found
@@ -114,8 +113,7 @@ def _end(core: Core, d: Definition, x: model.Execution, begin: int) -> None:
     client.hset(keys.execution(x.id), mapping=fields | raw)
     client.zadd(jobkeys.runs(d.id), {x.id: begin * 1000})
     client.srem(jobkeys.live(d.id), x.id)
-    client.zadd(jobkeys.ended(d.id, "good"), {x.id: end})
-    client.hset(jobkeys.definition(d.id), "longest", 10 * _MINUTE)
+    parts.ran(core, d, x.id, begin, end)
 
 
 def main() -> int:

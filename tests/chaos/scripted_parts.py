@@ -176,9 +176,9 @@ def _schedule(own: core.Core, key: str, request: dict[str, Any]) -> Any:
         own.store.client.hset(jobkeys.definition(name), "next_at", "60000")
         own.store.client.zadd(store_keys.CRON, {name: 0})
     beat = firing.Firing(own)
-    while not (found := own.store.definitions.runs(name, offset=0, limit=10)[0]):
+    while not (found := own.store.runs.page(name, offset=0, limit=10)[0]):
         beat.work()
-    own.store.definitions.drop_retry(found[-1], name)  # there is none
+    own.store.runs.drop_retry(found[-1], name)  # there is none
     return {"ids": found}
 
 

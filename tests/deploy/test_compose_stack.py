@@ -178,7 +178,7 @@ def composed(server: str, conf: Path) -> Iterator[Composed]:
     with tempfile.TemporaryDirectory(prefix="kn-") as folder:
         place = Path(folder) / "podman.sock"
         argv = ["podman", "system", "service", "--time", "0", f"unix://{place}"]
-        with subprocess.Popen(argv, env=podman.environment(conf)) as service:
+        with subprocess.Popen(argv, env=podman.environment(conf), cwd=folder) as service:
             found = Composed(Path(folder), server, conf)
             try:
                 podman.wait_ready(place, time.monotonic() + 30)

@@ -61,6 +61,7 @@ class Root:
         self.socket.unlink(missing_ok=True)
         self._service = subprocess.Popen(
             ["podman", "system", "service", "-t", "0", self.url],
+            cwd=self.folder,  # there conmon leaves a file `oom` when a container runs out of memory
             env=os.environ | self.env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -43,7 +43,7 @@ def make_due(core: Core, d: Definition, minutes: float) -> int:
 
 def runs(core: Core, d: Definition) -> list[model.Execution]:
     """All of its runs, oldest first."""
-    names, _ = core.store.definitions.runs(d.id, offset=0, limit=1_000)
+    names, _ = core.store.runs.page(d.id, offset=0, limit=1_000)
     return core.store.executions.get_many(names[::-1])
 
 
@@ -60,6 +60,22 @@ def end(worker: Worker, run_id: str, to: State) -> None:
     worker.finish(x, to)
 
 
+def ran(core: Core, d: Definition, run_id: str, began: int, ended: int | None) -> None:
+    """As if a run that has begun had done so then."""
+    client = core.store.client
+    client.zadd(jobkeys.spans(d.id), {run_id: span(began, ended)})
+    if ended is not None:
+        client.zadd(jobkeys.ends(d.id), {run_id: ended})
+
+
+def span(began: int, ended: int | None) -> int:
+    """Its place among its definition's runs by length and beginning."""
+    if ended is None:
+        return began
+    k = next(k for k in range(1, 40) if ended - began < 1000 * 2**k)
+    return k * 2**42 + began
+
+
 def problems(core: Core) -> Iterator[str]:
     """Whatever of definitions does not fit to their runs."""
     client = core.store.client
@@ -71,8 +87,8 @@ def problems(core: Core) -> Iterator[str]:
         counts: dict[str, int] = {}
         for x in seen:
             counts[x.state.value] = counts.get(x.state.value, 0) + 1
-        if counts != core.store.definitions.counts(name):
-            yield f"{name} counts {core.store.definitions.counts(name)}, there are {counts}"
+        if counts != core.store.runs.counts(name):
+            yield f"{name} counts {core.store.runs.counts(name)}, there are {counts}"
         live = client.smembers(jobkeys.live(name))
         waiting = set(client.zrange(keys.RETRIES, 0, -1))
         wanted = {x.id for x in seen if x.state not in TERMINAL or x.id in waiting}
@@ -84,6 +100,13 @@ def problems(core: Core) -> Iterator[str]:
         listed |= set(client.zrange(keys.RUNS_OVER, 0, -1)) & ended
         if listed != ended:
             yield f"{name} lists {listed} as ended, {ended} are"
+        began = {x.id: span(x.started_at, x.completed_at) for x in seen if x.started_at}
+        spans = {n: int(at) for n, at in client.zrange(jobkeys.spans(name), 0, -1, withscores=True)}
+        if spans != began:
+            yield f"{name} has the spans {spans}, wanted are {began}"
+        ends = {n: int(at) for n, at in client.zrange(jobkeys.ends(name), 0, -1, withscores=True)}
+        if ends != {x.id: x.completed_at for x in seen if x.started_at and x.completed_at}:
+            yield f"{name} has the ends {ends}"
 
 
 def minute_of(core: Core) -> int:

@@ -14,9 +14,10 @@ from knify.definitions import Definition
 from knify.lifecycle import State
 from knify.services import firing, jobs, packing, schedules
 from knify.store import keys
-from tests.api.parts import Worker
+from tests.api.parts import Api, Worker
 from tests.projects import parts
 from tests.projects.parts import MINUTE
+from tests.store import invariants
 
 
 class Killed(BaseException):
@@ -59,24 +60,32 @@ def test_with_nothing_to_come_there_is_nothing_to_wait_for(core: Core, beat: fir
     assert core.store.definitions.wait_ms() is None
 
 
-@pytest.mark.parametrize(("catch_up", "runs"), [("none", 0), ("latest", 1), ("all", 4)])
+@pytest.mark.parametrize(
+    ("catch_up", "late", "runs"),
+    [("none", 29, 1), ("none", 31, 0), ("latest", 50, 1), ("all", 50, 4)],
+)
 def test_what_was_missed_is_made_up_for_as_the_job_says(
-    core: Core, beat: firing.Firing, catch_up: str, runs: int
-) -> None:
+    core: Core, beat: firing.Firing, catch_up: str, late: int, runs: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     d = parts.definition(core, catch_up=catch_up, schedule="* * * * *")
     first = parts.make_due(core, d, 3)
-    now = parts.minute_of(core)
-    if core.store.registry.now_ms() - now < 31_000 and catch_up == "none":
-        runs = 1  # this minute's own time is not late yet
+    newest = first + 3 * MINUTE
+    at_that_moment(core, newest + late * 1000, monkeypatch)
 
-    while beat.work():
-        pass
+    beat.work()
 
     found = parts.times(core, d)
     assert found == [first + n * MINUTE for n in range(4)][4 - runs :]
     left = core.store.definitions.find(d.id)
-    assert left is not None and left.next_at == now + MINUTE
+    assert left is not None and left.next_at == newest + MINUTE
     assert (left.skip_reason is not None) == (runs < 4)
+
+
+def at_that_moment(core: Core, now: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is taken then (ms), however fast the machine is."""
+    take = core.store.definitions.take
+    monkeypatch.setattr(core.store.definitions, "take", lambda most: (now, take(most)[1]))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -335,6 +344,30 @@ def test_a_run_that_waits_for_its_retry_counts_as_going_on(
     jobs.cancel(core, "default", parts.runs(core, d)[0].id, "too late")  # it has ended: harmless
     retry_now(core, beat)
     assert len(parts.runs(core, d)) == 2
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_run_that_waits_for_its_retry_is_cancelled_and_none_comes(
+    api: Api, core: Core, beat: firing.Firing, worker: Worker, *, is_packed: bool
+) -> None:
+    d = parts.definition(core, retries=1, concurrency_policy="forbid", schedule=None)
+    schedules.trigger(core, d, {}, id="run_a")
+    parts.end(worker, "run_a", State.FAILED)
+    if is_packed:
+        assert packing.pack(core, "run_a")
+    path = f"{parts.PATH}/{d.id}"
+
+    first, again = (api.post(f"{path}/runs/run_a/cancel") for _ in range(2))
+    retry_now(core, beat)
+
+    assert (first.status_code, first.get_json()["data"]["status"]) == (200, "cancelled")
+    assert (again.status_code, again.get_json()["code"]) == (409, "RUN_ALREADY_TERMINAL")
+    assert api.get(f"{path}/runs/run_a").get_json()["data"]["status"] == "cancelled"
+    counts = api.get(f"{path}/status").get_json()["data"]["counts"]
+    assert (counts["cancelled"], counts["failed"], counts["total"]) == (1, 0, 1)
+    assert [x["status"] for x in api.get("/jobs?status=cancelled").get_json()] == ["cancelled"]
+    assert len(parts.runs(core, d)) == 1 and core.store.client.zcard(keys.RETRIES) == 0
+    assert list(parts.problems(core)) == [] and invariants.problems(core.store) == []
 
 
 def test_a_retry_that_cannot_be_handled_keeps_no_other(

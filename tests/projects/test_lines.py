@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from knify import clock, errors
+from knify import clock, errors, model
 from knify.core import Core
 from knify.definitions import Definition
 from knify.lifecycle import State
@@ -54,15 +54,11 @@ def _date(core: Core, d: Definition, name: str, began: int, ended: int) -> None:
         times["completed_at"] = ended
     client.hset(key, mapping=times)
     client.zadd(jobkeys.runs(d.id), {name: began * 1000})
-    for word in ("good", "bad"):
-        client.zadd(jobkeys.ended(d.id, word), {name: ended}, xx=True)
-    longest = max(int(client.hget(jobkeys.definition(d.id), "longest") or 0), ended - began)
-    client.hset(jobkeys.definition(d.id), "longest", longest)
+    parts.ran(core, d, name, began, ended if client.hexists(key, "completed_at") else None)
 
 
 def look(core: Core, d: Definition, window: lines.Window, **more: Any) -> lines.Found:
-    names = core.store.definitions.within(d.id, window.start, window.end, lines.RUNS)
-    return lines.find(core, core.store.listing.records(names), window, **more)
+    return lines.across(core, d.id, window, **more)
 
 
 def test_windows_filters_and_limits_let_through_what_they_say_wherever_it_lies(
@@ -120,6 +116,57 @@ def test_whoever_goes_on_by_next_end_sees_each_line_once_though_many_have_one_ti
         assert len(seen) == 400 and set(seen) == {
             f"line {n} {k}" for n in range(4) for k in range(100)
         }
+
+
+def test_whoever_goes_on_sees_each_run_however_many_there_are(
+    core: Core, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "RUNS", 4)
+    monkeypatch.setattr(lines, "_RUNS_PAGE", 2)
+    d, read = parts.definition(core, schedule=None), []
+    for n in range(15):
+        at = NOON + n // 3 * 4_000  # three at a time
+        row = (at, "stdout", f"line {n}")
+        printed(core, worker, d, f"run_{n:02}", [row], "live" if n in (2, 9) else "ended")
+    records = core.store.listing.records
+
+    def counted(names: Sequence[str]) -> list[model.Execution]:
+        read.append(len(names))
+        return records(names)
+
+    monkeypatch.setattr(core.store.listing, "records", counted)
+    seen, most, end = [], 0, NOON + 60_000
+    while True:
+        read.clear()
+        found = look(core, d, lines.Window(NOON - 60_000, end, 1_000))
+        seen += [line.text for line in found.lines][::-1]
+        most = max(most, sum(read))
+        if found.next_end is None:
+            break
+        assert found.next_end < end
+        end = found.next_end
+
+    assert sorted(seen) == sorted(f"line {n}" for n in range(15)) and most < 12
+
+
+def test_runs_of_a_moment_are_found_without_those_of_others(core: Core) -> None:
+    rng, d = random.Random(3), parts.definition(core, schedule=None)
+    known = []
+    for n in range(300):
+        began = NOON + rng.randrange(10**7)
+        ended = None if n % 50 == 0 else began + int(10 ** rng.uniform(0, 6))
+        parts.ran(core, d, f"run_{n}", began, ended)
+        known.append((f"run_{n}", began, ended or 2**60))
+
+    for _ in range(50):
+        start = NOON + rng.randrange(10**7)
+        end = start + rng.randrange(10**5)
+
+        found = core.store.runs.within(d.id, start, end, 1_000)
+
+        wanted = {name for name, began, ended in known if began <= end and ended >= start}
+        assert set(found) >= wanted
+        assert all(ended >= start and began <= end for name, began, ended in known if name in found)
 
 
 def test_what_a_window_excludes_is_not_read(core: Core, worker: Worker) -> None:

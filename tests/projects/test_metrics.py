@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from knify import metering
+import pytest
+
+from knify import clock, metering, model
 from knify.core import Core
 from knify.sandbox import base, cgroups, fake, fakehost
 from knify.services import metrics, packing, schedules
@@ -13,6 +15,8 @@ from knify.store.samples import Sample
 from tests.api.parts import Api, Worker
 from tests.projects import parts
 from tests.projects.parts import PATH
+
+NOON = clock.parse_rfc3339("2026-03-02T12:00:00Z")
 
 
 async def container(driver: fake.FakeDriver) -> str:
@@ -23,26 +27,85 @@ async def container(driver: fake.FakeDriver) -> str:
     return name
 
 
-def test_a_look_tells_what_was_taken_since_the_one_before(core: Core, worker: Worker) -> None:
-    d = parts.definition(core, schedule=None)
-    x = worker.claim(schedules.trigger(core, d, {}, id="run_a").id)
-    now = [100.0]
-    spent = [cgroups.Spent(0, 1), cgroups.Spent(5 * 10**9, 300), None, cgroups.Spent(10**9, 7)]
+class Kernel:
+    """What it counts of a run that burns some cores of late; time stands still unless moved."""
 
-    def read(pid: int, name: str) -> cgroups.Spent | None:
-        now[0] += 10
-        return spent.pop(0)
+    def __init__(self) -> None:
+        self.now, self.cpu, self.memory = 100.0, 3 * 10**9, 0
+        self.is_gone = False
+
+    def burn(self, seconds: float, cores: float, memory: int) -> None:
+        self.now += seconds
+        self.cpu += int(seconds * cores * 10**9)
+        self.memory = memory
+
+    def read(self, pid: int, name: str) -> cgroups.Spent | None:
+        return None if self.is_gone else cgroups.Spent(self.cpu, self.memory)
+
+
+@pytest.fixture
+def running(core: Core, worker: Worker) -> model.Execution:
+    d = parts.definition(core, schedule=None)
+    return worker.claim(schedules.trigger(core, d, {}, id="run_a").id)
+
+
+def test_points_cover_a_run_from_its_first_second_to_its_end(
+    core: Core, running: model.Execution
+) -> None:
+    kernel = Kernel()
+
+    async def followed() -> list[Sample]:
+        driver, found = fake.FakeDriver(fakehost.FakeHost()), []
+        name = await container(driver)
+        meter = metering.Meter(driver, core.store.samples, kernel.read, lambda: kernel.now)
+        for second in range(28):
+            found += await meter.look([(running, name)])
+            kernel.burn(1, 0.1 if second < 5 else 1.0, 300)
+        kernel.memory = 7
+        return found + meter.last(running, name) + meter.last(running, name)
+
+    first, second, last = asyncio.run(followed())
+
+    assert [round(one.cpus, 3) for one in (first, second, last)] == [0.55, 1.0, 1.0]
+    assert [one.memory for one in (first, second, last)] == [300] * 3
+
+
+def test_what_is_gone_or_new_tells_nothing_yet(core: Core, running: model.Execution) -> None:
+    kernel = Kernel()
 
     async def looks() -> list[list[Sample]]:
-        driver = fake.FakeDriver(fakehost.FakeHost())
-        turns = [(x, await container(driver))]
-        meter = metering.Meter(driver, core.store.samples, read, lambda: now[0])
-        return [await meter.look(turns) for _ in range(4)]
+        driver, found = fake.FakeDriver(fakehost.FakeHost()), []
+        turns = [(running, await container(driver))]
+        meter = metering.Meter(driver, core.store.samples, kernel.read, lambda: kernel.now)
+        for is_gone in (False, True, False, False):
+            kernel.is_gone = is_gone
+            found.append(await meter.look(turns))
+            kernel.burn(10, 0.5, 300)
+        kernel.now -= 9.9  # too short a time to be worth a point
+        return [*found, meter.last(*turns[0])]
 
-    first, second, gone, again = asyncio.run(looks())
+    new, gone, again, told, last = asyncio.run(looks())
 
-    assert (first, gone, again) == ([], [], [])
-    assert [(one.cpus, one.memory) for one in second] == [(0.5, 300)]
+    assert (new, gone, again, last) == ([], [], [], [])
+    assert [(one.cpus, one.memory) for one in told] == [(0.5, 300)]
+
+
+def test_a_series_weighs_points_by_the_time_that_they_are_of(
+    core: Core, running: model.Execution
+) -> None:
+    began = NOON + 2_000
+    points = ((began + 1_000, 100), (began + 11_000, 1_000), (began + 12_000, 0))
+    for at, cpus in points:
+        core.store.client.rpush(keys.metrics(running.id), f"{at} {cpus} 1000")
+
+    found = metrics.series(core, [running.evolve(started_at=began)], NOON, NOON + 60_000)
+
+    burnt = {NOON: 1 * 0.1 + 7 * 1.0, NOON + 10_000: 3 * 1.0 + 1 * 0.0}
+    assert found["cpu_usage"] == [
+        (NOON, pytest.approx(burnt[NOON] / 8)),
+        (NOON + 10_000, pytest.approx(burnt[NOON + 10_000] / 4)),
+    ]
+    assert found["memory_usage"] == [(NOON, 1000), (NOON + 10_000, 1000)]
 
 
 def test_points_become_coarser_and_end_with_the_run(api: Api, core: Core, worker: Worker) -> None:
@@ -67,8 +130,10 @@ def test_metrics_over_http_live_and_packed(api: Api, core: Core, worker: Worker)
     path = f"{PATH}/{parts.made(api)['id']}"
     runs = [api.post(f"{path}/runs").get_json()["data"]["id"] for _ in range(2)]
     xs = [worker.run(run) for run in runs]
-    for x, cpus in zip(xs, (0.5, 1.5), strict=True):
-        core.store.samples.add([Sample(x.id, x.fence, cpus, 100 * 1024**2)])
+    at = (core.store.registry.now_ms() // 10_000 - 6) * 10_000
+    for x, cpus in zip(xs, (500, 1500), strict=True):
+        core.store.client.hset(keys.execution(x.id), "started_at", at - 5_000)
+        core.store.client.rpush(keys.metrics(x.id), f"{at} {cpus} {100 * 1024**2}")
 
     live = api.get(f"{path}/metrics").get_json()
     for x in xs:
@@ -81,7 +146,7 @@ def test_metrics_over_http_live_and_packed(api: Api, core: Core, worker: Worker)
     (cpu,), (memory,) = (live["data"][name]["data"] for name in metrics.NAMES)
     values = [float(value) for _, value in cpu["values"]]
     assert cpu["metric"] == {"name": "cpu_usage", "job_id": path.rpartition("/")[2]}
-    assert values == [1.0] or values == [0.5, 1.5]  # within one step of ten seconds, or not
+    assert values == [1.0]
     assert sum(int(value) for _, value in memory["values"]) == 200 * 1024**2
     assert odd["memory_usage"]["status"] == "success"
     assert odd["disk"]["status"] == "error" and "cpu_usage" in odd["disk"]["error"]

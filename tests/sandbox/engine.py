@@ -86,6 +86,7 @@ def start(config: Path, socket: Path) -> subprocess.Popen[bytes]:
     """Start the service and wait for its socket."""
     process = subprocess.Popen(
         ["podman", "system", "service", "-t", "0", f"unix://{socket}"],
+        cwd=socket.parent,  # there conmon leaves a file `oom` when a container runs out of memory
         env=os.environ | {"CONTAINERS_CONF": str(config)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

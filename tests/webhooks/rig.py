@@ -11,7 +11,7 @@ from knify import deliver, receivers
 from knify.core import Core
 from knify.lifecycle import State
 from knify.services import jobs, webhooks
-from knify.store import keys
+from knify.store import hookkeys, keys
 from tests.api.parts import COMMAND, Worker
 
 PATIENCE = 60.0  # seconds; reached only by what is broken
@@ -98,7 +98,7 @@ class Rig:
         """How many are in each of a webhook's lists."""
         names = ("all", "waiting", "due", "leased", "ended")
         client = self.core.store.client
-        return {name: client.zcard(f"{keys.webhook(webhook)}:{name}") for name in names}
+        return {name: client.zcard(f"{hookkeys.webhook(webhook)}:{name}") for name in names}
 
     def close(self) -> None:
         """Stop all."""

@@ -9,7 +9,7 @@ import pytest
 from knify import conflicts
 from knify.lifecycle import State
 from knify.services import deletion, jobs, webhooks
-from knify.store import keys
+from knify.store import hookkeys
 from knify.store import webhooks as store_webhooks
 from knify.store.webhooks import Claimed, Result
 from tests.webhooks.rig import Rig
@@ -158,7 +158,7 @@ def test_after_a_small_step_of_the_clock_what_happens_is_told_at_once(rig: Rig) 
     assert len(claim(rig, token="dead")) == 4
     half_an_hour = 1_800_000
     rig.later(-half_an_hour)  # Redis's clock was ahead, and was set right
-    client, key = rig.core.store.client, keys.webhook(hook)
+    client, key = rig.core.store.client, hookkeys.webhook(hook)
     client.hincrby(key, "served_at", half_an_hour)
 
     rig.job()
@@ -171,7 +171,7 @@ def test_a_time_of_service_that_is_still_to_come_delays_nothing(rig: Rig) -> Non
     hook = rig.hook(URL, ["job.created"])
     client = rig.core.store.client
     ahead = rig.core.store.registry.now_ms() + 1_800_000
-    client.hset(keys.webhook(hook), "served_at", ahead)
+    client.hset(hookkeys.webhook(hook), "served_at", ahead)
 
     rig.job()
 

@@ -8,6 +8,6 @@ if left > 0 then
   redis.call('ZADD', P .. 'dropping', 'XX', int(now() + tonumber(ARGV[2])), id)
   return ''
 end
-redis.call('DEL', key, key .. ':counts', key .. ':good', key .. ':bad')
+redis.call('DEL', key, key .. ':counts', key .. ':good', key .. ':bad', key .. ':spans', key .. ':ends')
 redis.call('ZREM', P .. 'dropping', id)
 return '1'

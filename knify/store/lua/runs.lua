@@ -5,10 +5,32 @@
 --   counts             how many of those are in each state
 --   live               runs that have not ended, and failed ones that are to be tried again
 --   good, bad          runs that users see and that have ended so; score: when
+--   spans              those that have begun; score: how long they ran, roughly, then when they began
+--   ends               those of them that have ended; score: when
 
 local function jkey(id) return P .. 'd:' .. id end
 -- Its name, project and tags, by which it is found.
 local function pkey(tenant, project) return P .. 't:' .. tenant .. ':p:' .. project end
+
+-- A run's place in `spans`: class 0 goes on, class k took less than 2^k seconds. Whoever looks for those
+-- of some moment looks no further back in each class than that, and since each of them had a slot
+-- for half that time or longer, there are never many. `Definitions.during` reads it.
+local function span(class, began) return int(class * 4398046511104 + tonumber(began)) end
+
+-- Its command is started, for the first time or again.
+function runs.start(id, x, ts)
+  local key = jkey(x.definition)
+  if redis.call('ZSCORE', key .. ':runs', id) then redis.call('ZADD', key .. ':spans', span(0, ts), id) end
+end
+
+local function close(id, definition, ts)
+  local key, began = jkey(definition), redis.call('HGET', xkey(id), 'started_at')
+  if not began or not redis.call('ZSCORE', key .. ':runs', id) then return end
+  local class = 1
+  while ts - tonumber(began) >= 1000 * 2 ^ class do class = class + 1 end
+  redis.call('ZADD', key .. ':spans', span(class, began), id)
+  redis.call('ZADD', key .. ':ends', int(ts), id)
+end
 
 function runs.count(x, from, to)
   local counts = jkey(x.definition) .. ':counts'
@@ -65,10 +87,7 @@ end
 
 -- What the end of a run does: its retry is due later, if it failed and has one left.
 function runs.finish(id, x, ts)
-  -- How long the longest took: whoever looks for those of some moment need not look further back.
-  local d = redis.call('HMGET', jkey(x.definition), 'rev', 'longest')
-  local took = ts - tonumber(x.created_at)
-  if d[1] and took > tonumber(d[2] or '0') then redis.call('HSET', jkey(x.definition), 'longest', int(took)) end
+  close(id, x.definition, ts)
   local ended = redis.call('HMGET', xkey(id), 'state', 'deleting')
   local run = cjson.decode(x.run)
   local failed = string.sub(ended[1], 1, 6) == 'failed'
@@ -87,10 +106,28 @@ function runs.leave(id, x, state, ts)
   if not x.definition then return end
   local key = jkey(x.definition)
   if redis.call('ZREM', key .. ':runs', id) == 1 then runs.count(x, state, nil) end
-  redis.call('ZREM', key .. ':good', id)
-  redis.call('ZREM', key .. ':bad', id)
+  for _, list in ipairs({':good', ':bad', ':spans', ':ends'}) do redis.call('ZREM', key .. list, id) end
   redis.call('ZREM', P .. 'runs:over', id)
   runs.give_up(id, x.definition, ts)
+end
+
+-- A failed run that waits for its retry is cancelled instead: its state is another one, its end as it was.
+-- What is packed has no history here that could tell. Returns whether it waited.
+function runs.call_off(id, x, reason, ts)
+  local row = facts(x)
+  if x.deleting or x.expiring or not redis.call('ZSCORE', P .. 'retries', id) then return false end
+  local tenant, at = P .. 't:' .. row.tenant, moment(row.tenant, id)
+  for _, word in ipairs(kinds(x.state, row)) do redis.call('ZREM', tenant .. ':terms', term(word, at)) end
+  for _, word in ipairs(kinds('cancelled', row)) do redis.call('ZADD', tenant .. ':terms', 0, term(word, at)) end
+  if redis.call('ZSCORE', jkey(row.definition) .. ':runs', id) then runs.count(row, x.state, 'cancelled') end
+  redis.call('HSET', xkey(id), 'state', 'cancelled')
+  if not x.row then
+    redis.call('HSET', xkey(id), 'state_changed_at', int(ts), 'cancel_requested_at', int(ts), 'cancel_reason', reason)
+    event(id, ts, 'cancelled', 'warning', reason .. ', while it waited for its retry', 'cancelled')
+    signal(row.tenant, id, ts, 'job.cancelled')
+  end
+  runs.give_up(id, row.definition, ts)
+  return true
 end
 
 -- Ask all that have not ended to end; whose worker is away ends when somebody claims it. Those that

@@ -8,8 +8,9 @@ local function halve(key)
   local points = redis.call('LRANGE', key, 0, -1)
   redis.call('DEL', key)
   for i = 1, #points, 2 do
-    local at, cpu, memory = string.match(points[i], '(%d+) (%d+) (%d+)')
-    local _, other_cpu, other_memory = string.match(points[i + 1] or points[i], '(%d+) (%d+) (%d+)')
+    local _, cpu, memory = string.match(points[i], '(%d+) (%d+) (%d+)')
+    -- A point stands at the end of the time that it is of.
+    local at, other_cpu, other_memory = string.match(points[i + 1] or points[i], '(%d+) (%d+) (%d+)')
     redis.call('RPUSH', key, at .. ' ' .. int((cpu + other_cpu) / 2) .. ' ' .. int((memory + other_memory) / 2))
   end
 end

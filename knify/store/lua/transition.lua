@@ -28,6 +28,7 @@ for field, value in pairs(changes) do
   if value == '@now' then changes[field] = int(ts) end
 end
 write(xkey(id), changes)
+if changes.started_at and x.definition then runs.start(id, x, ts) end
 if next(sandbox) then
   if sandbox.state then
     sandbox.state_changed_at = int(ts)
