@@ -112,6 +112,7 @@ class Provisioning:
             return
         workspace = self._workspace(sandbox)
         if workspace is not None and self._seed(turn, sandbox, workspace):
+            self._core.store.registry.unpacked(self._hands.node, workspace.id)
             self._say_created(turn)
             self._say_mounted(turn, workspace)
             self._hands.open(turn, sandbox)

@@ -73,9 +73,9 @@ class Runner:
         return claim
 
     def _pass_on(self, execution_id: str) -> None:
-        """This node drains: to any other, if there is one; else it waits in the line."""
+        """This node takes no new ones: to any other, if there is one; else it waits in the line."""
         registry = self._core.store.registry
-        others = sorted(set(registry.nodes()) - set(registry.draining()))
+        others = sorted(set(registry.nodes()) - registry.closed())
         if others:
             self._core.hints.advance(execution_id, random.choice(others))  # noqa: S311
 

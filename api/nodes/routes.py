@@ -36,6 +36,22 @@ def undrain_node(name: str) -> flask.Response:
     return flask.jsonify(view.node(nodes.drain(context.core(), name, on=False)))
 
 
+@blp.route("/nodes/<name>/cordon", methods=["POST"])
+@blp.needs(auth.OPERATOR)
+@blp.response(200, schemas.Node)
+def cordon_node(name: str) -> flask.Response:
+    """No new sandbox comes to the node; those that are there stay. Outlives restarts."""
+    return flask.jsonify(view.node(nodes.cordon(context.core(), name, on=True)))
+
+
+@blp.route("/nodes/<name>/uncordon", methods=["POST"])
+@blp.needs(auth.OPERATOR)
+@blp.response(200, schemas.Node)
+def uncordon_node(name: str) -> flask.Response:
+    """Sandboxes come to the node again."""
+    return flask.jsonify(view.node(nodes.cordon(context.core(), name, on=False)))
+
+
 @blp.route("/sandboxes/<sandbox_id>/archive", methods=["POST"])
 @blp.needs("write")
 @blp.response(200, schemas.Archiving)

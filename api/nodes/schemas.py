@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshmallow as ma
 from marshmallow import fields, validate
 
-STATES = ("up", "draining", "drained", "away")
+STATES = ("up", "cordoned", "draining", "drained", "away")
 
 
 class Node(ma.Schema):
@@ -19,6 +19,7 @@ class Node(ma.Schema):
     hot = fields.Integer()
     removals = fields.Integer()
     draining_since = fields.DateTime(allow_none=True)
+    cordoned_since = fields.DateTime(allow_none=True)
     archived = fields.Integer(allow_none=True)
 
 

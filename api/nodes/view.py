@@ -11,5 +11,5 @@ from knify.services import nodes
 
 def node(n: nodes.Node) -> dict[str, Any]:
     """All of it."""
-    since = n.draining_since
-    return asdict(n) | {"draining_since": None if since is None else clock.rfc3339(since)}
+    times = {name: getattr(n, name) for name in ("draining_since", "cordoned_since")}
+    return asdict(n) | {k: None if ms is None else clock.rfc3339(ms) for k, ms in times.items()}

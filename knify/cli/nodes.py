@@ -9,7 +9,7 @@ from knify.cli import entry, jobs, show
 
 @click.group(cls=entry.Group)
 def nodes() -> None:
-    """List nodes, and drain one before it goes."""
+    """List nodes, keep new work off one, and drain one before it goes."""
 
 
 @nodes.command("list")
@@ -43,4 +43,26 @@ def drain(name: str, json_: bool) -> None:
 def undrain(name: str, json_: bool) -> None:
     """Take sandboxes there again."""
     found = entry.client().drain_node(name, on=False)
+    jobs.done(found.raw, f"{name} takes sandboxes again", json_=json_)
+
+
+@nodes.command()
+@click.argument("name")
+@jobs.json_option
+def cordon(name: str, json_: bool) -> None:
+    """Take no new sandbox there, and leave there what is there.
+
+    It stays so until `uncordon`, whatever is restarted. To empty the node, drain it.
+    """
+    found = entry.client().cordon_node(name)
+    text = f"{name}: takes no new sandboxes; {found.active} jobs and {found.paused} sandboxes stay"
+    jobs.done(found.raw, text, json_=json_)
+
+
+@nodes.command()
+@click.argument("name")
+@jobs.json_option
+def uncordon(name: str, json_: bool) -> None:
+    """Take sandboxes there again."""
+    found = entry.client().cordon_node(name, on=False)
     jobs.done(found.raw, f"{name} takes sandboxes again", json_=json_)

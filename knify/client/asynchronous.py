@@ -187,6 +187,7 @@ class AsyncClient:
     # Where jobs run.
     nodes = _asks(calls.hosts.nodes)
     drain_node = _asks(calls.hosts.drain_node)
+    cordon_node = _asks(calls.hosts.cordon_node)
     sandboxes = _asks(calls.hosts.sandboxes)
     sandbox = _asks(calls.hosts.sandbox)
     archive_sandbox = _asks(calls.hosts.archive_sandbox)

@@ -221,7 +221,7 @@ class Node(Record):
     """A Podman host."""
 
     name: str
-    state: str | None = None  # up | draining | drained | away
+    state: str | None = None  # up | cordoned | draining | drained | away
     slots: int | None = None
     active: int | None = None  # jobs that run
     paused: int | None = None  # idle sandboxes
@@ -229,6 +229,7 @@ class Node(Record):
     archived: int | None = None
     removals: int | None = None  # still to be made
     draining_since: str | None = None
+    cordoned_since: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,23 +15,27 @@ class Node:
     """One Podman host."""
 
     name: str
-    state: str  # up | draining | drained | away (no heartbeat for a minute)
+    state: str  # up | cordoned | draining | drained | away (no heartbeat for a minute)
     slots: int | None  # None while it is away
     active: int  # executions that hold a slot
     paused: int  # idle sandboxes that live there
     hot: int  # those among them that are frozen in memory
     removals: int  # sandboxes whose container and volumes are still to be removed
     draining_since: int | None  # ms
+    cordoned_since: int | None  # ms
     archived: int | None  # while it drains: how many fewer are paused than at its begin
 
 
 def listing(core: Core) -> list[Node]:
-    """All nodes that were heard of within a day, and those that drain."""
+    """All nodes that were heard of within a day, and those that drain or are cordoned."""
     registry = core.store.registry
-    living, draining = registry.nodes(), registry.draining()
-    names = sorted({*living, *draining, *registry.node_names()})
+    living, draining, cordoned = registry.nodes(), registry.draining(), registry.cordoned()
+    names = sorted({*living, *draining, *cordoned, *registry.node_names()})
     counts = registry.counts(names)
-    return [_node(name, living.get(name), draining.get(name), counts[name]) for name in names]
+    return [
+        _node(name, living.get(name), draining.get(name), cordoned.get(name), counts[name])
+        for name in names
+    ]
 
 
 def drain(core: Core, name: str, *, on: bool) -> Node:
@@ -39,10 +43,19 @@ def drain(core: Core, name: str, *, on: bool) -> Node:
 
     Jobs that run there end there, and so do turns of its paused sandboxes. NotFound.
     """
-    if all(node.name != name for node in listing(core)):
-        raise errors.NotFound(f"no node {name}")
+    _find(core, name)
     jobs.hint_all(core, core.store.registry.drain(name, on))
-    return next(node for node in listing(core) if node.name == name)
+    return _find(core, name)
+
+
+def cordon(core: Core, name: str, *, on: bool) -> Node:
+    """Let no new sandbox come to the node, and leave there what is there; or undo that.
+
+    Its jobs go on, and its paused sandboxes take their turns there. NotFound.
+    """
+    _find(core, name)
+    jobs.hint_all(core, core.store.registry.cordon(name, on))
+    return _find(core, name)
 
 
 def archive(core: Core, tenant: str, sandbox_id: str) -> None:
@@ -65,29 +78,40 @@ def archive(core: Core, tenant: str, sandbox_id: str) -> None:
         raise conflicts.SandboxBusy()
 
 
+def _find(core: Core, name: str) -> Node:
+    found = next((node for node in listing(core) if node.name == name), None)
+    if found is None:
+        raise errors.NotFound(f"no node {name}")
+    return found
+
+
 def _node(
     name: str,
     facts: dict[str, object] | None,
     drain: dict[str, int] | None,
+    cordoned: int | None,
     counts: dict[str, int],
 ) -> Node:
     slots = facts.get("slots") if facts else None
     return Node(
         name=name,
-        state=_state(facts is not None, drain is not None, counts),
+        state=_state(facts is not None, drain is not None, cordoned is not None, counts),
         slots=slots if isinstance(slots, int) else None,
         active=counts["active"],
         paused=counts["paused"],
         hot=counts["hot"],
         removals=counts["removals"],
         draining_since=drain["since"] if drain else None,
+        cordoned_since=cordoned,
         archived=max(0, drain["paused"] - counts["paused"]) if drain else None,
     )
 
 
-def _state(lives: bool, drains: bool, counts: dict[str, int]) -> str:
+def _state(lives: bool, drains: bool, is_cordoned: bool, counts: dict[str, int]) -> str:
     if drains and not any(counts.values()):
         return "drained"
     if not lives:
         return "away"
-    return "draining" if drains else "up"
+    if drains:
+        return "draining"
+    return "cordoned" if is_cordoned else "up"

@@ -9,7 +9,7 @@ from typing import Any
 from knify import capacity, model
 from knify.capacity import Room
 from knify.lifecycle import State
-from knify.store import keys
+from knify.store import keys, nodekeys
 from knify.store.redis import Client, Scripts, now_ms
 
 _SHOWN = 3  # nodes that a reason names
@@ -87,13 +87,15 @@ class Admission:
             pipe.hget(keys.execution(x.child_of or ""), "most_children")
             pipe.scard(keys.working_children(x.child_of or ""))
         pipe.hkeys(keys.DRAINING)
-        *flat, draining = pipe.execute()
+        pipe.hkeys(nodekeys.CORDONED)
+        *flat, draining, cordoned = pipe.execute()
+        closed = {*draining, *cordoned}
         answers = iter(flat)
         rooms = self.rooms(nodes())
         shown = {}
         for x in pending:
             rank, turn, node, most, work = (next(answers) for _ in range(5))
-            reason = _reason(x, rooms, turn or x.id, node, draining)
+            reason = _reason(x, rooms, turn or x.id, node, closed)
             if most is not None and work >= int(most):
                 reason = f"its parent task lets {most} of its children run at a time"
             shown[x.id] = Waiting((rank or 0) + 1, reason)
@@ -101,16 +103,16 @@ class Admission:
 
 
 def _reason(
-    x: model.Execution, rooms: list[Room], turn: str, node: str | None, draining: Collection[str]
+    x: model.Execution, rooms: list[Room], turn: str, node: str | None, closed: Collection[str]
 ) -> str:
     """The first thing that is in its way."""
     if turn != x.id:
         return "an earlier job of its sandbox has not ended"
     places = [room for room in rooms if node in (None, room.node)]
     if node is None and places:
-        places = [room for room in places if room.node not in draining]
+        places = [room for room in places if room.node not in closed]
         if not places:
-            return "all nodes are draining: knify nodes undrain NAME lets jobs come again"
+            return "all nodes are draining or cordoned: `knify nodes undrain` or `uncordon` one"
     if not places:
         return f"its sandbox's node {node} is away" if node else "no node is there"
     short = [capacity.shortfall(x.spec.resources, room) for room in places]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from knify.lifecycle import TERMINAL, State
-from knify.store import keys
+from knify.store import keys, nodekeys
 from knify.store.redis import Client
 
 TALLY: Final = f"{keys.PREFIX}tally"
@@ -65,18 +65,20 @@ class Meter:
         pipe = self._client.pipeline(transaction=False)
         pipe.hgetall(TALLY)
         pipe.hkeys(keys.DRAINING)
+        pipe.hkeys(nodekeys.CORDONED)
         pipe.zrange(keys.NODES, 0, -1)
         for key in SIZES.values():
             pipe.zcard(key)
-        tally, draining, names, *sizes = pipe.execute()
-        known = sorted({*names, *draining})
+        tally, draining, cordoned, names, *sizes = pipe.execute()
+        closed = {*draining, *cordoned}
+        known = sorted({*names, *closed})
         return Gauges(
             **_states({name: int(n) for name, n in tally.items()}),
             sizes=dict(zip(SIZES, sizes, strict=True)),
-            nodes=list(self._nodes(known, set(draining))),
+            nodes=list(self._nodes(known, closed)),
         )
 
-    def _nodes(self, names: list[str], draining: set[str]) -> Iterator[OfNode]:
+    def _nodes(self, names: list[str], closed: set[str]) -> Iterator[OfNode]:
         pipe = self._client.pipeline(transaction=False)
         for name in names:
             pipe.get(f"{keys.node(name)}:beat")
@@ -94,7 +96,7 @@ class Meter:
             yield OfNode(
                 name=name,
                 lives=bool(beat),
-                drains=name in draining,
+                drains=name in closed,
                 offers=_room(offers[0], offers[1:]),
                 used=_room(active, used),
                 sandboxes=dict(zip(("located", "paused", "hot", "removals"), counts, strict=True)),

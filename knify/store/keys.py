@@ -72,7 +72,11 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:node:{node}:hot` | zset | those among them that are frozen, not stopped; score: until when | as above, or when stopped |
 | `knify:node:{node}:hold:{sandbox}` | hash | which process stops or removes its container just now, and until when | ended by that process, or by one that proved it dead; a day at most |
 | `knify:node:{node}:doors` | hash | execution → JSON: what its gateway listens for, in which process's network namespace | field goes with the turn, or when the next gateway finds its process dead |
-| `knify:draining` | hash | nodes that take no new sandbox (JSON: since, paused) | until undrained |
+| `knify:draining` | hash | nodes that take no new sandbox and send theirs away (JSON: since, paused) | until undrained |
+| `knify:cordoned` | hash | nodes that take no new sandbox and keep theirs; value: since when | until uncordoned |
+| `knify:node:{node}:images` | set | images that the node has, as its last heartbeat said | a day after the last one |
+| `knify:image:{image}` | zset | nodes that have this image; score: their last heartbeat | a day after the last one; member leaves with the image |
+| `knify:trees:{workspace}` | zset | nodes that made a sandbox from this workspace version, the newest 16; score: when | a day after the last one |
 | `knify:objects:removals` | zset | objects to be deleted; score: when | member leaves when gone, or when a record names it |
 | `knify:nodes` | zset | names of nodes; score: last heartbeat | member leaves after a day |
 | `knify:w:{id}` | hash | a workspace version | until deleted, or `KNIFY_WORKSPACE_VERSIONS` newer ones |

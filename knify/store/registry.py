@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from knify import capacity, errors, ids, model
-from knify.store import keys, migrate, upgrade
+from knify.store import keys, migrate, nodekeys, upgrade
 from knify.store.redis import Client, Scripts, now_ms
 
 T = TypeVar("T")
 
 _HEARTBEAT_SECONDS = 60
+_DAY_SECONDS = 86_400
+_TREES = 16  # nodes of which it is known that they have a workspace
+_IMAGES = 500  # of one node
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,8 @@ class Registry:
         said = [word for name, n in declared.items() if n is not None for word in (name, n)]
         moment = "" if now_ms is None else now_ms
         life = moment, _HEARTBEAT_SECONDS, patience_ms
-        words = (node, json.dumps(facts), machine, *life, model.SCHEMA)
+        images = json.dumps(list(facts.get("images", ()))[:_IMAGES])
+        words = (node, json.dumps(facts), machine, *life, model.SCHEMA, images)
         taken, woken = self._scripts.call("heartbeat", *words, *said)
         return Beat(dict(json.loads(taken)) if taken else None, woken)
 
@@ -164,6 +168,28 @@ class Registry:
     def drain(self, node: str, on: bool) -> list[str]:
         """Let no new sandbox come to the node, or again; executions worth a hint. Kept for ever."""
         return list(self._scripts.call("drain", node, "1" if on else ""))
+
+    def cordon(self, node: str, on: bool) -> list[str]:
+        """Let no new sandbox come to the node, or again; its own stay. As `drain` otherwise."""
+        return list(self._scripts.call("cordon", node, "1" if on else ""))
+
+    def cordoned(self) -> dict[str, int]:
+        """The cordoned nodes: since when (ms)."""
+        found = self._client.hgetall(nodekeys.CORDONED)
+        return {node: int(since) for node, since in found.items()}
+
+    def closed(self) -> set[str]:
+        """Nodes to which no new sandbox comes: those that drain or are cordoned."""
+        return {*self._client.hkeys(keys.DRAINING), *self._client.hkeys(nodekeys.CORDONED)}
+
+    def unpacked(self, node: str, workspace_id: str) -> None:
+        """Note that the node has a workspace's files at hand."""
+        key = nodekeys.trees(workspace_id)
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zadd(key, {node: time.time()})
+        pipe.zremrangebyrank(key, 0, -1 - _TREES)
+        pipe.expire(key, _DAY_SECONDS)
+        pipe.execute()
 
     def draining(self) -> dict[str, dict[str, int]]:
         """The draining nodes: since when (ms), and how many were paused there then."""

@@ -23,6 +23,18 @@ def test_a_node_is_listed_drained_and_undrained(api: Api, core: Core) -> None:
     assert api.post("/nodes/n/undrain").get_json()["state"] == "up"
 
 
+def test_a_node_is_cordoned_and_uncordoned(api: Api, core: Core) -> None:
+    beat(core, "n")
+
+    cordoned = api.post("/nodes/n/cordon").get_json()
+    again = api.post("/nodes/n/cordon").get_json()
+
+    assert (cordoned["state"], cordoned["draining_since"]) == ("cordoned", None)
+    assert again["cordoned_since"] == cordoned["cordoned_since"] is not None
+    assert api.post("/nodes/n/uncordon").get_json()["state"] == "up"
+    assert api.post("/nodes/nowhere/cordon").status_code == 404
+
+
 def test_nodes_are_for_administrators_and_an_unknown_one_is_not_found(api: Api, core: Core) -> None:
     key = api.post("/keys", {"scopes": ["read", "write"]}).get_json()["key"]
     plain = Api(api.client, key)

@@ -21,6 +21,12 @@ def drain_node(name: str, *, on: bool = True) -> Call[records.Node]:
     return base.do(path, answers.one(records.Node))
 
 
+def cordon_node(name: str, *, on: bool = True) -> Call[records.Node]:
+    """Let no new sandbox come to a node and leave its own there; `on=False` undoes it."""
+    path = base.path("nodes", name, "cordon" if on else "uncordon")
+    return base.do(path, answers.one(records.Node))
+
+
 def sandboxes(
     *, orphans: bool = False, page: int | None = None, limit: int | None = None
 ) -> Call[list[records.Sandbox]]:

@@ -3,10 +3,12 @@
 -- turns, the one served longest ago first; within a tenant priority decides, then age.
 
 local TENANTS, DEPTH, OLDEST, NODES = 16, 16, 8, 16 -- how far one look goes
+local LIVES, DAY = 60000, 86400 -- ms for which a heartbeat counts; s
+local LOOKS, WORTH, NEAR = 3, 0.2, 0.5 -- nodes looked at; by how much less laden one must be; what a workspace at hand is worth
 local KINDS = {'cpus', 'memory', 'disk'} -- thousandths of a core, bytes, bytes
 
--- Where those stand who may come to this node and to others. None come to a draining one.
-local function common(node) return drains(node) and node or '' end
+-- Where those stand who may come to this node and to others. None come to a closed one.
+local function common(node) return is_closed(node) and node or '' end
 
 local function line(place, tenant) return P .. 'line:' .. place .. ':' .. tenant end
 local function lines(place) return P .. 'lines:' .. place end
@@ -48,6 +50,38 @@ function admission.vacate(node, id, x)
   if left then count(node, x, -1) end
   return left
 end
+
+-- What a node's heartbeat says of its images.
+function admission.has_images(node, images, ts)
+  local mine, there = nkey(node, 'images'), {}
+  for _, image in ipairs(images) do there[image] = true end
+  for _, image in ipairs(redis.call('SMEMBERS', mine)) do
+    if not there[image] then
+      redis.call('ZREM', P .. 'image:' .. image, node)
+      redis.call('SREM', mine, image)
+    end
+  end
+  for image in pairs(there) do
+    redis.call('ZADD', P .. 'image:' .. image, int(ts), node)
+    redis.call('EXPIRE', P .. 'image:' .. image, DAY)
+    redis.call('SADD', mine, image)
+  end
+  redis.call('EXPIRE', mine, DAY)
+end
+
+-- Whether a sandbox that lives nowhere can be made on this node: its image is there. An image that no
+-- living node has binds nobody: whoever claims the job says that it is missing.
+local function suits(node, sandbox_id, ts)
+  local s = redis.call('HMGET', skey(sandbox_id), 'node', 'image')
+  if s[1] or not s[2] then return true, nil end
+  local key = P .. 'image:' .. s[2]
+  local since = int(ts - LIVES)
+  local has = tonumber(redis.call('ZSCORE', key, node) or '0') >= ts - LIVES
+  if has or redis.call('ZCOUNT', key, since, '+inf') == 0 then return true, nil end
+  return false, key
+end
+
+function admission.suits(x, node, ts) return (suits(node, x.sandbox_id, ts)) end
 
 -- What is free on a node, or nil when it takes nothing new. What it never said is without limit.
 function admission.room(node, slots)
@@ -125,10 +159,10 @@ local function held(node, ts, free)
   for _, place in ipairs({node, common(node)}) do
     local since = int(ts - free.patience)
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', oldest(place), '-inf', since, 'LIMIT', 0, OLDEST)) do
-      local x = redis.call('HMGET', xkey(id), 'needs', 'held_until')
+      local x = redis.call('HMGET', xkey(id), 'needs', 'held_until', 'sandbox_id')
       local want = needs(x[1])
       local elsewhere = x[2] and tonumber(x[2]) > ts
-      if not elsewhere and not fits(want, free) and fits(want, free.total) then
+      if not elsewhere and not fits(want, free) and fits(want, free.total) and suits(node, x[3], ts) then
         local until_ms = int(ts + free.patience)
         redis.call('HSET', key, 'id', id, 'until', until_ms)
         redis.call('HSET', xkey(id), 'held_until', until_ms)
@@ -149,8 +183,8 @@ function admission.next(node, ts, free)
     if not seen[tenant] then
       seen[tenant] = true
       for _, waiting in ipairs(merged(line(node, tenant), line(common(node), tenant), DEPTH)) do
-        local want = needs(redis.call('HGET', xkey(waiting[1]), 'needs') or '')
-        if fits(want, free) then return waiting[1], false end
+        local x = redis.call('HMGET', xkey(waiting[1]), 'needs', 'sandbox_id')
+        if fits(needs(x[1]), free) and suits(node, x[2], ts) then return waiting[1], false end
       end
     end
   end
@@ -179,10 +213,10 @@ function admission.hasten(ts, node, id)
   return not is_due and id or nil
 end
 
--- The living nodes, other than this one, that were seen last.
-local function others(node)
+-- The living nodes, other than this one, that were seen last: all, or those of an image.
+local function others(node, image)
   local found = {}
-  for _, other in ipairs(redis.call('ZREVRANGE', P .. 'nodes', 0, NODES - 1)) do
+  for _, other in ipairs(redis.call('ZREVRANGE', image or P .. 'nodes', 0, NODES - 1)) do
     if other ~= node and redis.call('EXISTS', nkey(other, 'beat')) == 1 then found[#found + 1] = other end
   end
   return found
@@ -190,9 +224,10 @@ end
 
 -- One that cannot go to this node: a node where it is next, or nil, and somebody worth a hint who
 -- is next where it might have been.
-function admission.elsewhere(ts, id, node)
+function admission.elsewhere(ts, id, node, x)
   local hint
-  for _, other in ipairs(others(node)) do
+  local _, image = suits(node, x.sandbox_id, ts)
+  for _, other in ipairs(others(node, image)) do
     local free = admission.room(other)
     local first = free and admission.next(other, ts, free)
     if first == id then return other, hint end
@@ -212,4 +247,49 @@ function admission.moved_up(ts, place, id, node, more)
     end
   end
   return hints
+end
+
+-- How much of a node is taken, from 0 to 1: of that which it has least of.
+local function load(node, slots)
+  local said = redis.call('HMGET', nkey(node, 'capacity'), 'slots', unpack(KINDS))
+  local used = redis.call('HMGET', nkey(node, 'used'), unpack(KINDS))
+  local most = redis.call('SCARD', nkey(node, 'active')) / math.max(1, tonumber(slots or said[1]) or math.huge)
+  for i = 1, #KINDS do
+    local total = tonumber(said[i + 1])
+    if total and total > 0 then most = math.max(most, (tonumber(used[i]) or 0) / total) end
+  end
+  return most
+end
+
+-- A node on which this job would stand better than on the one that may take it now, or nil: one that
+-- has its workspace unpacked, or of a few others by chance one with more room. Asked once for a job,
+-- so that none wanders; the hint is all that is lost when that node does not take it.
+function admission.better(ts, id, x, node, slots)
+  if x.placed then return nil end
+  local workspace = redis.call('HGET', skey(x.sandbox_id), 'workspace_id')
+  local near, at = {}, {}
+  if workspace then
+    for _, other in ipairs(redis.call('ZREVRANGE', P .. 'trees:' .. workspace, 0, LOOKS)) do
+      near[other], at[#at + 1] = true, other
+    end
+  end
+  for _, other in ipairs(redis.call('ZRANDMEMBER', P .. 'nodes', LOOKS)) do
+    if not near[other] then at[#at + 1] = other end
+  end
+  local best, least = nil, load(node, slots) - (near[node] and NEAR or 0) - WORTH
+  for _, other in ipairs(at) do
+    if other ~= node and redis.call('EXISTS', nkey(other, 'beat')) == 1 and not is_closed(other) then
+      local cost = load(other) - (near[other] and NEAR or 0)
+      if cost < least then
+        local free = admission.room(other)
+        if free and fits(needs(x.needs), free) and suits(other, x.sandbox_id, ts) then best, least = other, cost end
+      end
+    end
+  end
+  if best then
+    redis.call('HSET', xkey(id), 'placed', best)
+    redis.call('ZADD', P .. 'due', 'XX', int(ts + 2000), id)
+    redis.call('HSET', nkey(best, 'hold'), 'woken', id)
+  end
+  return best
 end

@@ -3,7 +3,7 @@
 -- ARGV: id, owner, node, lease ms, slots of the node, dead owner ('' or one proved dead)
 -- Returns: {'claimed', previous owner or '', next one to hint or '', HGETALL…} | {'held', owner} | {'terminal'} | {'missing'}
 --          | {'turn'} (another turn is first) | {'family', '', one to hint or ''} (as many of its siblings are at work as may be) | {'full', node where it is next or '', one to hint or ''}
---          | {'elsewhere', node} | {'draining'} (no sandbox comes here any more)
+--          | {'elsewhere', node} | {'draining'} (no sandbox comes here now)
 --          | {'kept' or 'stale' (beyond its time), holder, sandbox} (its container is being stopped or removed)
 --          | {'leftover', sandbox} (what this node had of it is to be removed first)
 local id, owner, node, lease, slots, dead = unpack(ARGV)
@@ -50,7 +50,7 @@ if redis.call('SISMEMBER', active, id) == 0 and not x.parked_at then -- who is p
     return {'family', '', place and admission.moved_up(ts, place, id)[1] or ''}
   end
   local served = x.node and redis.call('SISMEMBER', P .. 'node:' .. x.node .. ':active', id) == 1
-  if not where and drains(node) then
+  if not where and is_closed(node) then
     if not served then admission.enqueue(id, x, place, ts) end
     return {'draining'}
   end
@@ -58,17 +58,19 @@ if redis.call('SISMEMBER', active, id) == 0 and not x.parked_at then -- who is p
   if served then
     -- Taken over from another node. It was served before, so it stands in no line: its owner may
     -- yet come back, and nobody would claim what is next then.
-    if not (free and admission.fits(x, free)) then return {'full', '', ''} end
+    if not (free and admission.fits(x, free) and admission.suits(x, node, ts)) then return {'full', '', ''} end
   else
     admission.enqueue(id, x, place, ts)
     if free then first, held = admission.next(node, ts, free) end
     -- One too far behind to be seen passes nobody who would fit.
-    local unseen = free and not first and not held and admission.fits(x, free)
+    local unseen = free and not first and not held and admission.fits(x, free) and admission.suits(x, node, ts)
     if first ~= id and not unseen then
       local other, hint
-      if place == '' then other, hint = admission.elsewhere(ts, id, node) end
+      if place == '' then other, hint = admission.elsewhere(ts, id, node, x) end
       return {'full', other or '', first and admission.hasten(ts, node, first) or hint or ''}
     end
+    local better = place == '' and admission.better(ts, id, x, node, slots)
+    if better then return {'full', better, ''} end
   end
   admission.occupy(node, id, x)
   if x.child_of then family.begin(x.child_of, id) end

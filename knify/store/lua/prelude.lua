@@ -107,8 +107,10 @@ local function move(id, x, to, ts)
   redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts), 'tallied', '1')
 end
 
--- A draining node takes no sandbox that is not there yet.
-local function drains(node) return redis.call('HEXISTS', P .. 'draining', node) == 1 end
+-- A node that drains or is cordoned takes no sandbox that is not there yet.
+local function is_closed(node)
+  return redis.call('HEXISTS', P .. 'draining', node) == 1 or redis.call('HEXISTS', P .. 'cordoned', node) == 1
+end
 
 -- No fence of before the last rollback reaches this: the epoch stands above its lower 32 bits.
 local function least_fence()

@@ -1,0 +1,116 @@
+"""Where a job is placed: cordoned nodes, images, workspaces at hand, room. On a real server."""
+
+from __future__ import annotations
+
+import pytest
+
+from knify import model
+from knify.store import keys, open
+from tests import factories
+from tests.store.nodes import GIB, Node, job, waiting
+
+IMAGE = "localhost/heavy:1"
+
+
+def job_of(store: open.Store, **sandbox: str) -> model.Execution:
+    box = factories.sandbox(**sandbox)
+    x = factories.execution(sandbox_id=box.id)
+    if box.workspace_id:
+        store.client.hset(f"knify:w:{box.workspace_id}", "tenant", box.tenant)
+    store.executions.submit(x, box)
+    return x
+
+
+def test_a_cordoned_node_takes_nothing_new_and_keeps_what_it_has(store: open.Store) -> None:
+    node = Node(store)
+    x = node.make(node.run(job(store)))
+    store.registry.cordon("n", True)
+    new, turn = job(store), job(store, parent=x)
+
+    assert node.claim(new).verdict == "draining"
+    assert "cordoned" in waiting(store, new)[1]
+    node.finish(x)
+    assert node.claim(turn).verdict == "claimed"  # its sandbox lives there
+    assert (store.registry.draining(), store.registry.closed()) == ({}, {"n"})
+
+    assert store.registry.cordon("n", False) == [new.id]
+    assert node.claim(new).verdict == "claimed"
+
+
+def test_a_node_without_the_image_passes_the_job_to_one_that_has_it(store: open.Store) -> None:
+    plain, heavy = Node(store, "n"), Node(store, "m", images=[IMAGE])
+    x = job_of(store, image=IMAGE)
+
+    assert (plain.claim(x).verdict, plain.claim(x).other) == ("full", "m")
+    assert heavy.claim(x).verdict == "claimed"
+
+
+def test_one_that_waits_for_its_image_lets_others_pass(store: open.Store) -> None:
+    plain, heavy = Node(store, "n", slots=1), Node(store, "m", images=[IMAGE], slots=1)
+    first = heavy.run(job_of(store, image=IMAGE))
+    second = job_of(store, image=IMAGE)
+
+    assert (plain.claim(second).verdict, plain.claim(second).other) == ("full", "")
+    assert plain.claim(job(store)).verdict == "claimed"
+    assert heavy.finish(first) == (second.id,)
+    assert heavy.claim(second).verdict == "claimed"
+
+
+def test_a_node_that_comes_to_have_the_image_is_told_who_waits(store: open.Store) -> None:
+    plain, heavy = Node(store, "n"), Node(store, "m", images=[IMAGE], slots=1)
+    heavy.run(job_of(store, image=IMAGE))
+    second = job_of(store, image=IMAGE)
+    plain.claim(second)
+
+    assert plain.beat(images=[IMAGE]) == second.id
+    assert plain.claim(second).verdict == "claimed"
+
+
+def test_an_image_that_no_living_node_has_keeps_nobody_waiting(store: open.Store) -> None:
+    plain, heavy = Node(store, "n"), Node(store, "m", images=[IMAGE])
+    x = job_of(store, image=IMAGE)
+    heavy.beat(images=[])
+
+    assert plain.claim(x).verdict == "claimed"  # and its step says what is missing
+
+
+def test_a_job_goes_to_the_node_with_more_room_and_wanders_no_farther(store: open.Store) -> None:
+    laden = Node(store, "n", slots=4)
+    for _ in range(2):
+        laden.run(job(store))
+    idle = Node(store, "m", slots=4)
+    x, other = job(store), job(store)
+
+    assert (laden.claim(x).verdict, laden.claim(x).verdict) == ("full", "claimed")
+    assert laden.claim(other).other == "m"
+    assert idle.claim(other).verdict == "claimed"
+
+
+def test_a_job_goes_where_its_workspace_is_unpacked_while_there_is_room(store: open.Store) -> None:
+    near = Node(store, "m", slots=4)
+    near.run(job(store))
+    here = Node(store, "n", slots=4)
+    store.registry.unpacked("m", "workspace_1")
+    x, second = (job_of(store, workspace_id="workspace_1") for _ in range(2))
+
+    assert here.claim(x).other == "m"
+    assert near.claim(x).verdict == "claimed"
+    for n in range(2):
+        near.claim(job(store), slots=3 + n)
+    assert here.claim(second).verdict == "claimed"  # near, but laden
+
+
+@pytest.mark.parametrize("closed", ["cordon", "drain", "silence"])
+def test_no_job_is_passed_to_a_node_that_takes_none(store: open.Store, closed: str) -> None:
+    laden = Node(store, "n", memory=4 * GIB)
+    for _ in range(2):
+        laden.run(job(store))
+    idle = Node(store, "m", memory=4 * GIB)
+    {
+        "cordon": lambda: store.registry.cordon("m", True),
+        "drain": lambda: store.registry.drain("m", True),
+        "silence": lambda: store.client.delete(f"{keys.node('m')}:beat"),
+    }[closed]()
+
+    assert laden.claim(job(store)).verdict == "claimed"
+    assert idle.active == set()
