@@ -7,12 +7,14 @@ import re
 from typing import Any
 
 import flask
+import jinja2
 import structlog
 from werkzeug import exceptions as http
 from werkzeug import routing
 
-from api import auth, context, hub, limits, paths, shares, smorest, transfers, uses
+from api import auth, context, hub, limits, paths, sessions, shares, smorest, transfers, uses
 from api.artifacts import routes as artifacts
+from api.console import pages as console
 from api.health import probe
 from api.health import routes as health
 from api.jobs import routes as jobs
@@ -61,6 +63,7 @@ def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     """The WSGI application. `no_auth`: everybody is the tenant `default` with all scopes."""
     app = _App("knify", static_folder=None)
     app.config.update(_config(core), NO_AUTH=no_auth)
+    app.session_interface = sessions.Interface()
     app.url_map.merge_slashes = False  # `//jobs` leads nowhere, instead of elsewhere
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[context.CORE] = core
@@ -78,6 +81,8 @@ def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     app.before_request(_before)
     app.after_request(_after)
     _register(smorest.Api(app))
+    app.jinja_env.undefined = jinja2.StrictUndefined  # a word that is not there is a mistake
+    app.register_blueprint(console.blp)
     return app
 
 
@@ -90,7 +95,7 @@ def _config(core: Core) -> dict[str, Any]:
         "MAX_CONTENT_LENGTH": core.settings.max_body_bytes,
         "MAX_FORM_PARTS": 16,
         "PROPAGATE_EXCEPTIONS": False,
-    }
+    } | sessions.config(core)
 
 
 def _register(api: smorest.Api) -> None:

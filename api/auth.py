@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import flask
 
-from api import context, limits
+from api import context, limits, sessions
 from knify import apikeys, errors
 from knify.core import Core
 from knify.services import keys, powers, tokens
@@ -29,6 +29,7 @@ USES: Final = "knify.uses"
 _SCOPE = "knify_scope"
 _STREAM = "knify_stream"
 _METRICS = "knify_metrics"
+_SESSION = "knify_session"
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _EVERYBODY = apikeys.ApiKey(
     id="none", tenant="default", digest="", scopes=("admin",), tier="enterprise", created_at=0
@@ -68,6 +69,12 @@ def parameters(view: Any) -> tuple[str, ...]:
 def opens_by_metrics_token(view: View) -> View:
     """Mark a handler that `KNIFY_METRICS_TOKEN` opens, too."""
     setattr(view, _METRICS, True)
+    return view
+
+
+def opens_by_session(view: View) -> View:
+    """Mark a page of the console: a browser's session opens it, and nothing else does."""
+    setattr(view, _SESSION, True)
     return view
 
 
@@ -114,9 +121,13 @@ def check() -> None:
     if app.config["NO_AUTH"]:
         _only_this_machine()
         flask.g.key = _EVERYBODY
-        return
     view = app.view_functions.get(flask.request.endpoint or "")
     scope = scope_of(view)
+    if getattr(view, _SESSION, False):
+        _by_session(scope)
+        return
+    if app.config["NO_AUTH"]:
+        return
     if scope == PUBLIC:
         return
     if flask.request.routing_exception is not None:
@@ -126,12 +137,7 @@ def check() -> None:
         return
     flask.g.key = _by_token() if is_stream(view) and _has_token() else _known(_bearer())
     limits.check(flask.g.key)
-    if scope == OPERATOR and not powers.runs_all(flask.g.key):
-        raise errors.Forbidden(
-            f"this needs a key with the scope admin of the tenant {powers.OPERATOR}"
-        )
-    if scope is None or (scope != OPERATOR and not powers.may(flask.g.key, scope)):
-        raise errors.Forbidden(f"this needs a key with the scope {scope}")
+    _check_scope(flask.g.key, scope)
 
 
 def still_valid(core: Core, key: apikeys.ApiKey) -> bool:
@@ -144,7 +150,8 @@ def forget(key_id: str) -> None:
     flask.current_app.extensions[CACHE].forget(key_id)
 
 
-def _known(text: str) -> apikeys.ApiKey:
+from api import context, limits, sessions
+from knify import apikeys, errors
     app = flask.current_app
     key: apikeys.ApiKey = app.extensions[CACHE].authenticate(context.core(), text)
     app.extensions[USES].note(key.id)

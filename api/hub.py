@@ -62,7 +62,11 @@ class Hub:
 
     def waiter(self, execution_id: str) -> contextlib.AbstractContextManager[turns.Waiter]:
         """For whoever follows this execution."""
-        return _Listening(self, keys.execution(execution_id))
+        return self.listening(keys.execution(execution_id))
+
+    def listening(self, channel: str) -> contextlib.AbstractContextManager[turns.Waiter]:
+        """For whoever waits for a word at this channel."""
+        return _Listening(self, channel)
 
     def channels(self) -> list[str]:
         """What is listened to now."""

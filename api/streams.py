@@ -96,7 +96,7 @@ def respond(source: Source, start: Position = START) -> flask.Response:
         return flask.Response(status=204)
     body = following(source, after, lines.of(flask.request.environ))
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return flask.Response(_Placed(body), mimetype=source.style.mimetype, headers=headers)
+    return flask.Response(Placed(body), mimetype=source.style.mimetype, headers=headers)
 
 
 def following(
@@ -114,7 +114,7 @@ def following(
     )
 
 
-class _Placed:
+class Placed:
     """A stream's body, which holds one of its tenant's places until the server closes it."""
 
     def __init__(self, body: Iterator[str]) -> None:

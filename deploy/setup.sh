@@ -129,6 +129,29 @@ fetch_docs() {
     printf '%s\n' "$expected" >"$into/stamp"
 }
 
+# The console's scripts and styles. They are built beside the installing of Python's libraries: both
+# mostly wait for the network.
+build_console() {
+    local from=api/console/web into=api/console/assets expected
+    expected=$(find "$from" -path '*/node_modules' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum)
+    if [ "$(cat "$into/stamp" 2>/dev/null)" = "$expected" ]; then
+        say "the console is built"
+        return
+    fi
+    if ! command -v npm >/dev/null; then
+        say "no npm: /console will only say how to build it; all else works"
+        return
+    fi
+    say "building the console"
+    if ! { npm ci --prefix "$from" --ignore-scripts --no-audit --no-fund --loglevel=error &&
+        node "$from/build.mjs"; } >/dev/null; then
+        say "npm failed: /console will only say how to build it; all else works"
+        return
+    fi
+    printf '%s\n' "$expected" >"$into/stamp"
+    say "the console is built"
+}
+
 prepare_host() {
     can_be_root || fail "needs root or sudo to prepare the host for sandboxes"
     say "preparing the host for sandboxes"
@@ -141,7 +164,10 @@ prepare_host() {
 
 check_system
 install_packages
+build_console &
+console=$!
 make_venv
 fetch_docs
+wait "$console"
 prepare_host
 say "set up"

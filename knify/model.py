@@ -174,7 +174,7 @@ class Execution(Record):
     start_commit: str | None = None  # of its repository, as it was cloned; the patch is against it
     session_id: str | None = None  # the agent's own conversation id
     said: Said | None = None  # what the agent has told so far
-    usage: dict[str, int] | None = None  # tokens that it took
+    usage: dict[str, float] | None = None  # tokens that it took, and `cost_usd` where that is known
     fence: int = 0  # grows with each claim; every write names it
     owner: str | None = None  # process that holds the lease: host/boot/pid/start, see runner
     lease_until: int = 0  # ms by Redis's clock

@@ -181,7 +181,7 @@ class Runner:
             sandbox=sandbox,
             entries=[final],
             error=error,
-            usage=told["usage"],
+            usage=_priced(told["usage"], told["cost_usd"]),
         )
         turn.x = moved.execution
         self._leases.drop(turn.x.id)
@@ -261,3 +261,10 @@ def _after_failure(
     # Without files there is nothing to look at or to go on with.
     preserved = x.spec.failure_action == "preserve" and ending.sandbox is SandboxState.PAUSED
     return State.FAILED_PRESERVED if preserved else ending.to, sandbox
+
+
+def _priced(usage: dict[str, int] | None, cost_usd: float | None) -> dict[str, float] | None:
+    """A job's usage, with what it cost where that is known."""
+    if cost_usd is None:
+        return dict(usage) if usage is not None else None
+    return {**(usage or {}), "cost_usd": cost_usd}

@@ -104,7 +104,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:h:{webhook}:ended` | zset | the 200 that ended last; score: when | as the deliveries |
 | `knify:webhooks:due`, `knify:webhooks:ill` | zset | webhooks that have something to do; those among them whose attempts fail; score: when | member leaves when there is nothing |
 
-Channels: `knify:x:{id}` says "event", "output" or "metrics" after each append; `knify:node:{node}` carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up), "typed {execution}" and "tidy" (look at the idle sandboxes) to the
+Channels: `knify:x:{id}` says "event", "output" or "metrics" after each append; `knify:t:{tenant}` names each execution that comes, changes its state or goes; `knify:node:{node}` carries "cancel {execution}", "kill {execution}", "budget {execution}" (used up), "typed {execution}" and "tidy" (look at the idle sandboxes) to the
 node's workers, "network {execution}" to its gateway; `knify:webhooks` says that a delivery is due earlier than was known, `knify:cron` the same of a schedule. All are hints: losing one costs time only.
 """
 
@@ -200,6 +200,11 @@ def pending(tenant: str) -> str:
 def names(tenant: str) -> str:
     """The ids that users gave to tasks."""
     return f"{PREFIX}t:{tenant}:names"
+
+
+def changes(tenant: str) -> str:
+    """The channel that names those of a tenant's executions that change."""
+    return f"{PREFIX}t:{tenant}"
 
 
 def job_types(tenant: str) -> str:

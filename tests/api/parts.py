@@ -9,7 +9,9 @@ import tarfile
 from collections.abc import Sequence
 from typing import Any
 
+import flask
 from flask.testing import FlaskClient
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from knify import clock, model
@@ -26,6 +28,11 @@ MANIFEST = {
     "agent": {"type": "command", "command": "echo hello"},
 }  # fmt: skip
 CURSOR = {"job_type": "cursor_task", "prompt": "Tidy up"}
+
+
+def rules(app: flask.Flask) -> list[Rule]:
+    """The API's own: the console's pages are for people with browsers."""
+    return [rule for rule in app.url_map.iter_rules() if not rule.endpoint.startswith("console.")]
 
 
 class Api:

@@ -81,7 +81,7 @@ def _texts() -> Iterator[str]:
     for source in SOURCES:
         place = ROOT / source
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not {"__pycache__", "assets", "node_modules"} & set(path.parts):
                 yield path.read_text()
 
 

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from api import auth
 from api import errors as api_errors
 from knify.core import Core
-from tests.api.parts import MANIFEST, Api, Worker, archive
+from tests.api.parts import MANIFEST, Api, Worker, archive, rules
 
 JSON = "application/json"
 #: Bodies that no route may take for an object of its own.
@@ -109,7 +109,7 @@ class Routes:
         self.names = names
         self.rules = [
             (method, rule.rule, app.view_functions[rule.endpoint])
-            for rule in app.url_map.iter_rules()
+            for rule in rules(app)
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
         ]
         self.rules.sort(key=lambda row: row[0] == "DELETE" or row[1].endswith("cleanup"))

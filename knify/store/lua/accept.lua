@@ -61,5 +61,6 @@ local function accept(id, fields, sandbox_id, sandbox, detail, words)
   redis.call('ZADD', P .. 'due', int(ts), id)
   event(id, ts, 'created', 'info', detail, 'pending')
   signal(fields.tenant, id, ts, 'job.created')
+  relist(fields.tenant, id)
   return nil
 end

@@ -15,9 +15,10 @@ if #ARGV > 3 and tonumber(redis.call('HGET', key, gateway) or '0') < n then
   if x[2] then
     keep_usage(id)
     local function of(name) return tonumber(redis.call('HGET', key, name) or '0') end
+    local cost = of('calls') > of('unpriced') and string.format(',"cost_usd":%.9f', of('nano_usd') / 1e9) or ''
     redis.call('HSET', xkey(id), 'usage', string.format(
-      '{"input_tokens":%d,"cached_tokens":%d,"output_tokens":%d,"total_tokens":%d,"model_calls":%d}',
-      of('input'), of('cached'), of('output'), of('input') + of('output'), of('calls')))
+      '{"input_tokens":%d,"cached_tokens":%d,"output_tokens":%d,"total_tokens":%d,"model_calls":%d%s}',
+      of('input'), of('cached'), of('output'), of('input') + of('output'), of('calls'), cost))
   end
 end
 local totals = redis.call('HGETALL', key)

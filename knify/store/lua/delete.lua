@@ -17,4 +17,5 @@ redis.call('ZREM', tenant .. ':pending', id)
 if redis.call('EXISTS', tenant .. ':x') == 0 then redis.call('DEL', tenant .. ':types') end
 redis.call('HSET', xkey(id), 'deleting', int(ts))
 redis.call('ZADD', P .. 'deleting', 'NX', int(ts), id)
+relist(row.tenant, id)
 return '1'

@@ -93,6 +93,9 @@ local function tally(x, to, ts)
   redis.call('HINCRBY', key, 'came:' .. to, 1)
 end
 
+-- Whoever looks at the tenant's list sees that this one has changed.
+local function relist(tenant, id) redis.call('PUBLISH', P .. 't:' .. tenant, id) end
+
 -- Move the record and its index entry to another state.
 local function move(id, x, to, ts)
   local tenant = P .. 't:' .. x.tenant
@@ -105,6 +108,7 @@ local function move(id, x, to, ts)
   if x.definition and not x.deleting then runs.count(x, x.state, to) end
   tally(x, to, ts)
   redis.call('HSET', xkey(id), 'state', to, 'state_changed_at', int(ts), 'tallied', '1')
+  relist(x.tenant, id)
 end
 
 -- A node that drains or is cordoned takes no sandbox that is not there yet.

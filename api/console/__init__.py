@@ -1,0 +1,1 @@
+"""The console: pages for people, rendered here, with small enhancements in the browser."""

@@ -1,0 +1,109 @@
+"""Sessions of browsers, for the console: a signed cookie that names a key, and never its text.
+
+The cookie is Flask's own: signed, HttpOnly, SameSite=Strict, of `/console` only. It opens what its
+key opens, as long as that key's secret is good: a revoked or rotated key ends its sessions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import flask
+from flask.sessions import SecureCookieSessionInterface
+
+from knify import apikeys, errors
+from knify.core import Core
+from knify.services import keys
+
+HOURS: Final = 12  # without any request, after which one signs in again
+CSRF_FIELD: Final = "csrf_token"
+CSRF_HEADER: Final = "X-CSRF-Token"
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_KEY, _MARK, _CSRF = "key", "mark", "csrf"
+
+
+class Interface(SecureCookieSessionInterface):
+    """Flask's own, with SHA-256, and `Secure` wherever the request was."""
+
+    salt = "knify console"
+    digest_method = staticmethod(hashlib.sha256)
+
+    def get_cookie_secure(self, app: flask.Flask) -> bool:
+        """See Flask."""
+        return flask.request.is_secure
+
+
+def config(core: Core) -> dict[str, Any]:
+    """Flask's settings for the cookie."""
+    return {
+        "SECRET_KEY": hmac.new(core.pepper, b"console sessions", hashlib.sha256).digest(),
+        "SESSION_COOKIE_NAME": "knify_session",
+        "SESSION_COOKIE_PATH": "/console",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Strict",
+        "PERMANENT_SESSION_LIFETIME": timedelta(hours=HOURS),
+    }
+
+
+def begin(core: Core, text: str) -> apikeys.ApiKey:
+    """Sign in with a key's text. Unauthorized; whoever was signed in before is no more."""
+    record = keys.authenticate(core, text)
+    flask.session.clear()
+    flask.session.permanent = True
+    flask.session.update({_KEY: record.id, _MARK: _mark(record.digest)})
+    return record
+
+
+def end() -> None:
+    """Sign out."""
+    flask.session.clear()
+
+
+def key(core: Core) -> apikeys.ApiKey:
+    """The key that this browser is signed in with. Unauthorized without one that is good."""
+    came = flask.session.get(_KEY)
+    record = core.store.access.find_key(came) if isinstance(came, str) else None
+    if record is not None:
+        for digest in (record.digest, record.old_digest):
+            if digest and hmac.compare_digest(_mark(digest), str(flask.session.get(_MARK))):
+                found = record.evolve(digest=digest)
+                if keys.opens(found, record):
+                    return found
+    raise errors.Unauthorized("sign in to go on")
+
+
+def csrf() -> str:
+    """What forms of this session's pages send along."""
+    if _CSRF not in flask.session:
+        flask.session[_CSRF] = secrets.token_hex(16)
+    return str(flask.session[_CSRF])
+
+
+def check_origin() -> None:
+    """Forbidden when another site's page sent this request."""
+    headers = flask.request.headers
+    origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "same-origin")
+    if site not in ("same-origin", "none") or (
+        origin is not None and urlsplit(origin).netloc != flask.request.host
+    ):
+        raise errors.Forbidden("this came from a page of another site")
+
+
+def check_csrf() -> None:
+    """Forbidden when what changes anything was not sent by a page of this session."""
+    if flask.request.method in _SAFE:
+        return
+    check_origin()
+    sent = flask.request.headers.get(CSRF_HEADER) or flask.request.form.get(CSRF_FIELD, "")
+    if not hmac.compare_digest(sent.encode(), csrf().encode()):
+        raise errors.Forbidden("this page is too old: load it again, then repeat what you did")
+
+
+def _mark(digest: str) -> str:
+    """Which secret it was: of the keyed hash that the record has, another hash."""
+    return hashlib.sha256(f"session {digest}".encode()).hexdigest()[:32]
