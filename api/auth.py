@@ -150,8 +150,27 @@ def forget(key_id: str) -> None:
     flask.current_app.extensions[CACHE].forget(key_id)
 
 
-from api import context, limits, sessions
-from knify import apikeys, errors
+def _by_session(scope: str | None) -> None:
+    """A console's page. Only what changes anything counts: a page that is kept open costs none."""
+    if not flask.current_app.config["NO_AUTH"]:
+        flask.g.key = sessions.key(context.core())
+        flask.current_app.extensions[USES].note(flask.g.key.id)
+    sessions.check_csrf()
+    if flask.request.method == "POST" and flask.g.key is not _EVERYBODY:
+        limits.check(flask.g.key)
+    _check_scope(flask.g.key, scope)
+
+
+def _check_scope(key: apikeys.ApiKey, scope: str | None) -> None:
+    if scope == OPERATOR and not powers.runs_all(key):
+        raise errors.Forbidden(
+            f"this needs a key with the scope admin of the tenant {powers.OPERATOR}"
+        )
+    if scope is None or (scope != OPERATOR and not powers.may(key, scope)):
+        raise errors.Forbidden(f"this needs a key with the scope {scope}")
+
+
+def _known(text: str) -> apikeys.ApiKey:
     app = flask.current_app
     key: apikeys.ApiKey = app.extensions[CACHE].authenticate(context.core(), text)
     app.extensions[USES].note(key.id)

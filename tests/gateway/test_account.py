@@ -177,7 +177,9 @@ def test_what_is_told_after_the_end_is_booked_or_stands_in_the_log(
         finished(store, claimed(store, x))
         call.set(TOOK)
         await account.save()
-        assert store.executions.get(x.id, tenant="default").usage == TOOK.shown() | {"cost_usd": 0.0}
+        assert store.executions.get(x.id, tenant="default").usage == TOOK.shown() | {
+            "cost_usd": 0.0
+        }
         with pytest.raises(accounts.Ended):
             await account.begin(Booking(account), INTO, Policy())
         store.client.delete(f"knify:x:{x.id}")

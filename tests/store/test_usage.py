@@ -40,7 +40,9 @@ def test_a_late_answer_is_still_booked_to_its_execution_once(store: open.Store) 
         found = store.usages.add(job, "g", 2, REAL - ESTIMATE)
 
     assert found is not None and found.has_ended
-    assert store.executions.get(job, tenant="default").usage == REAL.shown() | {"cost_usd": REAL.cost_usd}
+    assert store.executions.get(job, tenant="default").usage == REAL.shown() | {
+        "cost_usd": REAL.cost_usd
+    }
     assert 0 < store.client.ttl(keys.usage(job)) <= 3600
 
 
