@@ -13,6 +13,8 @@ POLICIES: Final = ("allow", "forbid", "replace")
 CATCH_UPS: Final = ("none", "latest", "all")
 #: How late a time may be started of which `catch_up` none says that it is not made up for.
 GRACE_MS: Final = 30_000
+#: A clock that was put back by more is believed, as Vixie cron does; by less, it is waited for.
+BACK_MS: Final = 3 * 3_600_000
 MOST_AT_ONCE: Final = 100  # runs that make up for missed times
 
 
@@ -60,7 +62,8 @@ class Definition(Record):
     def planned(self, now: int) -> int | None:
         """The next due time behind this moment and all that is done with."""
         due = None if self.suspended else self.cron
-        return due.after(max(now, self.last_at)) if due else None
+        done = self.last_at if self.last_at <= now + BACK_MS else 0
+        return due.after(max(now, done)) if due else None
 
     def score(self, at: int | None) -> int | None:
         """When that is to be looked at."""
@@ -98,6 +101,17 @@ def decide(d: Definition, now: int) -> Plan:
     if skipped is None and first != times[0]:
         skipped = "nobody was there for earlier times"
     return Plan(due.after(max(until, latest)), latest, times, skipped)
+
+
+def put_back(d: Definition, now: int) -> Plan | None:
+    """A plan from now on for one that was fired by a clock that has been put back since, or None.
+
+    Without it nothing were due until the clock has come as far again, be that a year.
+    """
+    due = d.cron
+    if due is None or d.last_at <= now + BACK_MS:
+        return None
+    return Plan(due.after(now), now, [], "the clock was put back")
 
 
 def _made_up(d: Definition, due: cron.Cron, first: int, latest: int, until: int) -> list[int]:

@@ -6,7 +6,7 @@ import importlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -64,7 +64,8 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except errors.KnifyError as failed:
-            raise Failure(failed, _hints(failed, ctx.meta.get(_CLIENT))) from failed
+            hints = _hints(failed, ctx.meta.get(_CLIENT))
+            raise Failure(failed, hints, self._options(ctx)) from failed
         except BrokenPipeError:
             raise  # click's: the reader has gone, such as `head`
         except KeyboardInterrupt:
@@ -73,17 +74,29 @@ class Group(click.Group):
         except OSError as failed:
             raise Failure(errors.KnifyError(show.clean(failed))) from failed
 
+    def _options(self, ctx: click.Context) -> dict[str, str]:
+        """The called command's options by the fields that they are, whose names they bear."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        params = () if command is None or isinstance(command, click.Group) else command.params
+        return {p.name: p.opts[0] for p in params if p.name and isinstance(p, click.Option)}
+
 
 class Failure(click.ClickException):
     """An error of Knify's as click shows it."""
 
-    def __init__(self, failed: errors.KnifyError, hints: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        failed: errors.KnifyError,
+        hints: tuple[str, ...] = (),
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        """`options`: of the command that failed, by the fields that they are."""
         text = failed.message
         for theirs, ours in _IN_OUR_WORDS.items():
             text = text.replace(theirs, ours)
         super().__init__(text)
         setattr(self, "exit_code", _EXIT_CODES.get(failed.code, REFUSED))  # noqa: B010 - click's
-        self._failed, self._hints = failed, hints
+        self._failed, self._hints, self._options = failed, hints, options or {}
 
     def show(self, file: Any = None) -> None:
         """The message, what it is about, and what to do."""
@@ -99,6 +112,11 @@ class Failure(click.ClickException):
             if value is not None and name != "request_id":  # that is a hint's
                 for text in _in_words(name, value):
                     show.line(f"  {text}", err=True)
+            if name == "field" and (option := self._option(str(value))):
+                show.line(f"  option: {option}", err=True)
+
+    def _option(self, field: str) -> str | None:
+        return self._options.get(field.removeprefix("spec.").partition(".")[0])
 
 
 def _in_words(name: str, value: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ import click
 import knify
 from knify.cli import (
     complete,
+    definitions,
     entry,
     files,
     host,
@@ -33,8 +34,8 @@ def cli() -> None:
     """
 
 
-#: Modules that hang their commands below `knify jobs` themselves.
-_JOBS = (files, logs, run)
+#: Modules that hang their commands below `knify jobs` and `knify schedules` themselves.
+_HUNG = (files, logs, run, definitions)
 
 for command in (
     run.run,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from knify.cli import folders, words
+from knify.cli import folders, specs, words
 
 if TYPE_CHECKING:
     from knify.client import Client
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 _AS_IT_IS = ("command_task", "fh_e2e_tools", "user_exam")
 #: Types that have conversations.
 _AGENTS = ("claude_task", "codex_task", "cursor_task", "gemini_task")
-#: The field that WHAT is, for types that have no prompt.
-_WHAT = {"command_task": "command", "user_exam": "user_id"}
-#: Options that are fields of the spec as they stand.
-_PLAIN = ("image", "memory", "cpus", "disk", "model", "timeout", "hang_timeout", "priority")
 
 
 def spec(
@@ -32,12 +28,12 @@ def spec(
     is_file = what.startswith("@") and given["job_type"] not in _AS_IT_IS
     kind = given["job_type"] or ("runbook_task" if is_file else "command_task")
     text = _runbook(what[1:], folder, named=named) if is_file else what
-    made: dict[str, Any] = {"job_type": kind, _WHAT.get(kind, "prompt"): text}
-    made |= _time_range(kind, given)
-    made |= {name: given[name] for name in _PLAIN if given.get(name) is not None}
-    for name in ("env", "metadata"):
-        if given.get(name):
-            made[name] = words.pairs(f"--{name}", given[name])
+    made: dict[str, Any] = {"job_type": kind, specs.text_field(kind): text}
+    made |= _time_range(kind, given) | specs.fields(given)
+    if given.get("priority") is not None:
+        made["priority"] = given["priority"]
+    if given.get("metadata"):
+        made["metadata"] = words.pairs("--metadata", given["metadata"])
     return made
 
 

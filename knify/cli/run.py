@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from knify import spec as spec_module
-from knify.cli import complete, entry, files, follow, jobs, request, show, words
+from knify.cli import complete, entry, files, follow, jobs, request, show, specs, words
 
 if TYPE_CHECKING:
     from knify.client import Client, Downloaded, Job, Submitted
-
-_TYPES = click.Choice(spec_module.available())
-
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +27,20 @@ class Wishes:
     quiet: bool = False
 
 
-_SANDBOX = (
-    click.option(
-        "--workspace",
-        "-w",
-        metavar="DIR|NAME",
-        help="A folder to upload, or its name.",
-        shell_complete=complete.folders_and_workspaces,
-    ),
-    click.option("--image", help="A sandbox image instead of the default."),
-    click.option("--memory", help="Such as 512M or 8G."),
-    click.option("--cpus", type=float, help="A share of cores, such as 0.5 or 4."),
-    click.option("--disk", help="What its files may take, such as 1G."),
+_WORKSPACE = click.option(
+    "--workspace",
+    "-w",
+    metavar="DIR|NAME",
+    help="A folder to upload, or its name.",
+    shell_complete=complete.folders_and_workspaces,
 )
 _SUBMIT = (
-    click.option("--type", "job_type", type=_TYPES, help="Default: by the first argument."),
-    click.option("--model", help="For a type that is an agent's."),
+    specs.TYPE,
     click.option("--from", "from_", metavar="TIME", help="For user_exam: its first moment."),
     click.option("--to", "to_", metavar="TIME", help="For user_exam: its last one."),
-    click.option("--env", "-e", multiple=True, metavar="K=V", help="A variable for the job."),
+    specs.ENV,
+    *specs.OF_JOB,
     click.option("--metadata", "-m", multiple=True, metavar="K=V", help="To find the job by."),
-    click.option("--timeout", help="Such as 90s, 15m or 24h."),
-    click.option("--hang-timeout", help="The same, of silence."),
     click.option("--priority", type=click.IntRange(-10, 10), help="Higher goes first."),
     click.option("--name", help="A name for the job."),
     click.option("--follow/--no-follow", "live", default=True, help="Watch it until its end."),
@@ -67,22 +52,13 @@ _SUBMIT = (
 )
 
 
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
 _what = click.argument("what", shell_complete=complete.runbooks)
 
 
 @click.command()
 @_what
 @click.argument("more", nargs=-1, metavar="")
-@_options(*_SANDBOX, *_SUBMIT)
+@specs.options(_WORKSPACE, *specs.OF_SANDBOX, *_SUBMIT)
 @click.option(
     "--continue", "job_id", metavar="JOB", shell_complete=complete.jobs,
     help="In the sandbox of this job, with all its files in place.",
@@ -117,7 +93,7 @@ def run(what: str, more: tuple[str, ...], job_id: str | None, **given: Any) -> N
 @jobs.jobs.command("continue")
 @jobs.job_argument
 @_what
-@_options(*_SUBMIT)
+@specs.options(*_SUBMIT)
 def continue_(job_id: str, what: str, **given: Any) -> None:
     """Run WHAT in the sandbox of an earlier job, with all its files in place.
 

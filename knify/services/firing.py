@@ -39,7 +39,22 @@ class Firing:
 
     def work(self) -> int:
         """Take some of what is due and do it; how much it was."""
+        self.set_back()
         return self.fire() + self.retry()
+
+    def set_back(self) -> None:
+        """Where the clock was put back far, all that it had been ahead with is planned anew."""
+        store = self._core.store
+        now, steps = store.registry.now_ms(), []
+        found = store.definitions.of_later(now)
+        for d in found:
+            plan = definitions.put_back(d, now)
+            steps += [] if plan is None else [Step(d, plan, [])]
+        for first in range(0, len(steps), MOST):
+            store.definitions.fire(steps[first : first + MOST])
+        if found:
+            log.warning("the clock was put back: %d schedules are planned anew", len(steps))
+            store.definitions.believe()
 
     def fire(self) -> int:
         """Due times; how many definitions were looked at."""

@@ -44,7 +44,7 @@ def create(
     BadRequest, ImageMissing, AgentNotConfigured, NameTaken, TooManyDefinitions.
     """
     fresh = Definition(id=id, tenant=tenant, project=project, name="", request={})
-    return core.store.definitions.put(_changed(core, fresh, body, aside), rev=None)
+    return _put(core, _changed(core, fresh, body, aside), rev=None)
 
 
 def change(
@@ -61,7 +61,7 @@ def change(
         d = core.store.definitions.get(tenant, project, definition_id)
         try:
             new = _changed(core, d, body, aside).evolve(rev=d.rev + 1)
-            return core.store.definitions.put(new, rev=d.rev)
+            return _put(core, new, rev=d.rev)
         except conflicts.DefinitionChanged:
             if not left:
                 raise
@@ -176,6 +176,13 @@ def _changed(
         new = new.evolve(schedule=body["schedule"])
     now = core.store.registry.now_ms()
     return aside(lambda: _planned(d, new, now, core.settings.schedule_seconds))
+
+
+def _put(core: Core, d: Definition, *, rev: int | None) -> Definition:
+    try:
+        return core.store.definitions.put(d, rev=rev)
+    except conflicts.NameTaken as taken:
+        raise conflicts.NameTaken(detail={"field": "name"}) from taken
 
 
 def _check_size(request: Mapping[str, Any], body: Mapping[str, Any]) -> None:

@@ -157,6 +157,18 @@ class Definitions:
         now, *rows = self._scripts.call("take_due", most, LEASE_MS)
         return int(now), [_definition(json.loads(text)) for text in rows]
 
+    def of_later(self, now: int) -> list[Definition]:
+        """Those with a due time to come, if any was done with far ahead of now: else none."""
+        fired = int(self._client.get(keys.FIRED) or 0)
+        if fired <= now + definitions.BACK_MS:
+            return []
+        found = (self.find(one) for one in self._client.zrange(keys.CRON, 0, -1))
+        return [d for d in found if d is not None]
+
+    def believe(self) -> None:
+        """The clock is right now, whatever it was."""
+        self._client.delete(keys.FIRED)
+
     def fire(self, steps: Sequence[Step]) -> Fired:
         """Each definition moves on and makes its runs, unless it has changed since it was read."""
         flat: list[str | int] = []

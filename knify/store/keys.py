@@ -52,6 +52,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:p:{project}:names` | hash | their names; value: the id | as the definitions |
 | `knify:t:{tenant}:p:{project}:tag:{tag}` | zset | those that have a tag; score: µs of their creation | as the definitions |
 | `knify:cron` | zset | definitions with a due time to come; score: when to look at it (ms), or a moment later while a beat does | member leaves with the schedule |
+| `knify:fired` | string | the newest due time that was ever done with: one far ahead shows that the clock was put back | until then |
 | `knify:retries` | zset | failed runs that are to be tried again; score: when, as above | member leaves with the retry |
 | `knify:runs:over` | zset | runs beyond what their definition keeps; score: since when | member leaves when the sweep deletes it |
 | `knify:dropping` | zset | definitions that are being deleted; score: when to look at it again | member leaves with the last run |
@@ -132,6 +133,7 @@ EXPIRING = PREFIX + "expiring"
 RATE = PREFIX + "rate"  # the library adds `:key/{id}/{limit}/1/hour`
 WEBHOOKS = PREFIX + "webhooks"  # a channel
 CRON = PREFIX + "cron"  # also a channel
+FIRED = PREFIX + "fired"
 RETRIES = PREFIX + "retries"
 RUNS_OVER = PREFIX + "runs:over"
 DROPPING = PREFIX + "dropping"

@@ -339,3 +339,33 @@ def test_a_result_that_was_not_said_is_told(server: scripted.Server, knify: Run)
     script(server, output=said, files=[])
 
     assert knify("run", "x", "--type", "claude_task", "-q").stdout == "I begin\ndone it\n"
+
+
+def test_network_secrets_and_budgets_are_fields_of_the_job(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    script(server)
+
+    done = knify(
+        "run", "x", "--type", "claude_task", "--secret", "T=env:TOKEN", "--max-tokens", "9",
+        "--max-cost-usd", "0.5", "--network", "outbound", "--allow", "pypi.org",
+        "--allow", "*.x.org",
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert spec_of(server) == {
+        "job_type": "claude_task", "prompt": "x", "max_tokens": 9, "max_cost_usd": 0.5,
+        "secrets": [{"name": "T", "source": "env", "key": "TOKEN"}],
+        "network_mode": "outbound", "allowed_hosts": ["pypi.org", "*.x.org"],
+    }  # fmt: skip
+
+
+def test_a_field_that_the_server_refuses_is_told_as_its_option(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    problem = {"error": "max_tokens does not belong to command_task", "code": "BAD_REQUEST"}
+    server.on("POST", "/jobs", problem | {"detail": {"field": "spec.max_tokens"}}, 400)
+
+    done = knify("run", "x", "--max-tokens", "9")
+
+    assert done.exit_code == 6 and "option: --max-tokens" in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import Run
@@ -74,3 +76,52 @@ def test_what_is_shown_stands_in_one_column(server: scripted.Server, knify: Run)
 
     values = (ID, "nightly", "2 succeeded", *runs)
     assert {line.index(value) for line, value in zip(lines, values, strict=True)} == {11}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--secret", "TOKEN=ghp_abc"), "--secret TOKEN: a secret is named, never written"),
+        (("--env", "A"), "--env wants NAME=VALUE, not 'A'"),
+        (("--network", "none"), "Invalid value for '--network'"),
+        (("--max-tokens", "0"), "Invalid value for '--max-tokens'"),
+        (("--retries", "11"), "Invalid value for '--retries'"),
+        (("--type", "claude"), "Invalid value for '--type'"),
+        (("--memry", "1G"), "did you mean --memory?"),
+    ],
+)
+def test_what_is_wrong_names_its_option(
+    server: scripted.Server, knify: Run, words: tuple[str, ...], why: str
+) -> None:
+    done = knify("schedules", "create", "n", "date", *words)
+
+    assert done.exit_code == 2 and why in done.stderr, done.stderr
+    assert "ghp_abc" not in done.stderr and server.requests == []
+
+
+def test_an_agents_prompt_is_one_argument_or_a_file(
+    server: scripted.Server, knify: Run, here: Path
+) -> None:
+    server.on("POST", JOBS, {"data": JOB}, 201)
+    (here / "plan.md").write_text("Tidy up.")
+
+    agent = ("--type", "claude_task", "--max-tokens", "5000", "--max-cost-usd", "1.5")
+    done = knify("schedules", "create", "n", "@plan.md", *agent)
+    two = knify("schedules", "create", "n", "tidy", "up", "--type", "claude_task")
+
+    assert done.exit_code == 0, done.output
+    assert server.requests[-1].json()["spec"] == {
+        "job_type": "claude_task", "prompt": "Tidy up.", "max_tokens": 5000, "max_cost_usd": 1.5
+    }  # fmt: skip
+    assert two.exit_code == 2 and "quote it" in two.stderr
+
+
+def test_a_change_says_something_that_is_known(server: scripted.Server, knify: Run) -> None:
+    nothing = knify("schedules", "change", ID)
+    unknown = knify("schedules", "change", ID, "--unset", "memry")
+    alone = knify("schedules", "change", ID, "--type", "claude_task")
+
+    assert "there is nothing to change" in nothing.stderr
+    assert "--unset: no option memry: did you mean memory?" in unknown.stderr
+    assert "--type: say what it is to do, too" in alone.stderr
+    assert {nothing.exit_code, unknown.exit_code, alone.exit_code} == {2}

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import pytest
@@ -53,7 +54,46 @@ def test_a_job_is_defined_run_paused_and_deleted(served: tuple[str, str]) -> Non
     assert knify("show", job).exit_code == 6
     refused = knify("create", "x", "true", "--cron", "@reboot")
     assert refused.exit_code == 6 and "nothing is due at a reboot" in refused.stderr
-    assert "is not NAME=VALUE" in knify("trigger", job, "--env", "A").stderr
+    assert "--env wants NAME=VALUE, not 'A'" in knify("trigger", job, "--env", "A").stderr
+
+
+def test_a_job_is_defined_and_changed_with_all_that_a_run_may_have(
+    served: tuple[str, str],
+) -> None:
+    env = {"KNIFY_URL": served[0], "KNIFY_API_KEY": served[1]}
+    runner = click.testing.CliRunner(env=env)
+
+    def knify(*words: str) -> click.testing.Result:
+        return runner.invoke(main.cli, ["schedules", *words])
+
+    def spec() -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads(knify("show", "n", "--json").stdout)
+        return shown["spec"]
+
+    runner.invoke(main.cli, ["secrets", "set", "github"], "ghp_0123456789abcdef")
+    made = knify(
+        "create", "n", "date", "--timeout", "90s", "--memory", "512M", "--cpus", "0.5",
+        "--allow", "pypi.org", "--secret", "TOKEN=vault:github", "--type", "command_task",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    secrets = [{"name": "TOKEN", "source": "vault", "key": "github"}]
+    first = {
+        "job_type": "command_task", "command": "date", "timeout": "90s", "memory": "512M",
+        "cpus": 0.5, "network_mode": "outbound", "allowed_hosts": ["pypi.org"], "secrets": secrets,
+    }  # fmt: skip
+    assert spec() == first
+
+    assert knify("change", "n", "--memory", "1G", "--cron", "0 4 * * *").exit_code == 0
+    assert spec() == first | {"memory": "1G"}
+    assert knify("change", "n", "--hang-timeout", "5m", "--unset", "secret").exit_code == 0
+    del first["secrets"]
+    assert spec() == first | {"memory": "1G", "hang_timeout": "5m"}
+    assert knify("change", "n", "ls", "-l", "--unset", "cron").exit_code == 0
+    assert spec()["command"] == ["ls", "-l"]
+    assert json.loads(knify("show", "n", "--json").stdout)["schedule"] is None
+    assert knify("change", "n", "--name", "m", "--retries", "2").stdout == "n is changed\n"
+    refused = knify("change", "m", "--memory", "1X")
+    assert refused.exit_code == 6 and "option: --memory" in refused.stderr
 
 
 def test_the_sdk_speaks_of_projects(served: tuple[str, str]) -> None:

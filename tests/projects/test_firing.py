@@ -170,6 +170,30 @@ def test_what_a_schedule_was_before_a_change_is_not_made_up_for(
     assert beat.fire() == 0
 
 
+@pytest.mark.parametrize("hours", [2, 4, 24 * 365])
+def test_a_clock_that_was_put_back_far_is_believed(
+    core: Core, beat: firing.Firing, hours: int
+) -> None:
+    d = parts.definition(core)
+    ahead = parts.minute_of(core) + hours * 3_600_000
+    core.store.client.hset(f"knify:d:{d.id}", mapping={"last_at": ahead, "next_at": ahead + MINUTE})
+    core.store.client.zadd(keys.CRON, {d.id: ahead + MINUTE})
+    core.store.client.set(keys.FIRED, ahead)
+
+    before = core.store.registry.now_ms()
+    beat.work()
+
+    left = core.store.definitions.find(d.id)
+    assert left is not None and left.next_at is not None
+    if hours < 3:  # it is waited for: no time may come twice
+        assert left.next_at == ahead + MINUTE
+        return
+    assert before < left.next_at <= core.store.registry.now_ms() + MINUTE
+    assert left.skip_reason == "the clock was put back" and parts.runs(core, d) == []
+    assert core.store.client.zscore(keys.CRON, d.id) == left.next_at
+    assert schedules.change(core, "default", "p1", d.id, {"suspended": True}).next_at is None
+
+
 # While earlier runs go on
 
 

@@ -7,6 +7,7 @@
 -- Returns: {runs that were made, runs that were asked to end, definitions that had changed}
 local made, asked, stale = {}, {}, {}
 local ts, i = now(), 1
+local fired = tonumber(redis.call('GET', P .. 'fired') or '0')
 
 local function run(id, d, first)
   if d.policy == 'forbid' and redis.call('SCARD', jkey(id) .. ':live') > 0 then
@@ -32,7 +33,9 @@ while i <= #ARGV do
     -- Who changed it has planned it; who fired it, too.
     if d[2] and redis.call('ZSCORE', P .. 'cron', id) then runs.plan(id, int(math.max(tonumber(d[2]), ts))) end
   else
-    write(jkey(id), cjson.decode(changes))
+    changes = cjson.decode(changes)
+    write(jkey(id), changes)
+    fired = math.max(fired, tonumber(changes.last_at))
     for k = 0, n - 1 do
       local skipped = run(id, {policy = d[4]}, i + 6 + 6 * k)
       if skipped then redis.call('HSET', jkey(id), 'skipped_at', int(ts), 'skip_reason', skipped) end
@@ -41,4 +44,5 @@ while i <= #ARGV do
   end
   i = i + 6 + 6 * n
 end
+redis.call('SET', P .. 'fired', int(fired))
 return {made, asked, stale}
