@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from api.jobs import view
@@ -81,6 +83,12 @@ def ago(ms: int) -> str:
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
+def moment(ms: int, zone: str = "UTC") -> str:
+    """`29 Nov 2026 09:05:07 UTC`, by the clock of a known time zone."""
+    at = datetime.fromtimestamp(ms / 1000, zoneinfo.ZoneInfo(zone))
+    return f"{at.day} {at:%b %Y %H:%M:%S %Z}"
+
+
 def size(count: int | None) -> str:
     """Bytes, as `12.3 KiB`."""
     return NONE if count is None else units.show_size(count)
@@ -103,6 +111,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "cost": cost,
     "count": count,
     "duration": duration,
+    "moment_text": moment,
     "rfc3339": clock.rfc3339,
     "seconds_between": seconds_between,
     "size": size,

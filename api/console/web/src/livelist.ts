@@ -25,6 +25,7 @@ function swap(list: HTMLElement, now: Document): number {
   return shown.size ? fresh : $$("[data-row]", now).length;
 }
 
+/** `data-live`: where it is told that something has changed; `data-noun`: what its rows are, "job" unless said. */
 export function keepTrue(list: HTMLElement): void {
   const pill = $("#fresh");
   const words = pill && $("span", pill);
@@ -43,7 +44,8 @@ export function keepTrue(list: HTMLElement): void {
         const fresh = swap(list, now);
         if (pill && words) {
           pill.hidden = fresh === 0;
-          words.textContent = fresh === 1 ? "1 new job" : `${fresh} new jobs`;
+          const noun = list.dataset["noun"] ?? "job";
+          words.textContent = `${fresh} new ${noun}${fresh === 1 ? "" : "s"}`;
         }
         if (!$("[data-row]", list) && fresh) show();
       }
