@@ -25,6 +25,8 @@ def install(settings: settings_module.Settings) -> str | None:
     ConfigError when the store belongs to another installation than the home.
     """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if unfinished(settings).exists():
+        raise errors.ConfigError("a restore into this home did not end: repeat it with --replace")
     own = core.connect(settings, hints.RecordedHints())
     with _alone(settings.home):
         wanted = marked(settings)
@@ -37,6 +39,11 @@ def install(settings: settings_module.Settings) -> str | None:
         first = _first_key(own, key_file(settings))
     own.store.client.close()  # the caller may fork
     return first
+
+
+def unfinished(settings: settings_module.Settings) -> Path:
+    """There while a backup is put back, and for ever when that died half-way."""
+    return settings.home / "restore.unfinished"
 
 
 def marked(settings: settings_module.Settings) -> str | None:

@@ -182,17 +182,7 @@ def _redis(settings: settings_module.Settings) -> list[Part]:
     """A private server on a Unix socket; every write is on disk before it is answered."""
     if settings.redis_url is not None:
         return []
-    folder = settings.home / "redis"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    argv = [
-        str(redis_server.find()),
-        *("--port", "0"),
-        *("--unixsocket", str(settings.run_dir / "redis.sock"), "--unixsocketperm", "600"),
-        *("--dir", str(folder)),
-        *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
-        *("--maxmemory-policy", "noeviction"),
-        *("--hz", "2"),  # its own chores, 10 times a second by default
-    ]
+    argv = redis_server.command(settings)
     return [_part(settings, "redis", argv, {"PATH": os.environ.get("PATH", os.defpath)})]
 
 

@@ -6,6 +6,7 @@ import click
 
 import knify
 from knify.cli import (
+    backup,
     complete,
     definitions,
     entry,
@@ -57,6 +58,8 @@ for command in (
     host.images,
     host.purge,
     host.gc,
+    backup.backup,
+    backup.restore,
     complete.command("knify"),
 ):
     cli.add_command(command)

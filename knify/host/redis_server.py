@@ -8,6 +8,8 @@ import platform
 import shutil
 from pathlib import Path
 
+from knify import errors, settings
+
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -18,6 +20,24 @@ def find() -> Path | None:
         return packaged
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     return Path(found) if found else None
+
+
+def command(config: settings.Settings) -> list[str]:
+    """How the private one is started, its folder made. ConfigError when there is none."""
+    found = find()
+    if found is None:
+        raise errors.ConfigError("there is no redis-server here: pip install knify[embedded]")
+    folder = config.home / "redis"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return [
+        str(found),
+        *("--port", "0"),
+        *("--unixsocket", str(config.run_dir / "redis.sock"), "--unixsocketperm", "600"),
+        *("--dir", str(folder)),
+        *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+        *("--maxmemory-policy", "noeviction"),
+        *("--hz", "2"),  # its own chores, 10 times a second by default
+    ]
 
 
 def _packaged() -> Path | None:

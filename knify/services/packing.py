@@ -87,7 +87,11 @@ def _rest(core: Core, execution_id: str, raw: retention.Raw) -> list[Segment]:
     """Store what the stream still holds; all segments after that."""
     segments = list(raw.segments)
     after = segments[-1].last if segments else 0
-    while part := core.store.retention.part(execution_id, SEGMENT_BYTES, after=after):
+    entries = int(raw.fields.get("entries", "0"))
+    while after < entries:
+        part = core.store.retention.part(execution_id, SEGMENT_BYTES, after=after)
+        if part is None:
+            break
         _store(core, execution_id, part)
         segments.append(part.segment)
         after = part.segment.last

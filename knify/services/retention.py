@@ -79,18 +79,21 @@ def _kinds(core: Core, now: int, end: float, expire: bool) -> list[int]:
 def _each(
     core: Core, key: str, before: int, step: Callable[[Core, str], object], end: float
 ) -> int:
-    due = core.store.retention.come(key, before, _MOST)
-    for n, execution_id in enumerate(due):
-        if time.monotonic() > end:
-            return n
-        try:
-            step(core, execution_id)
-        except (errors.ObjectStoreError, redis.RedisError):
-            raise
-        except Exception:  # one that cannot be handled must not keep the others
-            log.exception("%s: retention failed, it is tried again later", execution_id)
-            core.store.retention.later(key, execution_id, before + _TROUBLE_MS)
-    return len(due)
+    """As much as is due, while there is time; what a step leaves where it was is looked at once."""
+    done = set[str]()
+    while due := [i for i in core.store.retention.come(key, before, _MOST) if i not in done]:
+        for execution_id in due:
+            if time.monotonic() > end:
+                return len(done)
+            done.add(execution_id)
+            try:
+                step(core, execution_id)
+            except (errors.ObjectStoreError, redis.RedisError):
+                raise
+            except Exception:  # one that cannot be handled must not keep the others
+                log.exception("%s: retention failed, it is tried again later", execution_id)
+                core.store.retention.later(key, execution_id, before + _TROUBLE_MS)
+    return len(done)
 
 
 def _files(core: Core, execution_id: str) -> None:

@@ -74,6 +74,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:node:{node}:hold:{sandbox}` | hash | which process stops or removes its container just now, and until when | ended by that process, or by one that proved it dead; a day at most |
 | `knify:node:{node}:doors` | hash | execution → JSON: what its gateway listens for, in which process's network namespace | field goes with the turn, or when the next gateway finds its process dead |
 | `knify:draining` | hash | nodes that take no new sandbox and send theirs away (JSON: since, paused) | until undrained |
+| `knify:keep` | string | a backup is being made: nothing expires | while it is made, 120 s longer at most |
 | `knify:cordoned` | hash | nodes that take no new sandbox and keep theirs; value: since when | until uncordoned |
 | `knify:node:{node}:images` | set | images that the node has, as its last heartbeat said | a day after the last one |
 | `knify:image:{image}` | zset | nodes that have this image; score: their last heartbeat | a day after the last one; member leaves with the image |

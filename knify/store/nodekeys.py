@@ -7,6 +7,7 @@ from typing import Final
 from knify.store.keys import PREFIX
 
 CORDONED: Final = PREFIX + "cordoned"
+KEEP: Final = PREFIX + "keep"
 
 
 def image(name: str) -> str:

@@ -146,6 +146,26 @@ class Registry:
         watched, jumped = self._scripts.call("watch", pause_ms, jump_ms)
         return int(watched), int(jumped)
 
+    def keep_all(self, seconds: int) -> None:
+        """Let nothing expire for so long, since a backup reads it; 0: no longer."""
+        if seconds:
+            self._client.set(nodekeys.KEEP, "1", ex=seconds)
+        else:
+            self._client.delete(nodekeys.KEEP)
+
+    def keeps_all(self) -> bool:
+        """Whether nothing may expire now."""
+        return bool(self._client.exists(nodekeys.KEEP))
+
+    def put_back(self) -> None:
+        """Say of a store that was filled from a backup that it is an older one: a new epoch."""
+        pipe = self._client.pipeline(transaction=True)
+        pipe.incr(keys.EPOCH)
+        pipe.incr(keys.CLOCK)
+        pipe.set(keys.ROLLED_AT, self.now_ms())
+        pipe.delete(keys.WATCH, nodekeys.KEEP)
+        pipe.execute()
+
     def watched_since(self) -> int | None:
         """Since when (ms by Redis's clock) a sweeper has seen it without a break."""
         since = self._client.hget(keys.WATCH, "since")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from knify.store import keys, rows, streams, terms, workspacekeys
-from knify.store.redis import Client, Scripts
+from knify.store.redis import Client, Scripts, pairs
 from knify.store.streams import Segment
 
 _PAGE = 1_000  # entries read at a time
@@ -79,17 +79,13 @@ class Retention:
 
     def raw(self, execution_id: str) -> Raw | None:
         """What is to be packed; None when it is packed already, or not terminal."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.hgetall(keys.execution(execution_id))
-        pipe.xrange(keys.events(execution_id))
-        pipe.zrange(keys.segments(execution_id), 0, -1)
-        pipe.lrange(keys.metrics(execution_id), 0, -1)
-        fields, events, segments, metrics = pipe.execute()
+        flat, events, segments, metrics = self._scripts.call("raw", execution_id)
+        fields = pairs(flat)
         if "completed_at" not in fields or "row" in fields or "expiring" in fields:
             return None
         return Raw(
             fields,
-            [(int(entry_id.partition("-")[0]), found) for entry_id, found in events],
+            [(int(entry_id.partition("-")[0]), pairs(found)) for entry_id, found in events],
             [Segment.parse(text) for text in segments],
             metrics,
         )

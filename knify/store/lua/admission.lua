@@ -240,9 +240,9 @@ end
 -- another one try, and perhaps others waited behind, unless `more` is known. Ids worth a hint.
 function admission.moved_up(ts, place, id, node, more)
   if place ~= '' then return {admission.wake(ts, place)} end
-  local hints = {more}
+  local hints, waits = {more}, redis.call('EXISTS', lines('')) == 1 -- mostly nobody does
   for _, other in ipairs(others(node)) do
-    if #hints == 0 or redis.call('HGET', nkey(other, 'hold'), 'woken') == id then
+    if (waits and #hints == 0) or redis.call('HGET', nkey(other, 'hold'), 'woken') == id then
       hints[#hints + 1] = admission.wake(ts, other)
     end
   end
@@ -277,6 +277,7 @@ function admission.better(ts, id, x, node, slots)
     if not near[other] then at[#at + 1] = other end
   end
   local best, least = nil, load(node, slots) - (near[node] and NEAR or 0) - WORTH
+  if least < 0 and not workspace then return nil end
   for _, other in ipairs(at) do
     if other ~= node and redis.call('EXISTS', nkey(other, 'beat')) == 1 and not is_closed(other) then
       local cost = load(other) - (near[other] and NEAR or 0)
