@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from api import pages, turns
-from knify.store import keys
+from knify.store import keys, places
 from knify.store import redis as store_redis
 
 QUIET_SECONDS = 10.0  # without any word, ask whether the connection lives
@@ -49,11 +49,10 @@ class Hub:
     def __init__(self, redis_url: str) -> None:
         """Nothing is sent yet."""
         # RESP2: there, a subscribed connection's replies are all plain lists.
-        client = redis.Redis.from_url(
-            redis_url, protocol=2, decode_responses=True, socket_timeout=None,
+        self._pool: Any = redis.ConnectionPool(
+            **places.options(redis_url), protocol=2, decode_responses=True, socket_timeout=None,
             socket_connect_timeout=1.5, health_check_interval=0, **store_redis.keepalive(redis_url),
         )  # fmt: skip
-        self._pool: Any = client.connection_pool
         self._lock = threading.Lock()
         self._channels: dict[str, turns.Channel] = {}
         self._connection: Any = None

@@ -133,6 +133,12 @@ class StoreUnavailable(KnifyError):
     code = "STORE_UNAVAILABLE"
 
 
+class NotReplicated(StoreUnavailable):
+    """It is on one machine only: repeat it with its Idempotency-Key until it is on more."""
+
+    code = "NOT_REPLICATED"
+
+
 class StoreEmpty(StoreUnavailable):
     """Redis has lost its data, all keys with it: start Knify anew, which makes an admin key."""
 

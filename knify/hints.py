@@ -17,6 +17,7 @@ import time
 import uuid
 from typing import Any, Protocol
 
+from knify.store import places
 from knify.store.redis import connect, refuse_out_of_reach
 
 ADVANCE = "knify.advance"
@@ -34,13 +35,15 @@ def node_queue(node: str) -> str:
 
 def broker_url(redis_url: str) -> str:
     """kombu's spelling of a Redis URL."""
-    return redis_url.replace("unix://", "redis+socket://", 1)
+    return places.broker(redis_url).url
 
 
 def configure(app: Any, redis_url: str) -> None:
     """Settings of the Celery application, which workers and beat have."""
+    broker = places.broker(redis_url)
     app.conf.update(
-        broker_url=broker_url(redis_url),
+        broker_url=broker.url,
+        broker_use_ssl=broker.tls,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
@@ -48,6 +51,7 @@ def configure(app: Any, redis_url: str) -> None:
             "socket_timeout": 5,
             "socket_connect_timeout": 2,
             "health_check_interval": 25,
+            **broker.transport,
             "polling_interval": 3,  # seconds until a quiet worker asks Redis again, for BRPOP
         },
         task_default_queue=ANY_NODE,

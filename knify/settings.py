@@ -29,8 +29,14 @@ class Settings:
     ws_port: int
     trusted_proxies: tuple[variables.Network, ...]
     redis_url: str | None
+    redis_replicas: int
     object_store: str
     s3_endpoint_url: str | None
+    s3_region: str | None
+    s3_addressing: str
+    s3_encryption: str | None
+    s3_kms_key: str | None
+    s3_ca: Path | None
     podman_url: str | None
     node: str
     slots: int
@@ -178,8 +184,9 @@ def _service(env: Env, home: Path) -> dict[str, Any]:
         "ws_port": env.int("WS_PORT", ws_port, validate=Range(0, 65_535)),
         "trusted_proxies": variables.networks(env, "TRUSTED_PROXIES"),
         "redis_url": variables.redis_url(env, "REDIS_URL"),
+        "redis_replicas": env.int("REDIS_REPLICAS", 0, validate=Range(0, 10)),
         "object_store": env.str("OBJECT_STORE", "") or f"file://{home / 'objects'}",
-        "s3_endpoint_url": env.str("S3_ENDPOINT_URL", "") or None,
+        **_s3(env),
         "podman_url": env.str("PODMAN_URL", "") or None,
         "master_key_file": Path(env.str("MASTER_KEY_FILE", "") or home / "master.key"),
         "default_tier": env.str("DEFAULT_TIER", "enterprise", validate=OneOf(tiers)),
@@ -189,6 +196,24 @@ def _service(env: Env, home: Path) -> dict[str, Any]:
         "metrics_token": variables.secret(env, "METRICS_TOKEN"),
         "flower_user": env.str("FLOWER_USER", "knify"),
         "flower_password": env.str("FLOWER_PASSWORD", ""),
+    }
+
+
+def _s3(env: Env) -> dict[str, Any]:
+    """How S3 is spoken to."""
+    encryption = env.str("S3_ENCRYPTION", "", validate=OneOf(("", "AES256", "aws:kms")))
+    key = env.str("S3_KMS_KEY", "") or None
+    if key and encryption != "aws:kms":
+        raise errors.ConfigError("KNIFY_S3_KMS_KEY: set KNIFY_S3_ENCRYPTION=aws:kms with it")
+    return {
+        "s3_endpoint_url": env.str("S3_ENDPOINT_URL", "") or None,
+        "s3_region": env.str("S3_REGION", "") or None,
+        "s3_addressing": env.str(
+            "S3_ADDRESSING", "path", validate=OneOf(("path", "virtual", "auto"))
+        ),
+        "s3_encryption": encryption or None,
+        "s3_kms_key": key,
+        "s3_ca": variables.path(env, "S3_CA"),
     }
 
 

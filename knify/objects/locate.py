@@ -42,7 +42,15 @@ def _s3(url: SplitResult, config: settings.Settings) -> base.ObjectStore:
         base.check_prefix(unquote(url.path).lstrip("/"))
     except errors.BadRequest as failed:
         raise _wrong(config) from failed
-    return s3.S3(url.netloc, unquote(url.path), spool(config), endpoint_url=config.s3_endpoint_url)
+    options = s3.Options(
+        endpoint_url=config.s3_endpoint_url,
+        region=config.s3_region,
+        addressing=config.s3_addressing,
+        encryption=config.s3_encryption,
+        kms_key=config.s3_kms_key,
+        ca=config.s3_ca,
+    )
+    return s3.S3(url.netloc, unquote(url.path), spool(config), options=options)
 
 
 def _wrong(config: settings.Settings) -> errors.ConfigError:

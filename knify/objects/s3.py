@@ -15,6 +15,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -37,18 +38,44 @@ _EMPTY_RANGE = ("416", "InvalidRange")
 _BATCH = 1_000  # objects in one DeleteObjects call
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one S3 differs from another."""
+
+    endpoint_url: str | None = None  # None: AWS
+    region: str | None = None  # None: what AWS's own variables and files say, else us-east-1
+    addressing: str = "path"  # the bucket's place: path, virtual (in the host's name) or auto
+    encryption: str | None = None  # AES256 | aws:kms, of each object; None: the bucket's own
+    kms_key: str | None = None  # None: the account's own key for S3
+    ca: Path | None = None  # authorities in place of the system's
+
+    @property
+    def of_writing(self) -> dict[str, str]:
+        """What every new object is asked for."""
+        said = {"ServerSideEncryption": self.encryption, "SSEKMSKeyId": self.kms_key}
+        return {name: value for name, value in said.items() if value}
+
+
 class S3:
     """An object store below `prefix` in one bucket, which must exist."""
 
     def __init__(
-        self, bucket: str, prefix: str, spool: Path, *, endpoint_url: str | None = None
+        self,
+        bucket: str,
+        prefix: str,
+        spool: Path,
+        *,
+        endpoint_url: str | None = None,
+        options: Options | None = None,
     ) -> None:
-        """`spool` is a folder for temporary files; without `endpoint_url` it is AWS."""
+        """`spool` is a folder for temporary files; `endpoint_url` where nothing else is special."""
+        options = options or Options(endpoint_url)
+        self._of_writing = options.of_writing
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._spool = spool
-        self._clients = _Clients(endpoint_url, CONNECT_SECONDS, READ_SECONDS, attempts=3)
-        self._probes = _Clients(endpoint_url, PROBE_SECONDS, PROBE_SECONDS, attempts=1)
+        self._clients = _Clients(options, CONNECT_SECONDS, READ_SECONDS, attempts=3)
+        self._probes = _Clients(options, PROBE_SECONDS, PROBE_SECONDS, attempts=1)
         self._transfer = TransferConfig(
             multipart_threshold=SPOOL, multipart_chunksize=SPOOL, use_threads=False
         )
@@ -65,7 +92,7 @@ class S3:
                     _Unclosable(file),
                     self._bucket,
                     path,
-                    ExtraArgs={"Metadata": {"sha256": stored.sha256}},
+                    ExtraArgs={"Metadata": {"sha256": stored.sha256}, **self._of_writing},
                     Config=self._transfer,
                 )
         return stored
@@ -190,18 +217,16 @@ class _Clients:
     thread that opened it.
     """
 
-    def __init__(
-        self, endpoint_url: str | None, connect: float, read: float, attempts: int
-    ) -> None:
+    def __init__(self, options: Options, connect: float, read: float, attempts: int) -> None:
         self._session = boto3.session.Session()
         self._lock = threading.Lock()  # a session makes one client at a time
         self._clients: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-        self._endpoint_url = endpoint_url
+        self._options = options
         self._config = botocore.config.Config(
             connect_timeout=connect,
             read_timeout=read,
             retries={"mode": "standard", "total_max_attempts": attempts},
-            s3={"addressing_style": "path"},
+            s3={"addressing_style": options.addressing},
             # Newer checksum trailers are not understood by every compatible store.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -224,9 +249,13 @@ class _Clients:
         return sys.modules["gevent"].get_hub()
 
     def _made(self) -> Any:
-        region = self._session.region_name or "us-east-1"
+        options = self._options
         return self._session.client(
-            "s3", endpoint_url=self._endpoint_url, region_name=region, config=self._config
+            "s3",
+            endpoint_url=options.endpoint_url,
+            region_name=options.region or self._session.region_name or "us-east-1",
+            verify=str(options.ca) if options.ca else None,
+            config=self._config,
         )
 
 

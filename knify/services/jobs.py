@@ -229,7 +229,10 @@ def _replayed(core: Core, tenant: str, submission: Submission) -> Accepted | Non
     if not submission.idempotency_key:
         return None
     first = core.store.executions.replayed(tenant, submission.idempotency_key, submission.digest)
-    return Accepted(first, replayed=True) if first else None
+    if first is None:
+        return None
+    core.store.executions.replicas.confirm()  # the first answer may have been that it was not
+    return Accepted(first, replayed=True)
 
 
 def _accept(

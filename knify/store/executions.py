@@ -9,7 +9,7 @@ from typing import Any
 from knify import conflicts, errors, lifecycle, model
 from knify.lifecycle import State
 from knify.store import codec, keys, replies, terms
-from knify.store.redis import Client, Scripts, changes, pairs
+from knify.store.redis import Client, Replicas, Scripts, changes, pairs
 
 #: Written as a field's value, a script puts Redis's own time there.
 NOW = "@now"
@@ -27,8 +27,14 @@ _SIGNALS = {
 class Executions:
     """All that can be done to executions."""
 
-    def __init__(self, client: Client, scripts: Scripts, *, sandbox_ttl_ms: int) -> None:
-        """`sandbox_ttl_ms`: how long a sandbox is kept after its last terminal turn."""
+    def __init__(
+        self, client: Client, scripts: Scripts, *, sandbox_ttl_ms: int, replicas: int = 0
+    ) -> None:
+        """`sandbox_ttl_ms`: how long a sandbox is kept after its last terminal turn.
+
+        `replicas`: how many must have what was accepted before that is said.
+        """
+        self.replicas = Replicas(client, replicas)
         self._client = client
         self._scripts = scripts
         self._sandbox_ttl_ms = sandbox_ttl_ms
@@ -45,8 +51,20 @@ class Executions:
 
         Returns (answer, replayed): the first submission's when this Idempotency-Key was used.
         Raises IdempotencyConflict, DuplicateTaskId, NotFound (its parent), ParentEnded,
-        TooManyChildren, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost.
+        TooManyChildren, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost; NotReplicated,
+        and it is accepted all the same.
         """
+        with self.replicas.having() as one:
+            return self._submit(x, sandbox, idempotency_key, digest, one)
+
+    def _submit(
+        self,
+        x: model.Execution,
+        sandbox: model.Sandbox | None,
+        idempotency_key: str,
+        digest: str,
+        client: Client | None,
+    ) -> tuple[replies.Answer, bool]:
         made = changes(codec.sandbox_fields(sandbox)) if sandbox else ""
         verdict, first = self._scripts.call(
             "submit",
@@ -58,6 +76,7 @@ class Executions:
             digest,
             f"{x.spec.job_type} accepted",
             *terms.of(x.metadata, x.child_of),
+            client=client,
         )
         if verdict == "replayed":
             return replies.Answer.of(json.loads(first)), True

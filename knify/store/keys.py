@@ -7,6 +7,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 |---|---|---|---|
 | `knify:installation` | string | the installation's id | for ever |
 | `knify:schema` | string | the number of the records' form | for ever |
+| `knify:confirmed` | string | counts repeated submissions that were confirmed by replicas | for ever |
 | `knify:clock` | string | counts claims, heartbeats and pulses; a smaller one than before is a rollback | for ever |
 | `knify:epoch` | string | how many rollbacks were noticed; the upper bits of new fences | for ever |
 | `knify:rolled_at` | string | when the last one was noticed | for ever |
@@ -115,6 +116,7 @@ from __future__ import annotations
 PREFIX = "knify:"
 INSTALLATION = PREFIX + "installation"
 SCHEMA = PREFIX + "schema"
+CONFIRMED = PREFIX + "confirmed"
 CLOCK = PREFIX + "clock"
 EPOCH = PREFIX + "epoch"
 ROLLED_AT = PREFIX + "rolled_at"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from knify import settings as settings_module
+from knify.store import places
 from knify.store.access import Access
 from knify.store.admission import Admission
 from knify.store.definitions import Definitions
@@ -59,13 +60,13 @@ class Store:
     typed: Typed
 
 
-def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
+def build(client: Client, *, sandbox_ttl_ms: int, replicas: int = 0) -> Store:
     """A store on an open connection."""
     scripts = Scripts(client)
     listing = Listing(client, scripts)
     return Store(
         client=client,
-        executions=Executions(client, scripts, sandbox_ttl_ms=sandbox_ttl_ms),
+        executions=Executions(client, scripts, sandbox_ttl_ms=sandbox_ttl_ms, replicas=replicas),
         sandboxes=Sandboxes(client, scripts),
         admission=Admission(client, scripts),
         registry=Registry(client, scripts),
@@ -92,5 +93,6 @@ def build(client: Client, *, sandbox_ttl_ms: int) -> Store:
 
 def from_settings(settings: settings_module.Settings) -> Store:
     """The store that the settings name. Nothing is sent yet."""
+    places.check(settings.redis)
     ttl = int(settings.sandbox_days * 86_400_000)
-    return build(connect(settings.redis), sandbox_ttl_ms=ttl)
+    return build(connect(settings.redis), sandbox_ttl_ms=ttl, replicas=settings.redis_replicas)

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from knify import conflicts, errors, failpoints
+from knify.store import keys, places
 
 #: redis-py's own annotations allow bytes everywhere, whatever `decode_responses` says.
 Client: TypeAlias = Any
@@ -23,6 +24,8 @@ Client: TypeAlias = Any
 CONNECTIONS: Final = 64
 #: Seconds for which he waits. A thousand clients that come back at once are let in one by one.
 CROWD_SECONDS: Final = 8.0
+
+_REPLICA_MS: Final = 1_000  # within which replicas have to have a write
 
 #: Put before every script, in this order.
 _SHARED: Final = (
@@ -69,8 +72,8 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
     One retry covers a connection that Redis closed while it was idle; a silent one is not
     asked twice, so that callers get their answer in time.
     """
-    pool = _Pool.from_url(
-        url,
+    pool = _Pool(
+        **places.options(url),
         max_connections=CONNECTIONS,
         timeout=CROWD_SECONDS,
         decode_responses=True,
@@ -136,11 +139,14 @@ class Scripts:
             if item.name.endswith(".lua") and item.name not in _SHARED
         }
 
-    def call(self, name: str, *arguments: str | int | float) -> Any:
-        """The script's reply; its error replies become the matching KnifyError."""
+    def call(self, name: str, *arguments: str | int | float, client: Client | None = None) -> Any:
+        """The script's reply; its error replies become the matching KnifyError.
+
+        `client`: another one than its own, such as one with a single connection.
+        """
         failpoints.hit(f"script.{name}", "before")
         try:
-            answer = self._scripts[name](keys=[], args=arguments)
+            answer = self._scripts[name](keys=[], args=arguments, client=client)
         except redis.ResponseError as failed:
             words = str(failed).split()
             problem = next((_PROBLEMS[word] for word in words if word in _PROBLEMS), None)
@@ -149,6 +155,36 @@ class Scripts:
             raise problem() from failed
         failpoints.hit(f"script.{name}", "after")
         return answer
+
+
+class Replicas:
+    """Waits until what was written is on more than one machine, where the operator wants that."""
+
+    def __init__(self, client: Client, count: int) -> None:
+        """`count`: replicas that must have a write; 0 asks nobody."""
+        self._client = client
+        self._count = count
+
+    @contextlib.contextmanager
+    def having(self) -> Iterator[Client | None]:
+        """A client whose writes within the block are on the replicas at its end.
+
+        NotReplicated when they do not say so in time: what was written may be lost with the
+        primary, and it may as well last.
+        """
+        if not self._count:
+            yield None
+            return
+        with self._client.client() as one:  # WAIT asks for the writes of its own connection
+            yield one
+            if int(one.execute_command("WAIT", self._count, _REPLICA_MS)) < self._count:
+                raise errors.NotReplicated()
+
+    def confirm(self) -> None:
+        """All that was written before this call, by whomever, is on them. NotReplicated."""
+        with self.having() as one:
+            if one is not None:
+                one.incr(keys.CONFIRMED)
 
 
 def pairs(flat: list[str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from tests.webhooks.receiver import Receiver
 _AWAY = 7.0  # seconds until the steady worker is back: the others take over what it had
 _COMES = 20.0  # seconds within which a submitter must come to its point
 _REFUSED = 0.1  # of all webhooks are answered with 500
-_SETTINGS = {
+SETTINGS = {
     "KNIFY_BASE_IMAGE": "scripted",
     "KNIFY_NODE": "n",
     "KNIFY_SLOTS": "16",
@@ -87,7 +87,7 @@ class Rig:
         self.host = self._folder / "host"
         self._redis = redis_part.start(self._folder)
         self._env = {k: v for k, v in os.environ.items() if not k.startswith("KNIFY_")}
-        self._env |= _SETTINGS | {
+        self._env |= SETTINGS | {
             "KNIFY_HOME": str(self._folder / "h"),
             "KNIFY_REDIS_URL": self._redis.url,
             scripted_parts.HOST: str(self.host),

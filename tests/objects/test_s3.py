@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore import stub
+from botocore.awsrequest import AWSResponse
+from botocore.stub import ANY
+from urllib3 import HTTPResponse
 
 from knify import errors
 from knify.objects import s3
@@ -91,3 +97,61 @@ def test_more_objects_than_one_batch_are_deleted(
 
     assert store.delete_prefix("run") == 7
     assert list(store.list()) == []
+
+
+def test_keys_of_kms_are_asked_for_with_every_object(tmp_path: Path) -> None:
+    options = s3.Options(region="eu-central-1", encryption="aws:kms", kms_key="alias/knify")
+    store = s3.S3("bucket", "some/prefix", tmp_path, options=options)
+    asked = {
+        "Bucket": "bucket", "Key": "some/prefix/x", "Body": ANY, "Metadata": ANY,
+        "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/knify",
+    }  # fmt: skip
+    with stub.Stubber(store._client) as stubbed:
+        stubbed.add_response("put_object", {}, asked)
+        store.put("x", [b"x"])
+
+        large = {name: asked[name] for name in asked if name != "Body"}
+        stubbed.add_response("create_multipart_upload", {"UploadId": "1"}, large)
+        for part in (1, 2):
+            stubbed.add_response("upload_part", {"ETag": f"e{part}"}, None)
+        stubbed.add_response("complete_multipart_upload", {}, None)
+        store.put("x", [bytes(s3.SPOOL), b"x"])
+
+        stubbed.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("addressing", "url"),
+    [
+        ("path", "https://s3.eu-central-1.amazonaws.com/bucket"),
+        ("virtual", "https://bucket.s3.eu-central-1.amazonaws.com/"),
+    ],
+)
+def test_requests_go_to_the_region_and_name_the_bucket_as_wanted(
+    tmp_path: Path, addressing: str, url: str
+) -> None:
+    options = s3.Options(region="eu-central-1", addressing=addressing)
+    client = s3.S3("bucket", "", tmp_path, options=options)._client
+    seen: list[str] = []
+
+    def keep(request: Any, **_: Any) -> Any:
+        seen.append(request.url)
+        return AWSResponse(request.url, 200, {}, HTTPResponse(io.BytesIO(), preload_content=False))
+
+    client.meta.events.register("before-send.s3.HeadBucket", keep)
+    client.head_bucket(Bucket="bucket")
+
+    assert seen == [url]
+
+
+def test_a_real_store_takes_a_region_and_encryption(
+    s3_service: s3_server.Server, tmp_path: Path
+) -> None:
+    options = s3.Options(s3_service.endpoint_url, region="eu-north-1", encryption="AES256")
+    store = s3.S3(s3_service.bucket, "deep/er", tmp_path, options=options)
+
+    store.put("a/b", [b"hello"])
+
+    with store.open("a/b") as reader:
+        assert reader.read() == b"hello"
+    assert [row.key for row in store.list()] == ["a/b"]

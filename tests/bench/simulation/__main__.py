@@ -10,6 +10,7 @@ window).
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -25,7 +26,7 @@ from typing import Any, TypeVar
 import redis
 
 from knify import core as core_module
-from knify import hints, install, settings
+from knify import hints, ids, install, settings
 from knify.core import Core
 from knify.services import jobs
 from knify.store import keys
@@ -65,10 +66,11 @@ class Simulation:
     def submit(self, count: int) -> None:
         """So many jobs of one line each."""
         for n in range(count):
-            request = {"job_type": "command_task", "command": list(nodes.COMMAND)}
-            jobs.submit(
-                self.core, fill.TENANT, jobs.Submission(request | {"metadata": {"n": n % 7}})
-            )
+            request: dict[str, Any] = {"job_type": "command_task"}
+            request["command"] = list(nodes.COMMAND)
+            request |= {"metadata": {"n": n % 7}}
+            one = jobs.Submission(request, idempotency_key=ids.new("i"))
+            _patiently(functools.partial(jobs.submit, self.core, fill.TENANT, one))
 
     def run(self, count: int) -> None:
         """Submit them, 400 at a time, and wait until all are packed."""
