@@ -17,10 +17,10 @@ from redis import sentinel
 
 from knify import errors
 
-SENTINELS: Final = ("redis+sentinel", "rediss+sentinel")
+SENTINELS: Final[tuple[str, ...]] = ("redis+sentinel", "rediss+sentinel")
 _PORT: Final = 26_379
-_TLS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_LOGIN: Final = ("sentinel_username", "sentinel_password")
+_TLS: Final[tuple[str, ...]] = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_LOGIN: Final[tuple[str, ...]] = ("sentinel_username", "sentinel_password")
 _SECONDS: Final = 1.0  # for a Sentinel's answer; the next one is asked then
 
 
@@ -52,7 +52,9 @@ def watched(url: str) -> Watched | None:
     options: dict[str, Any] = {"db": int(database or 0), **tls}
     options |= {"username": unquote(user)} if user else {}
     options |= {"password": unquote(password)} if password else {}
-    own = {option.removeprefix("sentinel_"): said[option] for option in _LOGIN if option in said}
+    own: dict[str, Any] = {
+        option.removeprefix("sentinel_"): said[option] for option in _LOGIN if option in said
+    }
     own |= {"ssl": True, **tls} if is_secure else {}
     return Watched(tuple(map(_host, hosts.split(","))), unquote(name), options, own, is_secure)
 
@@ -86,7 +88,7 @@ def options(url: str) -> dict[str, Any]:
     """What a pool of connections to it is made with: its class, and the arguments of that."""
     found = watched(url)
     if found is None:
-        parsed: dict[str, Any] = redis.connection.parse_url(url)
+        parsed: dict[str, Any] = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
         return parsed
     kind = (
         sentinel.SentinelManagedSSLConnection
@@ -108,7 +110,7 @@ class _Primary:
 
     def __init__(self, found: Watched) -> None:
         self.service_name = found.name
-        self._sentinel = sentinel.Sentinel(
+        self._sentinel = sentinel.Sentinel(  # type: ignore[no-untyped-call]
             found.sentinels,
             sentinel_kwargs={
                 "socket_timeout": _SECONDS,
@@ -119,7 +121,7 @@ class _Primary:
 
     def get_master_address(self) -> tuple[str, int]:
         """Host and port. redis.ConnectionError while no Sentinel knows one."""
-        host, port = self._sentinel.discover_master(self.service_name)
+        host, port = self._sentinel.discover_master(self.service_name)  # type: ignore[no-untyped-call]
         return str(host), int(port)
 
 

@@ -72,7 +72,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
     One retry covers a connection that Redis closed while it was idle; a silent one is not
     asked twice, so that callers get their answer in time.
     """
-    pool = _Pool(
+    pool = _Pool(  # type: ignore[no-untyped-call]
         **places.options(url),
         max_connections=CONNECTIONS,
         timeout=CROWD_SECONDS,
