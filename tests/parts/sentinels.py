@@ -69,7 +69,7 @@ class Sentinels:
 @contextmanager
 def running(folder: Path, *, replicas: int = 2) -> Iterator[Sentinels]:
     """A primary with its replicas, all in step, and three Sentinels that know them."""
-    free = _free_ports(1 + replicas + 3)
+    free = free_ports(1 + replicas + 3)
     servers, watchers = free[: 1 + replicas], free[1 + replicas :]
     made = Sentinels(tuple(watchers))
     try:
@@ -132,7 +132,8 @@ def _known(port: int) -> dict[str, int]:
     return {name: int(row[name]) for name in ("num-slaves", "num-other-sentinels")}
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Of loopback, that nothing listens on now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
