@@ -48,7 +48,7 @@ wanted_packages() {
     if [ -f /sys/fs/cgroup/cgroup.controllers ]; then echo crun; else echo runc; fi
     if ! find_python >/dev/null; then echo python3 python3-venv; fi
     case ,$EXTRAS, in *,dev,*) echo libfaketime ;; esac # tests step the clock
-    if [ "${KNIFY_TEST_SERVERS:-}" = 1 ]; then echo postgresql; fi # slow tests ask a real one
+    if [ "${KNIFY_TEST_SERVERS:-}" = 1 ]; then echo postgresql chromium; fi # slow tests ask real ones
 }
 
 install_packages() {

@@ -106,6 +106,7 @@ class Settings:
     log_level: str
     access_log: bool
     metrics_token: str = field(repr=False)
+    flower_url: str  # where people find Flower; empty: nowhere
     flower_user: str
     flower_password: str = field(repr=False)
 
@@ -194,6 +195,7 @@ def _service(env: Env, home: Path) -> dict[str, Any]:
         "log_level": env.str("LOG_LEVEL", "info", validate=OneOf(levels)),
         "access_log": variables.switch(env, "ACCESS_LOG"),
         "metrics_token": variables.secret(env, "METRICS_TOKEN"),
+        "flower_url": env.str("FLOWER_URL", ""),
         "flower_user": env.str("FLOWER_USER", "knify"),
         "flower_password": env.str("FLOWER_PASSWORD", ""),
     }

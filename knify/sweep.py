@@ -33,6 +33,7 @@ def sweep(core: Core) -> int:
         elif living and watched >= core.settings.node_lost_seconds * 1000:
             _lose(core, execution_id, node)
     jobs.disband(core)
+    core.store.minutes.note(core.store.registry.now_ms())
     expired = schedules.go_on(core) + deletion.go_on(core) + _let_go(core, jumped)
     if due:
         log.info("swept: %d due executions", len(due))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -33,7 +34,7 @@ from knify.services import trees
 from knify.store import keys
 from knify.store.redis import connect as connect_redis
 from knify.watch import Watcher
-from workers import duty
+from workers import checkup, duty
 from workers.heartbeat import Heartbeat
 from workers.loop import Bridge, Loop
 
@@ -122,6 +123,7 @@ class Node:
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         duty.begin("hot sandboxes", self.keeper.cooling, self.keeper.cool_due)
         duty.begin("archives", self.keeper.archiving, self.keeper.archive_due)
+        duty.begin("checkup", threading.Event(), functools.partial(checkup.look, self.core))
         self._deliverer.start()
         self._threads.submit(self._take_over)
         _current[:] = [self]

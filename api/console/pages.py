@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.console import joblist, newjob, signin
+from api.console import joblist, newjob, signin, system
 from api.console.blueprint import blp
 
-__all__ = ["blp", "joblist", "newjob", "signin"]
+__all__ = ["blp", "joblist", "newjob", "signin", "system"]

@@ -13,6 +13,9 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:rolled_at` | string | when the last one was noticed | for ever |
 | `knify:watch` | hash | `since`, `last`: how long sweepers have seen this Redis without a break; `jumped`: when its clock did so last | for ever |
 | `knify:tally` | hash | for metrics, by state: `came:`, `left:`, and `ms:`, how long those that left had been in it | for ever |
+| `knify:minutes` | list | the tally at the end of each minute (JSON), the newest last | 1,440 rows |
+| `knify:minutes:at` | string | this minute has its row | until its end |
+| `knify:node:{node}:checkup` | string | what `knify doctor` found there last (JSON) | 3 h |
 | `knify:x:{id}` | hash | an execution, see `codec.py`; once packed, a row | `KNIFY_JOB_DAYS` after its end |
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |

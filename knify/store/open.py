@@ -8,12 +8,14 @@ from knify import settings as settings_module
 from knify.store import places
 from knify.store.access import Access
 from knify.store.admission import Admission
+from knify.store.checkups import Checkups
 from knify.store.definitions import Definitions
 from knify.store.doors import Doors
 from knify.store.executions import Executions
 from knify.store.families import Families
 from knify.store.gauges import Meter
 from knify.store.listing import Listing
+from knify.store.minutes import Minutes
 from knify.store.notices import Notices
 from knify.store.redis import Client, Scripts, connect
 from knify.store.registry import Registry
@@ -57,6 +59,8 @@ class Store:
     runs: Runs
     samples: Samples
     meter: Meter
+    minutes: Minutes
+    checkups: Checkups
     typed: Typed
 
 
@@ -87,6 +91,8 @@ def build(client: Client, *, sandbox_ttl_ms: int, replicas: int = 0) -> Store:
         runs=Runs(client, scripts),
         samples=Samples(client, scripts),
         meter=Meter(client),
+        minutes=Minutes(client),
+        checkups=Checkups(client),
         typed=Typed(client, scripts),
     )
 
