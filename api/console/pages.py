@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from api.console import joblist, newjob, signin, system
+from api.console import (
+    jobactions,
+    jobfiles,
+    joblines,
+    joblist,
+    jobpage,
+    newjob,
+    signin,
+    system,
+)
 from api.console.blueprint import blp
 
-__all__ = ["blp", "joblist", "newjob", "signin", "system"]
+__all__ = [
+    "blp", "jobactions", "jobfiles", "joblines", "joblist", "jobpage", "newjob", "signin",
+    "system",
+]  # fmt: skip

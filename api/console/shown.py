@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zoneinfo
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -106,12 +107,31 @@ def count(number: float | None) -> str:
     return NONE if number is None else f"{int(number):,}"
 
 
+def plain_name(text: str) -> str:
+    """A file's name on one line, where what turns or hides text is shown instead of done."""
+    return "".join(
+        c if c.isprintable() else f"\N{LEFT ANGLE BRACKET}{_code(c)}\N{RIGHT ANGLE BRACKET}"
+        for c in text
+    )
+
+
+def _code(character: str) -> str:
+    return {"\n": "newline", "\t": "tab"}.get(character, f"U+{ord(character):04X}")
+
+
+def as_text(value: Any) -> str:
+    """A text as it is, any other JSON as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "ago_text": ago,
+    "as_text": as_text,
     "cost": cost,
     "count": count,
     "duration": duration,
     "moment_text": moment,
+    "plain_name": plain_name,
     "rfc3339": clock.rfc3339,
     "seconds_between": seconds_between,
     "size": size,

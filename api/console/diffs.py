@@ -1,0 +1,92 @@
+"""Changes of files as lines with a mark: what an agent wrote or replaced, and patches."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+_COMPARED: Final = 400  # lines of one side; of more, all old ones go and all new ones come
+MOST: Final = 2_000  # lines that are shown
+_NAMES: Final = (
+    ("old_string", "new_string"), ("oldText", "newText"), ("old_text", "new_text"),
+    ("old_str", "new_str"),
+)  # fmt: skip
+_WHOLE: Final = ("content", "contents", "file_text", "text")
+_PATCHES: Final = ("patch", "diff", "input", "unified_diff")
+_BEGINS: Final = ("diff --git ", "--- ", "*** Begin Patch", "@@ ", "Index: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: `mark` is +, -, @ (where it is), or a space."""
+
+    mark: str
+    text: str
+
+    @property
+    def kind(self) -> str:
+        """Its class."""
+        return {"+": "add", "-": "remove", "@": "where"}.get(self.mark, "same")
+
+
+def of_call(tool: str, parameters: Mapping[str, Any]) -> list[Line]:
+    """What a tool call changes in a file; empty when it does not, or does not say it so."""
+    edits = parameters.get("edits")
+    if isinstance(edits, list):
+        found = [line for edit in edits if isinstance(edit, dict) for line in _edit(edit)]
+        if found:
+            return found[:MOST]
+    found = _edit(parameters)
+    if found:
+        return found[:MOST]
+    for name in _PATCHES:
+        text = parameters.get(name)
+        if isinstance(text, str) and text.lstrip().startswith(_BEGINS):
+            return of_patch(text)
+    if "write" in tool.lower() or "create" in tool.lower():
+        text = next((parameters[n] for n in _WHOLE if isinstance(parameters.get(n), str)), "")
+        return [Line("+", line) for line in text.splitlines()[:MOST]]
+    return []
+
+
+def of_patch(text: str) -> list[Line]:
+    """A patch: in its hunks by the letter before each line, and the rest says where."""
+    found, inside = [], False
+    for line in text.splitlines()[:MOST]:
+        if line.startswith(("@@", "***")):
+            inside = True
+            found.append(Line("@", line))
+        elif line.startswith(("diff ", "index ", "Index: ", "new file", "deleted file")):
+            inside = False
+            found.append(Line("@", line))
+        elif not inside and line.startswith(("--- ", "+++ ", "similarity", "rename", "old mode")):
+            found.append(Line("@", line))
+        elif line[:1] in ("+", "-"):
+            found.append(Line(line[0], line[1:]))
+        else:
+            found.append(Line(" ", line.removeprefix(" ")))
+    return found
+
+
+def _edit(parameters: Mapping[str, Any]) -> list[Line]:
+    for old_name, new_name in _NAMES:
+        old, new = parameters.get(old_name), parameters.get(new_name)
+        if isinstance(old, str) and isinstance(new, str):
+            return between(old.splitlines(), new.splitlines())
+    return []
+
+
+def between(old: Sequence[str], new: Sequence[str]) -> list[Line]:
+    """From these lines to those."""
+    if max(len(old), len(new)) > _COMPARED:
+        return [Line("-", line) for line in old] + [Line("+", line) for line in new]
+    found: list[Line] = []
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            found += [Line(" ", line) for line in old[i:j]]
+        else:
+            found += [Line("-", line) for line in old[i:j]]
+            found += [Line("+", line) for line in new[k:m]]
+    return found
