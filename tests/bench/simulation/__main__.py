@@ -195,11 +195,16 @@ def main(arguments: list[str]) -> int:
                 have, bytes_ = fill.listed(simulation.core), simulation.bytes
                 filled.made = have
                 if stock > have:
-                    filled.jobs(stock - have, metadata=1)
+                    filled.of_kinds(stock - have, _kind)
                 grown = simulation.bytes - bytes_
                 row = {"stock": stock, "bytes_each": grown // max(1, stock - have)}
                 _tell(asked.out, row | window(simulation, asked.window))
     return 0
+
+
+def _kind(n: int) -> tuple[str, str, dict[str, Any]]:
+    """What ended jobs there are."""
+    return ("failed" if n % 10 == 0 else "completed"), "command_task", {"n": n % 7}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
