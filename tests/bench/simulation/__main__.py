@@ -72,8 +72,8 @@ class Simulation:
             one = jobs.Submission(request, idempotency_key=ids.new("i"))
             _patiently(functools.partial(jobs.submit, self.core, fill.TENANT, one))
 
-    def run(self, count: int) -> None:
-        """Submit them, 400 at a time, and wait until all are packed."""
+    def run(self, count: int, at_once: int = _AT_ONCE) -> None:
+        """Submit them, so many at a time, and wait until all are packed."""
         client, deadline = self.core.store.client, time.monotonic() + _SECONDS
         left = count
         while True:
@@ -81,7 +81,7 @@ class Simulation:
             if not (left or due or ended):
                 return
             assert time.monotonic() < deadline, "too slow"
-            room = min(left, _AT_ONCE - due)
+            room = min(left, at_once - due)
             self.submit(max(0, room))
             left -= max(0, room)
             time.sleep(0.5)
@@ -152,15 +152,18 @@ def window(simulation: Simulation, count: int) -> dict[str, Any]:
     }
 
 
-def heard(simulation: Simulation) -> dict[str, Any]:
-    """The commands of one job: those that clients sent, and those that scripts made of them."""
+def heard(simulation: Simulation, at_once: int) -> dict[str, Any]:
+    """The commands of one job: those that clients sent, and those that scripts made of them.
+
+    A job that waits for a slot costs more: it is looked at again.
+    """
     with measure.listening(simulation.redis.url) as idle:
         began = time.monotonic()
         time.sleep(_IDLE)
         seconds = time.monotonic() - began
     with measure.listening(simulation.redis.url) as busy:
         began = time.monotonic()
-        simulation.run(_HEARD)
+        simulation.run(_HEARD, at_once)
         share = (time.monotonic() - began) / seconds
     busy.clients.pop("ZCARD", None)  # our own looks at whether it is over
     sent = {k: (n - idle.clients[k] * share) / _HEARD for k, n in busy.clients.items()}
@@ -189,7 +192,8 @@ def main(arguments: list[str]) -> int:
         with running(folder, asked.nodes) as simulation:
             simulation.run(50)  # what is loaded once
             if asked.commands:
-                _tell(asked.out, {"a_job": heard(simulation)})
+                _tell(asked.out, {"a_job": heard(simulation, 2 * asked.nodes)})
+                _tell(asked.out, {"one_that_waits": heard(simulation, _AT_ONCE)})
             filled = fill.Store(simulation.core)
             for stock in asked.stocks:
                 have, bytes_ = fill.listed(simulation.core), simulation.bytes
