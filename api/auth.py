@@ -30,6 +30,7 @@ _SCOPE = "knify_scope"
 _STREAM = "knify_stream"
 _METRICS = "knify_metrics"
 _SESSION = "knify_session"
+_STREAMED = "knify_streamed"
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _EVERYBODY = apikeys.ApiKey(
     id="none", tenant="default", digest="", scopes=("admin",), tier="enterprise", created_at=0
@@ -75,6 +76,12 @@ def opens_by_metrics_token(view: View) -> View:
 def opens_by_session(view: View) -> View:
     """Mark a page of the console: a browser's session opens it, and nothing else does."""
     setattr(view, _SESSION, True)
+    return view
+
+
+def reads_its_form(view: View) -> View:
+    """Mark a page whose large form is read as it comes: it checks the form's token itself."""
+    setattr(view, _STREAMED, True)
     return view
 
 
@@ -124,7 +131,7 @@ def check() -> None:
     view = app.view_functions.get(flask.request.endpoint or "")
     scope = scope_of(view)
     if getattr(view, _SESSION, False):
-        _by_session(scope)
+        _by_session(view, scope)
         return
     if app.config["NO_AUTH"]:
         return
@@ -150,12 +157,15 @@ def forget(key_id: str) -> None:
     flask.current_app.extensions[CACHE].forget(key_id)
 
 
-def _by_session(scope: str | None) -> None:
+def _by_session(view: Any, scope: str | None) -> None:
     """A console's page. Only what changes anything counts: a page that is kept open costs none."""
     if not flask.current_app.config["NO_AUTH"]:
         flask.g.key = sessions.key(context.core())
         flask.current_app.extensions[USES].note(flask.g.key.id)
-    sessions.check_csrf()
+    if getattr(view, _STREAMED, False):
+        sessions.check_origin()
+    else:
+        sessions.check_csrf()
     if flask.request.method == "POST" and flask.g.key is not _EVERYBODY:
         limits.check(flask.g.key)
     _check_scope(flask.g.key, scope)

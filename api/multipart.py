@@ -6,7 +6,7 @@ requests; here the caller decides where a piece is written. Only small fields ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,9 +35,18 @@ class Reader:
     """Reads a form with the file `file` and the optional text fields `texts`."""
 
     def __init__(
-        self, file: str, texts: frozenset[str], sink: Callable[[bytes], None], cure: str
+        self,
+        file: str,
+        texts: frozenset[str],
+        sink: Callable[[bytes], None],
+        cure: str,
+        gate: Callable[[Mapping[str, str]], None] = lambda _: None,
     ) -> None:
-        """`cure` ends each message about the form."""
+        """`cure` ends each message about the form.
+
+        `gate` is asked with the texts that came before the file, and may raise.
+        """
+        self._gate = gate
         self._file = file
         self._texts = texts
         self._sink = sink
@@ -84,6 +93,7 @@ class Reader:
             kind = "text, not a file" if is_file else "a file, not text"
             raise self._wrong(f"the field {name!r} is to be {kind}", name)
         if isinstance(part, multipart.File):
+            self._gate(self._form.fields)
             self._form.filename = part.filename
         self._seen.add(name)
         self._part, self._text = name, b""

@@ -99,7 +99,11 @@ def check_csrf() -> None:
     if flask.request.method in _SAFE:
         return
     check_origin()
-    sent = flask.request.headers.get(CSRF_HEADER) or flask.request.form.get(CSRF_FIELD, "")
+    check_token(flask.request.headers.get(CSRF_HEADER) or flask.request.form.get(CSRF_FIELD, ""))
+
+
+def check_token(sent: str) -> None:
+    """Forbidden for what is not the word of this session's pages."""
     if not hmac.compare_digest(sent.encode(), csrf().encode()):
         raise errors.Forbidden("this page is too old: load it again, then repeat what you did")
 

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from api.console import (
+    hooklist,
+    hookpage,
     jobactions,
     jobfiles,
     joblines,
     joblist,
     jobpage,
+    keylist,
     newjob,
     signin,
     system,
+    workspacelist,
+    workspacepage,
 )
 from api.console.blueprint import blp
 
 __all__ = [
-    "blp", "jobactions", "jobfiles", "joblines", "joblist", "jobpage", "newjob", "signin",
+    "blp",
+    "hooklist",
+    "hookpage",
+    "jobactions",
+    "jobfiles",
+    "joblines",
+    "joblist",
+    "jobpage",
+    "keylist",
+    "newjob",
+    "signin",
     "system",
-]  # fmt: skip
+    "workspacelist",
+    "workspacepage",
+]

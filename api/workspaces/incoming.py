@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
 
@@ -32,9 +32,16 @@ class Upload:
 
 
 @contextlib.contextmanager
-def upload(config: settings.Settings, running: transfers.Transfers) -> Iterator[Upload | None]:
+def upload(
+    config: settings.Settings,
+    running: transfers.Transfers,
+    *,
+    more: frozenset[str] = frozenset(),
+    gate: Callable[[Mapping[str, str]], None] = lambda _: None,
+) -> Iterator[Upload | None]:
     """Receive the form; None when its file is missing. The file is gone behind the block.
 
+    `more`: texts that it may have beside the name; `gate` as in `multipart.Reader`.
     BadRequest, TooLarge, TooSlow, StorageFull, UnsupportedMediaType.
     """
     request, spool = flask.request, locate.spool(config)
@@ -64,7 +71,8 @@ def upload(config: settings.Settings, running: transfers.Transfers) -> Iterator[
                 lambda: stream.read(multipart.PIECE), multipart.PIECE, config.transfer_rate
             )
 
-        form = multipart.Reader("workspace", frozenset({"name"}), sink, _CURE).read(next_piece)
+        texts = more | {"name"}
+        form = multipart.Reader("workspace", texts, sink, _CURE, gate).read(next_piece)
         with scratch.translated(spool):
             file.flush()
         if form.filename is None:

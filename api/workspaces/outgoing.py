@@ -14,16 +14,49 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import flask
 import gevent
 from gevent import monkey
 from gevent.os import make_nonblocking, nb_read
 
-from api import aside, transfers
-from knify import errors
+from api import aside, context, downloads, transfers
+from knify import errors, model
 from knify.objects import base, sealed
 
 _PIPE: Final = 1024**2  # bytes that may wait in it
 _LOOK: Final = 5.0  # seconds between two looks at the client
+
+
+def respond(found: model.Workspace) -> flask.Response:
+    """Its files as one tar, or the range of it that is asked for; 304 for who has them."""
+    same = downloads.unchanged(found.sha256)
+    if same is not None:
+        return same
+    sealed_ = context.core().sealed
+    size = aside.run(lambda: sealed_.size(found.key))
+    name = f"{found.name}-v{found.version}.tar"
+    is_head = flask.request.method == "HEAD"
+    return downloads.ranged(
+        downloads.File(name, "application/x-tar", size, found.sha256),
+        lambda first, behind: () if is_head else _body(found, first, behind),
+    )
+
+
+def _body(found: model.Workspace, first: int, behind: int) -> Body | Plain:
+    core, running, tenant = context.core(), context.transfers(), context.tenant()
+    if not is_gevent():
+        return Plain(core.sealed, found.key, first, behind)
+    running.take(tenant)
+    return Body(
+        core.sealed,
+        found.key,
+        first,
+        behind,
+        threads=core.settings.transfers,
+        rate=core.settings.transfer_rate,
+        hang_up=hang_up(flask.request.environ),
+        done=lambda: running.give_back(tenant),
+    )
 
 
 class Body:

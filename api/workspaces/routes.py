@@ -7,10 +7,10 @@ from typing import Any
 
 import flask
 
-from api import aside, context, downloads, idempotency, paging
+from api import aside, context, idempotency, paging
 from api.smorest import Blueprint
 from api.workspaces import incoming, outgoing, schemas, view
-from knify import errors, model
+from knify import errors
 from knify.services import uploads, workspaces
 
 blp = Blueprint("workspaces", __name__, description="Folders that jobs start from")
@@ -102,31 +102,4 @@ def delete_workspace(workspace_id: str) -> flask.Response:
 def download_workspace(workspace_id: str) -> flask.Response:
     """Its files as one tar, or a range of it."""
     found = workspaces.get(context.core(), context.tenant(), workspace_id)
-    same = downloads.unchanged(found.sha256)
-    if same is not None:
-        return same
-    sealed = context.core().sealed
-    size = aside.run(lambda: sealed.size(found.key))
-    name = f"{found.name}-v{found.version}.tar"
-    is_head = flask.request.method == "HEAD"
-    return downloads.ranged(
-        downloads.File(name, "application/x-tar", size, found.sha256),
-        lambda first, behind: () if is_head else _body(found, first, behind),
-    )
-
-
-def _body(found: model.Workspace, first: int, behind: int) -> outgoing.Body | outgoing.Plain:
-    core, running, tenant = context.core(), context.transfers(), context.tenant()
-    if not outgoing.is_gevent():
-        return outgoing.Plain(core.sealed, found.key, first, behind)
-    running.take(tenant)
-    return outgoing.Body(
-        core.sealed,
-        found.key,
-        first,
-        behind,
-        threads=core.settings.transfers,
-        rate=core.settings.transfer_rate,
-        hang_up=outgoing.hang_up(flask.request.environ),
-        done=lambda: running.give_back(tenant),
-    )
+    return outgoing.respond(found)

@@ -68,9 +68,14 @@ def stem(filename: str) -> str:
     return base_name[: len(base_name) - len(found)]
 
 
+def is_name(name: str) -> bool:
+    """Whether a workspace may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """The name itself; BadRequest when it cannot stand in `/workspaces/NAME`."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise errors.BadRequest(
             "a workspace's name has 1 to 100 letters, digits, '.', '_' or '-' "
             "and begins with a letter or digit: give one in the field name",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from knify.store.redis import Client, Scripts, changes, now_ms, pairs
 #: Until an object that no version names is deleted. An upload that takes longer is refused.
 UPLOAD_MS: Final = 6 * 3_600_000
 _SHOWN = 20  # ids of jobs
+_AT_ONCE: Final = 1_000  # look-ups of one round trip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,14 @@ class Dropped:
 
     key: str = ""  # of an object that is to go, which no other version needs
     jobs: tuple[str, ...] = ()  # of those that still have to begin with it: it stays
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """All versions of one name."""
+
+    newest: model.Workspace
+    versions: int  # how many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,29 @@ class Workspaces:
         found, total = pipe.execute()
         return Page([one for one in self._read(found) if one], int(total))
 
+    def names(
+        self, tenant: str, *, like: str = "", offset: int = 0, limit: int = 100
+    ) -> tuple[list[Named], int]:
+        """Some of the names whose text holds `like`, newest first, and how many those are.
+
+        One short look-up for each version that the tenant has.
+        """
+        versions: dict[str, list[str]] = {}
+        for workspace_id, name in self._every(tenant):
+            if like.lower() in name.lower():
+                versions.setdefault(name, []).append(workspace_id)
+        wanted = list(versions.values())[offset : offset + limit]
+        newest = self._read([ids[0] for ids in wanted])
+        found = [Named(w, len(ids)) for w, ids in zip(newest, wanted, strict=True) if w]
+        return found, len(versions)
+
+    def users(self, workspace_ids: Sequence[str]) -> list[list[str]]:
+        """For each, the sandboxes that still have to be made from it."""
+        pipe = self._client.pipeline(transaction=False)
+        for workspace_id in workspace_ids:
+            pipe.smembers(workspacekeys.workspace_users(workspace_id))
+        return [sorted(found) for found in pipe.execute()] if workspace_ids else []
+
     def old(self, tenant: str, name: str, *, keep: int) -> list[str]:
         """The versions of a name beyond the newest `keep`."""
         return list(self._client.zrange(workspacekeys.workspaces(tenant, name), 0, -1 - keep))
@@ -100,6 +132,16 @@ class Workspaces:
         if verdict == "used":
             return Dropped(jobs=tuple(rest))
         return Dropped(key=rest[0] if rest else "")
+
+    def _every(self, tenant: str) -> Iterator[tuple[str, str]]:
+        """(id, name) of each version, newest first."""
+        ids = self._client.zrevrange(workspacekeys.workspaces(tenant), 0, -1)
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            pipe = self._client.pipeline(transaction=False)
+            for workspace_id in some:
+                pipe.hget(workspacekeys.workspace(workspace_id), "name")
+            yield from ((i, name) for i, name in zip(some, pipe.execute(), strict=True) if name)
 
     def _read(self, ids: Sequence[str]) -> list[model.Workspace | None]:
         pipe = self._client.pipeline(transaction=False)
