@@ -29,6 +29,7 @@ MORE: Final[dict[str, tuple[int, ...]]] = {
     "download_artifact": (410,),
     "download_all_artifacts": (410,),
     "archive_sandbox": (409,),
+    "extend_sandbox": (409, 410),
     "change_network": (409,),
     "submit_task": (507,),
     "cancel_task": (409,),

@@ -7,11 +7,12 @@ from typing import Any
 
 import flask
 
-from api import context, paging
+from api import bodies, context, paging
 from api.sandboxes import schemas, view
 from api.smorest import Blueprint
+from api.strict import load
 from knify import errors
-from knify.services import networks, powers
+from knify.services import networks, powers, sandboxes
 
 blp = Blueprint("sandboxes", __name__, description="Containers and files that outlive their jobs")
 
@@ -50,6 +51,17 @@ def get_sandbox(sandbox_id: str) -> flask.Response:
     store = context.core().store.sandboxes
     found = store.get(sandbox_id, tenant=context.tenant())
     return flask.jsonify(view.sandbox(found, store.turns(found.id)))
+
+
+@blp.route("/sandboxes/<sandbox_id>/extend", methods=["POST"])
+@blp.needs("write")
+@blp.doc(requestBody={"content": {"application/json": {"schema": schemas.Extension}}})
+@blp.response(200, schemas.Sandbox)
+def extend_sandbox(sandbox_id: str) -> flask.Response:
+    """Keep an idle sandbox for some time from now on, or for as long as after a job's end."""
+    body = load(schemas.Extension(), bodies.read_optional())
+    found = sandboxes.extend(context.core(), context.tenant(), sandbox_id, **body)
+    return flask.jsonify(view.sandbox(found, ()))
 
 
 @blp.route("/sandboxes/<sandbox_id>/network", methods=["PATCH"])

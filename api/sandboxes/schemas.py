@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import marshmallow as ma
 from marshmallow import fields, validate
 
 from api import paging
 from api.strict import Exact, Strict
+from knify import units
 from knify.lifecycle import SandboxState
 
 
@@ -16,6 +19,21 @@ class Filters(ma.Schema):
     page = fields.Integer(validate=validate.Range(1, paging.MAX_PAGE))
     limit = fields.Integer(validate=validate.Range(1, paging.MAX_LIMIT))
     orphans = fields.Boolean(load_default=False)
+
+
+class Extension(Strict):
+    """The optional body of `POST /sandboxes/{id}/extend`."""
+
+    expires_in = Exact(str, int, float)
+
+    @ma.post_load
+    def _checked(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if "expires_in" not in data:
+            return {}
+        try:
+            return {"seconds": units.parse_duration(data["expires_in"])}
+        except ValueError as wrong:
+            raise ma.ValidationError(f"{wrong}", "expires_in") from wrong
 
 
 class Network(Strict):

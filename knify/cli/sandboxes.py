@@ -1,4 +1,4 @@
-"""`knify sandboxes …`: what lives where, and what nobody knows any more."""
+"""`knify sandboxes …`: what lives where and how long, and what nobody knows any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from knify.cli import entry, jobs, show
 
 @click.group(cls=entry.Group)
 def sandboxes() -> None:
-    """List and show sandboxes."""
+    """List and show sandboxes, and keep them longer."""
 
 
 @sandboxes.command("list")
@@ -48,3 +48,18 @@ def show_(sandbox_id: str, json_: bool) -> None:
     if json_:
         return show.as_json(found.raw)
     return show.facts(found.raw)
+
+
+@sandboxes.command()
+@click.argument("sandbox_id")
+@click.option("--expires-in", metavar="TIME", help="Such as 12h or 7d. Default: as long as may be.")
+@jobs.json_option
+def extend(sandbox_id: str, expires_in: str | None, json_: bool) -> None:
+    """Keep an idle sandbox for some time from now on.
+
+    It never expires earlier than it would have; KNIFY_SANDBOX_DAYS is the most.
+    """
+    found = entry.client().extend_sandbox(sandbox_id, expires_in)
+    if json_:
+        return show.as_json(found.raw)
+    return show.line(f"{found.id} is kept until {found.expires_at}")

@@ -191,6 +191,7 @@ class AsyncClient:
     sandboxes = _asks(calls.hosts.sandboxes)
     sandbox = _asks(calls.hosts.sandbox)
     archive_sandbox = _asks(calls.hosts.archive_sandbox)
+    extend_sandbox = _asks(calls.hosts.extend_sandbox)
     change_network = _asks(calls.hosts.change_network)
     health = _asks(calls.hosts.health)
     ready = _asks(calls.hosts.ready)

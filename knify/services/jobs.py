@@ -148,7 +148,16 @@ def clean_up(core: Core, tenant: str, execution_id: str, *, force: bool = False)
     `force` cancels them; the sandbox then goes when the last of them has ended.
     """
     x = core.store.executions.get(execution_id, tenant=tenant)
-    sandbox_id = x.sandbox_id or ""
+    _retire(core, tenant, x.sandbox_id or "", force=force)
+
+
+def clean_up_sandbox(core: Core, tenant: str, sandbox_id: str, *, force: bool = False) -> None:
+    """The same of a sandbox that is named itself. NotFound, SandboxBusy."""
+    core.store.sandboxes.get(sandbox_id, tenant=tenant)
+    _retire(core, tenant, sandbox_id, force=force)
+
+
+def _retire(core: Core, tenant: str, sandbox_id: str, *, force: bool) -> None:
     if force:
         for turn in reversed(core.store.sandboxes.turns(sandbox_id)):
             cancel(core, tenant, turn, "the sandbox is cleaned up")

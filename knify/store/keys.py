@@ -62,6 +62,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:dropping` | zset | definitions that are being deleted; score: when to look at it again | member leaves with the last run |
 | `knify:s:{id}` | hash | a sandbox | with its last execution, 30 days longer if its node never removed it |
 | `knify:s:{id}:turns` | list | its executions that are not terminal, in their order | member leaves at the end |
+| `knify:s:{id}:jobs` | list | its executions behind the `first`, which its record names, in their order | member leaves with the execution |
 | `knify:t:{tenant}:s` | zset | a tenant's sandboxes by time of creation | as the sandboxes |
 | `knify:sandboxes:expiry` | zset | idle sandboxes; score: when they expire | member leaves with a new turn |
 | `knify:node:{node}:beat` | string | a node's heartbeat (JSON) | 60 s after the last one |
@@ -228,6 +229,11 @@ def sandbox(sandbox_id: str) -> str:
 def turns(sandbox_id: str) -> str:
     """Its executions that are not terminal, in order."""
     return f"{PREFIX}s:{sandbox_id}:turns"
+
+
+def continuations(sandbox_id: str) -> str:
+    """All its executions behind the first one, in order."""
+    return f"{PREFIX}s:{sandbox_id}:jobs"
 
 
 def node(name: str) -> str:

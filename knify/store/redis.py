@@ -59,6 +59,7 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "NAME_TAKEN": conflicts.NameTaken,
     "TOO_MANY_DEFINITIONS": conflicts.TooManyDefinitions,
     "RETRY_GONE": conflicts.RetryGone,
+    "SANDBOX_BUSY": conflicts.SandboxBusy,
     "SANDBOX_NONE": conflicts.SandboxNone,
     "SANDBOX_DELETED": conflicts.SandboxDeleted,
     "SANDBOX_EXPIRED": errors.SandboxExpired,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from knify import errors, lifecycle, model
 from knify.lifecycle import SandboxState
 from knify.store import codec, keys
 from knify.store.redis import Client, Scripts
+
+_AT_ONCE: Final = 1_000  # look-ups of one round trip
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,15 @@ class Retired:
     verdict: str  # deleted | again | busy | doomed (goes after its last turn) | missing
     turns: tuple[str, ...] = ()  # the executions that keep it busy
     node: str = ""  # whose workers have to remove the container
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """How a sandbox was used so far."""
+
+    executions: int  # that are there, whatever their state
+    first: str | None  # the one that it was made for; it may be gone, or have come before this was
+    is_doomed: bool  # it goes with its last turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +63,22 @@ class Sandboxes:
             raise errors.NotFound(f"no sandbox {sandbox_id}")
         return found
 
-    def page(self, tenant: str, *, offset: int, limit: int) -> tuple[list[model.Sandbox], int]:
-        """Some of a tenant's sandboxes, newest first, and how many there are."""
+    def page(
+        self,
+        tenant: str,
+        *,
+        states: Collection[SandboxState] = (),
+        offset: int,
+        limit: int,
+    ) -> tuple[list[model.Sandbox], int]:
+        """Some of a tenant's sandboxes, newest first, and how many there are.
+
+        `states`: only those in one of these, for which each one's state is looked up.
+        """
         index = keys.sandboxes(tenant)
+        if states:
+            fitting = [name for name, state in self._states(index) if state in states]
+            return self.get_many(fitting[offset : offset + limit]), len(fitting)
         pipe = self._client.pipeline(transaction=False)
         pipe.zcard(index)
         pipe.zrevrange(index, offset, offset + limit - 1)
@@ -68,6 +93,38 @@ class Sandboxes:
             pipe.hgetall(keys.sandbox(sandbox_id))
         found = zip(wanted, pipe.execute(), strict=True)
         return [codec.sandbox(fields, name) for name, fields in found if fields]
+
+    def _states(self, index: str) -> Iterator[tuple[str, str | None]]:
+        names = self._client.zrevrange(index, 0, -1)
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            pipe = self._client.pipeline(transaction=False)
+            for name in some:
+                pipe.hget(keys.sandbox(name), "state")
+            yield from zip(some, pipe.execute(), strict=True)
+
+    def uses(self, ids: Iterable[str]) -> list[Uses]:
+        """How each was used, in one round trip."""
+        pipe = self._client.pipeline(transaction=False)
+        for sandbox_id in ids:
+            pipe.hmget(keys.sandbox(sandbox_id), "executions", "first", "doomed")
+        rows = pipe.execute()
+        return [Uses(int(count or 0), first, bool(doomed)) for count, first, doomed in rows]
+
+    def jobs(self, sandbox_id: str, *, most: int) -> list[str]:
+        """The newest of its executions, oldest first; those of before this was kept are missing."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hget(keys.sandbox(sandbox_id), "first")
+        pipe.lrange(keys.continuations(sandbox_id), -most, -1)
+        first, found = pipe.execute()
+        return ([first] if first else [])[: most - len(found)] + list(found)
+
+    def extend(self, sandbox_id: str, ms: int) -> int:
+        """Let an idle one live for so long from now on, or as long as it would; until when (ms).
+
+        NotFound, SandboxBusy, SandboxDeleted, SandboxExpired, SandboxLost, SandboxNone.
+        """
+        return int(self._scripts.call("extend_sandbox", sandbox_id, ms))
 
     def on_node(
         self, node: str, cursor: int, *, about: int = 500

@@ -36,6 +36,26 @@ def test_foreign_sandboxes_answer_like_ones_that_do_not_exist(api: Api, stranger
     assert foreign.get_json()["error"] == none.get_json()["error"].replace(missing, row["id"])
 
 
+def test_an_idle_sandbox_is_kept_for_longer_and_never_for_less(
+    api: Api, stranger: Api, worker: Worker
+) -> None:
+    job = api.submit()
+    path = f"/sandboxes/{api.get(f'/jobs/{job}').get_json()['sandbox_id']}/extend"
+    busy = api.post(path)
+    worker.finish(worker.run(job))
+    before = api.get(path.removesuffix("/extend")).get_json()["expires_at"]
+
+    shorter, whole = api.post(path, {"expires_in": "1h"}), api.post(path)
+
+    assert (busy.status_code, busy.get_json()["code"]) == (409, "SANDBOX_BUSY")
+    assert shorter.get_json()["expires_at"] == before < whole.get_json()["expires_at"]
+    for wrong in ({"expires_in": "31d"}, {"expires_in": "soon"}, {"expires_in": 0}):
+        assert api.post(path, wrong).get_json()["detail"]["field"] == "expires_in"
+    assert stranger.post(path).status_code == 404
+    api.post(f"/jobs/{job}/cleanup")
+    assert api.post(path).get_json()["code"] == "SANDBOX_DELETED"
+
+
 def test_orphans_are_for_administrators(api: Api, core: Core) -> None:
     core.store.registry.heartbeat("n1", {})
     core.store.sandboxes.note_orphan(Orphan("sandbox_x", "n1", ("container", "volume"), 1, 2))

@@ -35,7 +35,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "replays": r"knify:replay:.+",
         "segments": r"knify:x:[^:]+:segments",
         "metrics": r"knify:x:[^:]+:metrics",
-        "turns": r"knify:s:[^:]+:turns",
+        "turns": r"knify:s:[^:]+:(turns|jobs)",
         "clocks": r"knify:(clock|epoch|rolled_at|watch|served|tally)",
         "fixed": r"knify:(installation|schema|nodes|sandboxes:expiry|packed(:files)?|forgotten)",
         "nodes": r"knify:node:[^:]+:(beat|machine|images|sandboxes|used|capacity|hold)",

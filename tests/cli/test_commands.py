@@ -186,6 +186,9 @@ def test_sandboxes_are_listed_and_shown(server: scripted.Server, knify: Run) -> 
         "sandbox_1", "paused", "n",
     ]  # fmt: skip
     assert "paused" in knify("sandboxes", "show", "sandbox_1").stdout
+    server.on("POST", "/sandboxes/sandbox_1/extend", row | {"expires_at": "2027-01-01T00:00:00Z"})
+    kept = knify("sandboxes", "extend", "sandbox_1", "--expires-in", "7d").stdout
+    assert kept == "sandbox_1 is kept until 2027-01-01T00:00:00Z\n"
 
 
 def test_orphans_are_listed_with_what_is_left_of_them(server: scripted.Server, knify: Run) -> None:

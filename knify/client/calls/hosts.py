@@ -46,6 +46,13 @@ def archive_sandbox(sandbox_id: str) -> Call[None]:
     return base.do(base.path("sandboxes", sandbox_id, "archive"), base.nothing)
 
 
+def extend_sandbox(sandbox_id: str, expires_in: str | float | None = None) -> Call[records.Sandbox]:
+    """Keep an idle sandbox for so long from now on: seconds or `7d`; None: as long as may be."""
+    path = base.path("sandboxes", sandbox_id, "extend")
+    body = {} if expires_in is None else {"expires_in": expires_in}
+    return Call("POST", path, answers.one(records.Sandbox), body=body, harmless=True)
+
+
 def change_network(
     sandbox_id: str, network_mode: str, allowed_hosts: Sequence[str] | None = None
 ) -> Call[dict[str, Any]]:

@@ -28,6 +28,7 @@ local function accept(id, fields, sandbox_id, sandbox, detail, words)
     if s.state == 'lost' then return 'SANDBOX_LOST' end
     redis.call('ZREM', P .. 'sandboxes:expiry', sandbox_id)
     redis.call('HDEL', skey(sandbox_id), 'expires_at', 'archiving') -- who archives it gives up
+    redis.call('RPUSH', skey(sandbox_id) .. ':jobs', id)
   else
     local new = cjson.decode(sandbox)
     if new.workspace_id then
@@ -35,6 +36,7 @@ local function accept(id, fields, sandbox_id, sandbox, detail, words)
       if redis.call('EXISTS', workspace) == 0 then return 'WORKSPACE_NONE' end
       redis.call('SADD', workspace .. ':users', sandbox_id)
     end
+    new.first = id -- most have this one only, so it costs no list
     write(skey(sandbox_id), new)
     redis.call('ZADD', P .. 't:' .. fields.tenant .. ':s', int(ts), sandbox_id)
   end

@@ -13,6 +13,7 @@ redis.call('ZREM', P .. 'deleting', id)
 redis.call('DEL', xkey(id), xkey(id) .. ':events', xkey(id) .. ':output', xkey(id) .. ':segments', P .. 'usage:' .. id, xkey(id) .. ':metrics')
 local key = skey(row.sandbox_id)
 local s = record(key)
+redis.call('LREM', key .. ':jobs', 0, id)
 if not s or not s.executions or redis.call('HINCRBY', key, 'executions', -1) > 0 then return {'', ''} end
 local node = ''
 if s.state ~= 'deleted' then
