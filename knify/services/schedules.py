@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from knify import conflicts, cron, errors, lifecycle, model
@@ -128,6 +129,22 @@ def cancel(core: Core, d: Definition, run_id: str) -> model.Execution:
         before = after  # it ended by itself in this moment
     detail = {"run_id": run_id, "state": before.state.value}
     raise conflicts.RunAlreadyTerminal(f"the run has ended: it is {before.state}", detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an expression says."""
+
+    sentence: str
+    zone: str
+    times: list[int]  # its next due times, ms
+
+
+def preview(expression: str, zone: str, now: int, least: float, most: int) -> Preview:
+    """An expression as a definition may have it; `now` in ms, see `_planned`. BadRequest."""
+    fresh = _DEFAULTS.evolve(schedule=expression, timezone=zone)
+    planned = _planned(_DEFAULTS, fresh, now, least)
+    return Preview(planned.words or "", planned.timezone, planned.upcoming(most))
 
 
 def go_on(core: Core) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from knify.store import jobkeys
@@ -11,6 +12,7 @@ from knify.store.redis import Client, Scripts
 #: Classes of runs in their `spans` (2^29 s are 17 years), and the distance of their scores.
 _CLASSES: Final = 30
 _CLASS: Final = 2**42
+_MOMENT: Final = 1000  # moments of one millisecond
 
 
 class Runs:
@@ -27,6 +29,26 @@ class Runs:
         pipe.zcard(jobkeys.runs(definition_id))
         ids, total = pipe.execute()
         return ids, total
+
+    def newest(self, definition_ids: Sequence[str]) -> dict[str, str]:
+        """The newest run of each of these that has one."""
+        pipe = self._client.pipeline(transaction=False)
+        for one in definition_ids:
+            pipe.zrevrange(jobkeys.runs(one), 0, 0)
+        found = pipe.execute() if definition_ids else []
+        return {one: ids[0] for one, ids in zip(definition_ids, found, strict=True) if ids}
+
+    def made(
+        self, definition_id: str, windows: Sequence[tuple[int, int]], most: int
+    ) -> list[tuple[list[str], int]]:
+        """For each window (ms, without its end): the newest runs made in it, and how many."""
+        key, pipe = jobkeys.runs(definition_id), self._client.pipeline(transaction=False)
+        for start, end in windows:
+            low, high = start * _MOMENT, end * _MOMENT - 1
+            pipe.zrevrangebyscore(key, high, low, start=0, num=most)
+            pipe.zcount(key, low, high)
+        found = pipe.execute() if windows else []
+        return list(zip(found[::2], found[1::2], strict=True))
 
     def counts(self, definition_id: str) -> dict[str, int]:
         """How many runs are in each state."""
