@@ -7,6 +7,7 @@ a word); tags make nothing, a name stands once in a mapping.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -17,6 +18,7 @@ MAX_BYTES: Final = 1024**2
 MAX_SIZE: Final = 4 * 1024**2  # of all together; an alias counts as all that it stands for
 VALUE_SIZE: Final = 200  # of each scalar, list, mapping and name, besides its characters
 MAX_DEPTH: Final = 64
+_PLACES: Final = 20_000  # among which a path is looked for
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
 _WORDS: Final = {
@@ -35,6 +37,39 @@ def read(text: str) -> Any:
         raise ValueError(_words(failed)) from failed
     except RecursionError as failed:
         raise ValueError(f"nested more than {MAX_DEPTH} deep") from failed
+
+
+def line(text: str, path: str) -> int | None:
+    """The line, from 1 on, of a dotted path of names and numbers, or of what is above it."""
+    try:
+        known = dict(itertools.islice(_places(text), _PLACES))
+    except yaml.YAMLError:
+        return None
+    while path:
+        if path in known:
+            return known[path]
+        path = path.rpartition(".")[0]
+    return None
+
+
+def _places(text: str) -> Iterator[tuple[str, int]]:
+    """Of each name and each item of a list: its path, and its line."""
+    above: list[list[Any]] = []  # [is a list, how many values there were, the last one's name]
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionEndEvent):
+            above.pop()
+            continue
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        if above:
+            top = above[-1]
+            is_list, count, _ = top
+            top[1] += 1
+            if is_list or count % 2 == 0:
+                top[2] = str(count) if is_list else str(getattr(event, "value", ""))
+                yield ".".join(name for _, _, name in above), event.start_mark.line + 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            above.append([isinstance(event, yaml.SequenceStartEvent), 0, ""])
 
 
 def _words(failed: yaml.YAMLError) -> str:

@@ -11,6 +11,7 @@ from api.console import (
     joblist,
     jobpage,
     keylist,
+    manifests,
     newjob,
     sandboxlist,
     sandboxpage,
@@ -19,6 +20,7 @@ from api.console import (
     schedules,
     signin,
     system,
+    tasklist,
     workspacelist,
     workspacepage,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "joblist",
     "jobpage",
     "keylist",
+    "manifests",
     "newjob",
     "sandboxlist",
     "sandboxpage",
@@ -42,6 +45,7 @@ __all__ = [
     "schedules",
     "signin",
     "system",
+    "tasklist",
     "workspacelist",
     "workspacepage",
 ]

@@ -28,6 +28,19 @@ def digest() -> str:
     return hashlib.sha256(f"{flask.request.path}\n{text}".encode()).hexdigest()
 
 
+def yaml(raw: bytes) -> Any:
+    """The values of a manifest in YAML. InvalidManifest, TooLarge."""
+    if len(raw) > yamltext.MAX_BYTES:
+        raise errors.TooLarge(f"a manifest has at most {yamltext.MAX_BYTES // 1024} KiB")
+    try:
+        text = raw.decode("utf-8-sig")
+        return yamltext.read(text) if len(raw) <= _TINY else aside.parsing(_reader(text))
+    except UnicodeError as failed:
+        raise errors.InvalidManifest("the manifest is not valid UTF-8") from failed
+    except ValueError as failed:
+        raise errors.InvalidManifest(f"the manifest is not valid YAML: {failed}") from failed
+
+
 def _values() -> Any:
     """The body's, read once."""
     if _MANIFEST not in flask.g:
@@ -38,7 +51,7 @@ def _values() -> Any:
 def _read() -> Any:
     kind = flask.request.mimetype
     if kind in YAML:
-        return _yaml(bodies.raw())
+        return yaml(bodies.raw())
     if kind != "application/json" and not kind.endswith("+json"):
         raise api_errors.UnsupportedMediaType(
             "send the manifest with Content-Type: application/yaml or application/json"
@@ -49,18 +62,6 @@ def _read() -> Any:
         if type(failed) is not errors.BadRequest:
             raise
         raise errors.InvalidManifest(failed.message) from failed
-
-
-def _yaml(raw: bytes) -> Any:
-    if len(raw) > yamltext.MAX_BYTES:
-        raise errors.TooLarge(f"a manifest has at most {yamltext.MAX_BYTES // 1024} KiB")
-    try:
-        text = raw.decode("utf-8-sig")
-        return yamltext.read(text) if len(raw) <= _TINY else aside.parsing(_reader(text))
-    except UnicodeError as failed:
-        raise errors.InvalidManifest("the manifest is not valid UTF-8") from failed
-    except ValueError as failed:
-        raise errors.InvalidManifest(f"the manifest is not valid YAML: {failed}") from failed
 
 
 def _reader(text: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from knify import conflicts, errors, families, lifecycle, manifest, model
 from knify.core import Core
-from knify.services import artifacts, jobs
+from knify.services import artifacts, jobs, specs
 from knify.services import families as family
 from knify.store import admission
 
@@ -46,6 +46,20 @@ def submit(core: Core, tenant: str, wanted: manifest.Manifest, *, new: str) -> m
     except errors.BadRequest as failed:
         raise _of_manifest(failed, wanted.request) from failed
     return core.store.executions.find(new) or _accepted(accepted)
+
+
+def check(core: Core, tenant: str, wanted: manifest.Manifest) -> None:
+    """Nothing, where `submit` would accept it as things stand. The same errors."""
+    parent = wanted.request.get("parent_id")
+    if parent:
+        family.parent(core, tenant, parent)
+    if wanted.task_id and core.store.tasks.named(tenant, wanted.task_id) != wanted.task_id:
+        raise _duplicate(core, tenant, wanted.task_id)
+    try:
+        families.check(wanted.request.get("children", {}))
+        specs.prepare(core, tenant, wanted.request)
+    except errors.BadRequest as failed:
+        raise _of_manifest(failed, wanted.request) from failed
 
 
 def get(core: Core, tenant: str, task_id: str) -> model.Execution:
