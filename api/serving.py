@@ -61,7 +61,8 @@ class Server(BaseApplication):
     def load(self) -> Any:
         """The WSGI application."""
         made = app.create_app(core_module.connect(self._config), no_auth=self._no_auth)
-        return pace.paced(proxies.behind(self._config.trusted_proxies, made.wsgi_app))
+        trusted = proxies.Trusted(self._config.trusted_proxies)
+        return pace.paced(proxies.behind(trusted, made.wsgi_app))
 
 
 def run(config: settings.Settings | None = None, *, no_auth: bool = False) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 
-from knify import errors, failpoints, ids, post
+from knify import counters, errors, failpoints, ids, post
 from knify.core import Core
 from knify.services import messages
 from knify.store.webhooks import Claimed, Result
@@ -152,6 +152,8 @@ class Deliverer:
         except redis.RedisError as away:
             log.warning("%s was sent, which Redis does not know: %s", claimed.delivery.id, away)
             return
+        counters.add("knify_webhook_attempts", label=verdict)
+        counters.add("knify_webhook_attempt_time_seconds", result.ms / 1000)
         if result.error:
             _say(claimed, result, verdict, delay)
 

@@ -75,6 +75,9 @@ _CHECKS: Final[dict[str, Callable[[settings_module.Settings], str | None]]] = {
 }
 
 
+PARTS: Final = tuple(sorted(_CHECKS))
+
+
 def main(argv: list[str]) -> int:
     """The exit code; what is wrong on stderr."""
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from knify import clock, collect, errors, failpoints, leases, logs, model
+from knify import clock, collect, counters, errors, failpoints, leases, logs, model
 from knify.core import Core
 from knify.keeper import Keeper
 from knify.lifecycle import SandboxState, State
@@ -185,6 +185,7 @@ class Runner:
         )
         turn.x = moved.execution
         self._leases.drop(turn.x.id)
+        _measure(turn.x)
         log.info("%s %s: %s", turn.x.id, to, ending.detail)
         jobs.hint_all(self._core, moved.hints, self._hands.node)
         if ending.hot:
@@ -224,6 +225,7 @@ class Runner:
             return
         attempts = turn.x.attempts + 1
         log.warning("%s: attempt %d: %s", turn.x.id, attempts, failed.message)
+        counters.add("knify_step_failures")
         if isinstance(failed, errors.NodeFull):  # not its fault: it waits until there is room
             self.keeper.make_room()
             self._give_back(turn, turn.x.attempts, _ROOM_DELAY)
@@ -248,6 +250,13 @@ class Runner:
     def _let_go(self, turn: Turn) -> None:
         self._hands.hang_up(turn)
         self._leases.drop(turn.x.id)
+
+
+def _measure(x: model.Execution) -> None:
+    if x.started_at is not None:
+        start, run = x.started_at - x.created_at, x.state_changed_at - x.started_at
+        counters.observe("knify_execution_start_seconds", start / 1000)
+        counters.observe("knify_execution_run_seconds", run / 1000)
 
 
 def _after_failure(

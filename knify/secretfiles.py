@@ -26,12 +26,12 @@ def read(environ: Mapping[str, str]) -> dict[str, str]:
         place = environ.get(f"{name}_FILE", "")
         if not place:
             continue
-        if environ.get(name):
-            raise errors.ConfigError(f"{name} and {name}_FILE are both set: keep one of them")
         try:
             text = Path(place).read_text().strip()
         except (OSError, UnicodeError) as failed:
             raise errors.ConfigError(f"{name}_FILE cannot be read: {failed}") from failed
+        if environ.get(name, "") not in ("", text):  # what an earlier call read is no other
+            raise errors.ConfigError(f"{name} and {name}_FILE are both set: keep one of them")
         if text:
             found[name] = text
     return found

@@ -27,7 +27,7 @@ class Settings:
     host: str
     port: int
     ws_port: int
-    trusted_proxies: tuple[variables.Network, ...]
+    trusted_proxies: tuple[variables.Network | str, ...]
     redis_url: str | None
     redis_replicas: int
     object_store: str
@@ -183,7 +183,7 @@ def _service(env: Env, home: Path) -> dict[str, Any]:
         "host": env.str("HOST", "127.0.0.1"),
         "port": port,
         "ws_port": env.int("WS_PORT", ws_port, validate=Range(0, 65_535)),
-        "trusted_proxies": variables.networks(env, "TRUSTED_PROXIES"),
+        "trusted_proxies": variables.proxies(env, "TRUSTED_PROXIES"),
         "redis_url": variables.redis_url(env, "REDIS_URL"),
         "redis_replicas": env.int("REDIS_REPLICAS", 0, validate=Range(0, 10)),
         "object_store": env.str("OBJECT_STORE", "") or f"file://{home / 'objects'}",

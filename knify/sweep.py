@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from knify import clock, errors
+from knify import clock, counters, errors
 from knify.core import Core
 from knify.services import deletion, jobs, retention, schedules
 
@@ -35,6 +35,8 @@ def sweep(core: Core) -> int:
     jobs.disband(core)
     core.store.minutes.note(core.store.registry.now_ms())
     expired = schedules.go_on(core) + deletion.go_on(core) + _let_go(core, jumped)
+    counters.add("knify_sweeps")
+    counters.add("knify_swept", len(due))
     if due:
         log.info("swept: %d due executions", len(due))
     return len(due) + expired
@@ -91,4 +93,5 @@ def _lose(core: Core, execution_id: str, node: str) -> None:
     )
     if verdict == "lost":
         log.error("%s: %s", execution_id, reason)
+        counters.add("knify_executions_lost")
         jobs.hint_all(core, hints)

@@ -26,12 +26,18 @@ def redis_url(env: Env, name: str) -> str | None:
     return urlunsplit(parts._replace(netloc=f"{login}@{host}"))
 
 
-def networks(env: Env, name: str) -> tuple[Network, ...]:
-    """Addresses and networks, with commas between."""
+def proxies(env: Env, name: str) -> tuple[Network | str, ...]:
+    """Addresses, networks and hosts' names, with commas between."""
+    return tuple(_proxy(name, text) for text in names(env, name))
+
+
+def _proxy(name: str, text: str) -> Network | str:
     try:
-        return tuple(ip_network(text, strict=False) for text in names(env, name))
+        return ip_network(text, strict=False)
     except ValueError as wrong:
-        why = f"{wrong}: give addresses or networks such as 10.0.0.5 or 10.0.0.0/24"
+        if re.fullmatch(r"[A-Za-z](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", text):
+            return text
+        why = f"{text!r} is no address, network or name such as 10.0.0.5, 10.0.0.0/24 or proxy"
         raise errors.ConfigError(f"KNIFY_{name}: {why}") from wrong
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 from knify import errors, logs, settings
 from knify.store import ready
+
+_OPTIONS: Final = (
+    *("--port=5555", "--purge_offline_workers=600", "--enable_events=true"),
+    # An argument is the id of an execution, or of a sandbox.
+    "--tasks_columns=name,args,state,received,runtime,worker",
+)
 
 
 def main() -> int:
@@ -24,7 +31,7 @@ def main() -> int:
     os.environ["FLOWER_BASIC_AUTH"] = account
     from workers.app import app
 
-    app.start(["flower", "--port=5555", "--purge_offline_workers=600", "--enable_events=true"])
+    app.start(["flower", *_OPTIONS])
     return 0
 
 

@@ -14,6 +14,7 @@ import redis
 
 from knify import (
     core,
+    counters,
     deliver,
     epoch,
     errors,
@@ -34,7 +35,7 @@ from knify.services import trees
 from knify.store import keys
 from knify.store.redis import connect as connect_redis
 from knify.watch import Watcher
-from workers import checkup, duty
+from workers import checkup, duty, timed
 from workers.heartbeat import Heartbeat
 from workers.loop import Bridge, Loop
 
@@ -80,7 +81,7 @@ class Node:
         self.core.store.registry.upgrade()
         self._loop = Loop()
         self._tasks: list[Future[None]] = []
-        self.driver = failpoints.around(make_driver(config, self._installation))
+        self.driver = timed.around(failpoints.around(make_driver(config, self._installation)))
         self._epoch = epoch.Epoch(self.core.store.registry, config)
         self._mend = repair.Repair(self.core, config.node, config.orphan_hours)
         self._threads = ThreadPoolExecutor(config.slots + 8, thread_name_prefix="steps")
@@ -116,6 +117,7 @@ class Node:
             ("repair", _REPAIR_SECONDS, self._repair),
             ("disk limits", _MEASURE_SECONDS, self.watcher.measure),
             ("metrics", metering.TICK, self._sample),
+            ("counters", counters.SECONDS, self._count),
             ("alive", _HEARTBEAT_SECONDS, self._live),
         ):
             self._soon(self._forever(name, seconds, function))
@@ -130,7 +132,11 @@ class Node:
 
     def stop(self) -> None:
         """Follow nothing any more; commands go on, and the next process picks them up."""
-        for what in (self._unfollow, self._cool, self._save_epoch, self._stop_delivering):
+        counts = self.core.store.counts.keep
+        for what in (
+            *(self._unfollow, self._cool, self._save_epoch),
+            *(self._stop_delivering, counts),
+        ):
             try:
                 what()
             except (errors.KnifyError, redis.RedisError, OSError) as failed:
@@ -214,6 +220,9 @@ class Node:
     async def _beat(self) -> None:
         await self._heartbeat.beat(self.watcher.thread)
         await self.watcher.thread(self._epoch.save)
+
+    async def _count(self) -> None:
+        await self.watcher.thread(self.core.store.counts.keep)
 
     async def _live(self) -> None:
         await self.watcher.thread(healthy.note, self._config, "worker")

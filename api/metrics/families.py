@@ -8,10 +8,12 @@ from typing import Final
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
     SummaryMetricFamily,
 )
 
+from knify import counters
 from knify.store import gauges
 
 _SIZES: Final = {
@@ -22,6 +24,7 @@ _SIZES: Final = {
     "packed_files": ("knify_executions_packed_files", "Packed ones with their artifacts."),
     "expiring": ("knify_executions_expiring", "Those whose objects are being deleted."),
     "deleting": ("knify_executions_deleting", "Those that somebody wants to be gone."),
+    "hints": ("knify_hints_waiting", "Messages to workers of any node that none took yet."),
     "idle": ("knify_sandboxes_idle", "Sandboxes without turns: paused, archived or lost."),
     "removals": ("knify_objects_removals", "Objects that are to be deleted."),
     "webhooks_due": (
@@ -54,6 +57,18 @@ def of(found: gauges.Gauges) -> Iterator[Metric]:
     yield from _states(found)
     for key, (name, words) in _SIZES.items():
         yield one(name, words, found.sizes[key])
+    yield one(
+        "knify_queue_age_seconds",
+        "For how long the oldest of `knify_queue_length` has waited.",
+        found.age,
+    )
+    yield one("knify_redis_memory_bytes", "What Redis has taken.", found.redis["used_memory"])
+    yield one(
+        "knify_redis_memory_limit_bytes",
+        "What it may take; 0: as much as there is.",
+        found.redis["maxmemory"],
+    )
+    yield from _counted(found.counts)
     yield from _nodes(found.nodes)
 
 
@@ -86,6 +101,14 @@ def _nodes(nodes: Iterable[gauges.OfNode]) -> Iterator[Metric]:
         "knify_node_queue_length", "Jobs that wait for room on this node.", "node",
         {n.name: float(n.waiting) for n in known},
     )  # fmt: skip
+    yield _labelled(
+        "knify_node_queue_age_seconds", "For how long the oldest of these has waited.", "node",
+        {n.name: n.age for n in known},
+    )  # fmt: skip
+    yield _labelled(
+        "knify_node_hints_waiting", "Messages to this node's workers that none took yet.", "node",
+        {n.name: float(n.hints) for n in known},
+    )  # fmt: skip
     for kind, (name, words) in _ROOM.items():
         offers = {n.name: n.offers[kind] for n in known if kind in n.offers}
         used = {n.name: n.used.get(kind, 0.0) for n in known}
@@ -93,6 +116,34 @@ def _nodes(nodes: Iterable[gauges.OfNode]) -> Iterator[Metric]:
         yield _labelled(f"{name}_used", f"{words} What is taken.", "node", used)
     for kind, (name, words) in _OF_NODES.items():
         yield _labelled(name, words, "node", {n.name: n.sandboxes[kind] for n in known})
+
+
+def _counted(counts: Mapping[str, float]) -> Iterator[Metric]:
+    """What processes have counted, and 0 of what none has."""
+    for name, known in counters.COUNTERS.items():
+        values = dict(counters.split(counts, name))
+        counter = CounterMetricFamily(
+            name, known.words, labels=[known.label] if known.label else ()
+        )
+        for label in (*known.values, "other") if known.label else ("",):
+            if label != "other" or label in values:
+                counter.add_metric([label] if label else [], values.get(label, 0.0))
+        yield counter
+    for name, histogram in counters.HISTOGRAMS.items():
+        values = dict(counters.split(counts, name))
+        yield HistogramMetricFamily(
+            name, histogram.words, buckets=_buckets(values, histogram.bounds),
+            sum_value=values.get("sum", 0.0),
+        )  # fmt: skip
+
+
+def _buckets(values: Mapping[str, float], bounds: Iterable[float]) -> list[tuple[str, float]]:
+    """Each with all that are below it, as Prometheus wants them."""
+    total, found = 0.0, []
+    for bound in (*(f"{bound:g}" for bound in bounds), "+Inf"):
+        total += values.get(bound, 0.0)
+        found.append((bound, total))
+    return found
 
 
 def _labelled(name: str, words: str, label: str, values: Mapping[str, float]) -> Metric:

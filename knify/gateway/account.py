@@ -13,6 +13,7 @@ from typing import Final
 
 import redis
 
+from knify import counters
 from knify.gateway.policy import Policy
 from knify.gateway.prices import NANO
 from knify.store.usage import Usage, Usages
@@ -153,11 +154,22 @@ class Booking:
     def __init__(self, account: Account) -> None:
         self._account = account
         self.booked = Usage()
+        self._settled = Usage()
 
     def set(self, used: Usage, *, is_estimate: bool = False) -> None:
         """This is what it takes, instead of what was booked before."""
         more, self.booked = used - self.booked, used
+        if not is_estimate:
+            _count(used - self._settled)
+            self._settled = used
         self._account.book(self, more, is_estimate=is_estimate)
+
+
+def _count(more: Usage) -> None:
+    counters.add("knify_model_calls", more.calls)
+    for kind in ("input", "cached", "written", "output"):
+        counters.add("knify_model_tokens", getattr(more, kind), kind)
+    counters.add("knify_model_cost_dollars", more.nano_usd / NANO)
 
 
 def over(policy: Policy, used: Usage, *, least: int = 1) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
-from knify import errors
+from knify import counters, errors
 from knify.gateway import line as lines
 from knify.gateway import netns
 from knify.gateway.account import Account
@@ -154,6 +154,7 @@ class Door:
         self, serve: Serve, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         line = lines.Line(reader, writer, self._turns)
+        counters.add("knify_gateway_connections")
         if not self.is_open:
             line.abort()
             return

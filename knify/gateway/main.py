@@ -19,7 +19,7 @@ from typing import Any
 
 import redis
 
-from knify import egress, errors, ids, kinds, logs
+from knify import counters, egress, errors, ids, kinds, logs
 from knify import settings as settings_module
 from knify.agents import models
 from knify.gateway import browser, calls, dial, git, places, prices, remote, vendors
@@ -61,6 +61,7 @@ class Gateway:
         self._calls: calls.Calls | None = None  # within the loop only
         self._git: git.Git | None = None
         store, life = store_open.from_settings(config), ids.nonce()
+        self._counts = store.counts
 
         def books(execution: str, news: Callable[[], None]) -> tuple[Account, Told]:
             return Account(store.usages, execution, life), Told(store.notices, execution, news)
@@ -91,7 +92,7 @@ class Gateway:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         server = await self._control.listen(self._config.gateway)
         look = asyncio.create_task(self._browser.look())
-        work = [asyncio.create_task(each) for each in self.doors.work()]
+        work = [asyncio.create_task(each) for each in (*self.doors.work(), self._count())]
         try:
             yield work
         finally:
@@ -103,6 +104,15 @@ class Gateway:
             await self._databases.close()
             await self._calls.close()
             await self._git.close()
+
+    async def _count(self) -> None:
+        """For ever: what is counted goes to Redis."""
+        while True:
+            await asyncio.sleep(counters.SECONDS)
+            try:
+                await asyncio.to_thread(self._counts.keep)
+            except redis.RedisError as away:
+                log.warning("counters wait for Redis: %s", away)
 
     async def _serve(self, door: Door, line: lines.Line) -> None:
         while True:

@@ -12,6 +12,7 @@ from typing import Final
 
 import redis
 
+from knify import counters
 from knify.store.notices import Notice, Notices
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Told:
         self._counts[stage] += 1
         if self._counts[stage] > MOST + 1:
             return
+        counters.add("knify_gateway_told", label=stage)
         if self._counts[stage] > MOST:
             detail = f"more than {MOST} such events: further ones are not told"
             mark = f"{stage}:more"

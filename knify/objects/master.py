@@ -56,6 +56,9 @@ def _make(path: Path) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+        folder = path.parent.stat()
+        if os.geteuid() == 0 and folder.st_uid != 0:  # parts that are not root read it as well
+            os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
         try:
             os.link(file.name, path)
         except FileExistsError:

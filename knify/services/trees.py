@@ -134,7 +134,9 @@ class Trees:
             source = _Hashed(reader)
             with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|") as tar:
                 # The normal form, sealed by us; each member is looked at once more.
-                tar.extractall(tree, _members(tar), filter="fully_trusted")  # noqa: S202
+                # Python 3.11 has filters from 3.11.4 on; Debian 12's does without the same.
+                tar.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)
+                tar.extractall(tree, _members(tar))  # noqa: S202
             while source.read(base.CHUNK):
                 pass
         if source.sha256 != workspace.sha256:

@@ -25,6 +25,7 @@ SIZES: Final = {
     "webhooks_ill": f"{keys.WEBHOOKS}:ill",
     "waiting": f"{keys.PREFIX}oldest:",  # executions that wait for room on any node
 }
+_QUEUE: Final = "knify"  # of hints to any node, see `hints.py`
 _KINDS: Final = ("cpus", "memory", "disk")
 _Counts = Mapping[str, float]
 
@@ -40,6 +41,8 @@ class OfNode:
     used: _Counts  # the same of what is under way
     sandboxes: _Counts  # located, paused, hot, removals
     waiting: int  # executions that wait for room there
+    age: float  # seconds for which the oldest of these has waited
+    hints: int  # messages to its workers that none has taken yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ class Gauges:
     came: _Counts  # by state: how many ever came into it
     left: _Counts  # by state that is not terminal: how many have left it
     seconds: _Counts  # by the same: how long those had been in it, together
-    sizes: _Counts  # see SIZES
+    sizes: _Counts  # see SIZES; `hints`: messages to any node that none has taken yet
+    age: float  # seconds for which the oldest execution without a node has waited
+    counts: _Counts  # what processes counted, see `counters`
+    redis: _Counts  # bytes: `used_memory`, and `maxmemory`, 0 where there is no limit
     nodes: list[OfNode] = field(default_factory=list)
 
 
@@ -69,16 +75,26 @@ class Meter:
         pipe.zrange(keys.NODES, 0, -1)
         for key in SIZES.values():
             pipe.zcard(key)
-        tally, draining, cordoned, names, *sizes = pipe.execute()
+        pipe.llen(_QUEUE)
+        pipe.zrange(SIZES["waiting"], 0, 0, withscores=True)
+        pipe.hgetall(keys.COUNTS)
+        pipe.info("memory")
+        pipe.time()
+        tally, draining, cordoned, names, *sizes, hinted, first, counts, memory, now = (
+            pipe.execute()
+        )
         closed = {*draining, *cordoned}
         known = sorted({*names, *closed})
         return Gauges(
             **_states({name: int(n) for name, n in tally.items()}),
-            sizes=dict(zip(SIZES, sizes, strict=True)),
-            nodes=list(self._nodes(known, closed)),
+            sizes=dict(zip(SIZES, sizes, strict=True)) | {"hints": hinted},
+            age=_age(first, now),
+            counts={field: float(value) for field, value in counts.items()},
+            redis={kind: float(memory.get(kind, 0)) for kind in ("used_memory", "maxmemory")},
+            nodes=list(self._nodes(known, closed, now)),
         )
 
-    def _nodes(self, names: list[str], closed: set[str]) -> Iterator[OfNode]:
+    def _nodes(self, names: list[str], closed: set[str], now: Any) -> Iterator[OfNode]:
         pipe = self._client.pipeline(transaction=False)
         for name in names:
             pipe.get(f"{keys.node(name)}:beat")
@@ -90,9 +106,13 @@ class Meter:
             pipe.zcard(keys.hot(name))
             pipe.scard(keys.removals(name))
             pipe.zcard(f"{keys.PREFIX}oldest:{name}")
+            pipe.zrange(f"{keys.PREFIX}oldest:{name}", 0, 0, withscores=True)
+            pipe.llen(f"{_QUEUE}.node.{name}")
         found = iter(pipe.execute() if names else ())
         for name in names:
-            beat, offers, used, active, *counts, waiting = (next(found) for _ in range(9))
+            beat, offers, used, active, *counts, waiting, first, hinted = (
+                next(found) for _ in range(11)
+            )
             yield OfNode(
                 name=name,
                 lives=bool(beat),
@@ -101,7 +121,13 @@ class Meter:
                 used=_room(active, used),
                 sandboxes=dict(zip(("located", "paused", "hot", "removals"), counts, strict=True)),
                 waiting=waiting,
+                age=_age(first, now),
+                hints=hinted,
             )
+
+
+def _age(first: list[tuple[str, float]], now: tuple[int, int]) -> float:
+    return max(0.0, now[0] - first[0][1] / 1000) if first else 0.0
 
 
 def _room(slots: Any, amounts: list[Any]) -> dict[str, float]:

@@ -16,6 +16,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:minutes` | list | the tally at the end of each minute (JSON), the newest last | 1,440 rows |
 | `knify:minutes:at` | string | this minute has its row | until its end |
 | `knify:node:{node}:checkup` | string | what `knify doctor` found there last (JSON) | 3 h |
+| `knify:counts` | hash | what processes counted for `/metrics`, by name and label; see `counters.py` | for ever |
 | `knify:x:{id}` | hash | an execution, see `codec.py`; once packed, a row | `KNIFY_JOB_DAYS` after its end |
 | `knify:x:{id}:events` | stream | its history; entry ids are `n-0`, n = 1…N | until it is packed |
 | `knify:x:{id}:output` | stream | the newest of its output entries; ids `n-0`, n = 1…N | until it is packed |
@@ -125,6 +126,7 @@ CLOCK = PREFIX + "clock"
 EPOCH = PREFIX + "epoch"
 ROLLED_AT = PREFIX + "rolled_at"
 WATCH = PREFIX + "watch"
+COUNTS = PREFIX + "counts"
 DUE = PREFIX + "due"
 EXPIRY = PREFIX + "sandboxes:expiry"
 NODES = PREFIX + "nodes"

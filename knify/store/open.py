@@ -9,6 +9,7 @@ from knify.store import places
 from knify.store.access import Access
 from knify.store.admission import Admission
 from knify.store.checkups import Checkups
+from knify.store.counts import Counts
 from knify.store.definitions import Definitions
 from knify.store.doors import Doors
 from knify.store.executions import Executions
@@ -62,6 +63,7 @@ class Store:
     minutes: Minutes
     checkups: Checkups
     typed: Typed
+    counts: Counts
 
 
 def build(client: Client, *, sandbox_ttl_ms: int, replicas: int = 0) -> Store:
@@ -94,6 +96,7 @@ def build(client: Client, *, sandbox_ttl_ms: int, replicas: int = 0) -> Store:
         minutes=Minutes(client),
         checkups=Checkups(client),
         typed=Typed(client, scripts),
+        counts=Counts(client),
     )
 
 

@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from knify import conflicts, errors, failpoints
+from knify import conflicts, counters, errors, failpoints
 from knify.store import keys, places
 
 #: redis-py's own annotations allow bytes everywhere, whatever `decode_responses` says.
@@ -153,6 +153,8 @@ class Scripts:
             problem = next((_PROBLEMS[word] for word in words if word in _PROBLEMS), None)
             if problem is None:
                 raise
+            if problem is errors.LeaseLost:
+                counters.add("knify_fences_refused")
             raise problem() from failed
         failpoints.hit(f"script.{name}", "after")
         return answer

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import flask
 import pytest
+import redis
 from prometheus_client import parser
 
 from api import app as app_module
-from knify import clock, hints, settings
+from knify import clock, counters, errors, hints, settings
 from knify import core as core_module
 from knify.core import Core
 from knify.lifecycle import State
 from knify.services import keys
+from knify.store import counts as store_counts
+from knify.store import redis as store_redis
 from tests.api.parts import Api, Worker
 
 TOKEN = "a-token-of-prometheus"
@@ -61,6 +64,66 @@ def test_nodes_say_what_they_offer_and_what_is_taken(api: Api, core: Core, worke
     assert found["knify_node_memory_bytes_used", ("n1",)] == 2**30
     assert found["knify_node_sandboxes", ("n1",)] == 1
     assert found["knify_node_draining", ("n1",)] == 0
+
+
+def test_what_waits_has_an_age_and_messages_are_counted(api: Api, core: Core) -> None:
+    facts = {"slots": 0, "cpus": 8.0, "memory": 2**34, "podman": "ok", "images": []}
+    core.store.registry.heartbeat("n1", facts, clock.now_ms())
+    core.store.executions.claim(api.submit(), owner="o", node="n1", lease_ms=60_000, slots=0)
+    core.store.client.lpush(hints.node_queue("n1"), "a", "b")
+    core.store.client.lpush(hints.ANY_NODE, "c")
+
+    found = scraped(api)
+
+    assert found["knify_queue_length", ()] + found["knify_node_queue_length", ("n1",)] == 1
+    assert 0 <= found["knify_queue_age_seconds", ()] < 60
+    assert found["knify_hints_waiting", ()] == 1
+    assert found["knify_node_hints_waiting", ("n1",)] == 2
+    assert found["knify_redis_memory_bytes", ()] > 100_000
+
+
+def test_what_processes_count_is_added_up_in_redis(api: Api, core: Core) -> None:
+    counters.take()
+    for _ in range(2):  # as two processes would
+        counters.add("knify_sweeps")
+        counters.add("knify_model_tokens", 5, "input")
+        counters.add("knify_sandbox_operations", label="no such one")
+        counters.observe("knify_execution_start_seconds", 0.2)
+        core.store.counts.keep()
+    counters.observe("knify_execution_start_seconds", 100_000)
+    core.store.counts.keep()
+
+    found = scraped(api)
+
+    assert found["knify_sweeps_total", ()] == 2
+    assert found["knify_model_tokens_total", ("input",)] == 10
+    assert found["knify_model_tokens_total", ("output",)] == 0
+    assert found["knify_sandbox_operations_total", ("other",)] == 2
+    assert found["knify_execution_start_seconds_bucket", ("0.1",)] == 0
+    assert found["knify_execution_start_seconds_bucket", ("0.25",)] == 2
+    assert found["knify_execution_start_seconds_bucket", ("1800",)] == 2
+    assert found["knify_execution_start_seconds_count", ()] == 3
+
+
+def test_what_redis_did_not_take_is_counted_later(core: Core, tmp_path: Path) -> None:
+    away = store_counts.Counts(store_redis.connect(f"unix://{tmp_path}/none.sock"))
+    counters.take()
+    counters.add("knify_swept", 3)
+
+    with pytest.raises(redis.RedisError):
+        away.keep()
+
+    assert counters.take() == {"knify_swept": 3}
+
+
+def test_whoever_lost_the_lease_is_counted(api: Api, core: Core, worker: Worker) -> None:
+    x = worker.run(api.submit())
+    counters.take()
+
+    with pytest.raises(errors.LeaseLost):
+        core.store.executions.move(dataclasses.replace(x, fence=x.fence - 1), State.COMPLETING)
+
+    assert counters.take() == {"knify_fences_refused": 1}
 
 
 def test_requests_are_counted_by_route_and_never_by_path(api: Api) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
 from api import proxies
 
-TRUSTED = (ip_network("10.1.0.0/24"), ip_network("::1/128"))
+TRUSTED = proxies.Trusted((ip_network("10.1.0.0/24"), ip_network("::1/128")))
 
 
 def seen(peer: str, **headers: str) -> dict[str, Any]:
@@ -73,6 +73,22 @@ def test_the_client_is_the_last_that_is_no_proxy_of_ours(said: str, client: str)
 @pytest.mark.parametrize("host", ["a b", "x@evil.example.com", "a/b", "", "[::1", "a:99999999"])
 def test_a_host_that_is_none_changes_nothing(host: str) -> None:
     assert seen("::1", x_forwarded_host=host)["HTTP_HOST"] == "inside:8122"
+
+
+def test_a_proxy_may_be_a_name_which_is_looked_up_and_may_lead_nowhere() -> None:
+    asked = []
+
+    def lookup(name: str, *_: Any, **__: Any) -> list[Any]:
+        asked.append(name)
+        if name == "away":
+            raise OSError("no such host")
+        return [(2, 1, 6, "", ("10.9.0.3", 0)), (10, 1, 6, "", ("fe80::1%eth0", 0, 0, 0))]
+
+    trusted = proxies.Trusted(("proxy", "away"), lookup)
+
+    assert ip_address("10.9.0.3") in trusted
+    assert ip_address("10.9.0.4") not in trusted
+    assert asked == ["proxy", "away"]
 
 
 def test_a_scheme_is_http_or_https() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from knify import credentials, errors, kinds, settings
+from knify import credentials, errors, healthy, kinds, secretfiles, settings
 from knify.agents import models
 from knify.gateway import main
 from workers import flower
@@ -23,13 +24,21 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 NAMES = sorted(SERVICES)
 
 #: Of compose itself and of no process: they choose images, mounts and numbers.
+PARTS = ("SERVER", "REDIS", "PROXY", "S3", "PROMETHEUS", "GRAFANA")
 OF_COMPOSE = {
-    *("KNIFY_WORKERS", "KNIFY_REDIS_PASSWORD", "KNIFY_REDIS_IMAGE", "KNIFY_SERVER_IMAGE"),
-    *("KNIFY_SERVER_FROM", "KNIFY_BIND", "KNIFY_PODMAN_DIR", "KNIFY_PODMAN_STORAGE"),
-    *("KNIFY_FLOWER_PORT", "APT_SOURCES", "PIP_INDEX_URL"),
-    *("KNIFY_FILES", "KNIFY_GATEWAY_FILES", "KNIFY_SECRET_FILES"),
-    "KNIFY_VAULT_FILES",
+    *("KNIFY_WORKERS", "KNIFY_APIS", "KNIFY_PASSWORDS", "KNIFY_SERVER_FROM"),
+    *("KNIFY_BIND", "KNIFY_PODMAN_DIR", "KNIFY_PODMAN_STORAGE", "APT_SOURCES", "PIP_INDEX_URL"),
+    *("KNIFY_FLOWER_PORT", "KNIFY_PROMETHEUS_PORT", "KNIFY_GRAFANA_PORT"),
+    *("KNIFY_PROMETHEUS_DAYS", "AWS_DEFAULT_REGION"),
+    *("KNIFY_FILES", "KNIFY_GATEWAY_FILES", "KNIFY_SECRET_FILES", "KNIFY_VAULT_FILES"),
+    *(f"KNIFY_{part}_IMAGE" for part in PARTS),
+    *(f"KNIFY_{part}_MEMORY" for part in ("REDIS", "API", "WORKER", "GATEWAY", "S3")),
+    *(f"KNIFY_{part}_CPUS" for part in ("REDIS", "API", "WORKER", "GATEWAY")),
 }
+#: Those that run Knify's own code.
+OURS = ("api", "beat", "flower", "gateway", "worker")
+#: Read by boto3.
+OF_AWS = {"AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"}
 
 
 #: The operator's own files, read only.
@@ -51,8 +60,9 @@ def _mounts(name: str) -> list[str]:
     return [str(mount) for mount in SERVICES[name].get("volumes", [])]
 
 
-def test_it_has_the_six_services() -> None:
-    assert NAMES == ["api", "beat", "flower", "gateway", "redis", "worker"]
+def test_it_has_these_services() -> None:
+    others = ["grafana", "prometheus", "proxy", "redis", "s3"]
+    assert sorted([*OURS, *others]) == NAMES
 
 
 def test_who_sees_the_hosts_processes_has_no_init_of_its_own() -> None:
@@ -60,9 +70,43 @@ def test_who_sees_the_hosts_processes_has_no_init_of_its_own() -> None:
     assert not [name for name, one in SERVICES.items() if {"pid", "init"} <= set(one)]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "redis"])
+@pytest.mark.parametrize("name", OURS)
 def test_every_variable_of_a_service_is_a_setting(name: str) -> None:
-    assert set(SERVICES[name]["environment"]) <= _known()
+    environ = SERVICES[name]["environment"]
+    files = {f"{secret}_FILE" for secret in secretfiles.SECRETS}
+
+    assert set(environ) - files <= _known() | OF_AWS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_secrets_are_files_of_services_that_read_them_and_variables_of_none(name: str) -> None:
+    service = SERVICES[name]
+    environ = {str(k): str(v) for k, v in service.get("environment", {}).items()}
+    read = re.findall(r"/run/secrets/(\w+)", f"{environ} {service.get('healthcheck')}")
+    scripts = {"redis": "deploy/redis/start.sh", "s3": "deploy/s3/start.sh"}
+    if name in scripts:
+        text = (PROJECT / scripts[name]).read_text()
+        read += re.findall(r"(?:hash |/run/secrets/)([a-z]\w+)", text)
+    if name == "prometheus":
+        read += ["metrics_token"]
+
+    assert set(read) == set(service.get("secrets", []))
+    assert not set(environ) & set(secretfiles.SECRETS)
+
+
+def test_the_script_makes_each_secret_and_no_other_and_changes_none(tmp_path: Path) -> None:
+    argv = ["sh", str(PROJECT / "deploy" / "passwords.sh"), str(tmp_path / "made")]
+    subprocess.run(argv, check=True)
+    made = {file.name: file.read_text().strip() for file in (tmp_path / "made").iterdir()}
+    subprocess.run(argv, check=True)
+
+    assert made.keys() == COMPOSE["secrets"].keys()
+    assert {f.name: f.read_text().strip() for f in (tmp_path / "made").iterdir()} == made
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+    filled = [text for text in made.values() if text]
+    assert len(set(filled)) == len(filled) == 8
+    assert all(len(text) == 48 for text in filled)
+    assert "deploy/passwords/*\n" in (PROJECT / ".gitignore").read_text()
 
 
 def test_every_variable_that_compose_fills_in_stands_in_the_example_and_the_other_way_round() -> (
@@ -72,41 +116,38 @@ def test_every_variable_that_compose_fills_in_stands_in_the_example_and_the_othe
     offered = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
 
     assert used == offered
-    assert used <= _known() | OF_COMPOSE
+    assert used <= _known() | OF_COMPOSE | OF_AWS
 
 
 def test_defaults_in_the_example_are_those_of_the_file() -> None:
     defaults = dict(re.findall(r"(?<!\$)\$\{([A-Z][A-Z0-9_]+):-([^}]+)\}", TEXT))
-    alternatives = {"KNIFY_SERVER_FROM", "KNIFY_REDIS_IMAGE"}  # for places without a registry
 
     offered = dict(re.findall(r"^#([A-Z][A-Z0-9_]+)=(.+)$", EXAMPLE, re.MULTILINE))
 
-    for name in defaults.keys() - alternatives:
-        assert offered[name] == defaults[name]
+    for name, default in defaults.items():
+        assert offered[name] == default
 
 
 def test_no_secret_has_a_value_in_a_file_under_version_control() -> None:
-    secrets = [name for name in OF_COMPOSE | _known() if "PASSWORD" in name]
-
-    assert len(secrets) == 2
-    for name in secrets:
-        assert re.search(rf"^#?{name}=$", EXAMPLE, re.MULTILINE)
-        assert not re.search(rf"\$\{{{name}:?-[^}}]", TEXT)
-    assert "${KNIFY_REDIS_PASSWORD:?" in TEXT
+    assert not [name for name in secretfiles.SECRETS if f"{name}=" in EXAMPLE]
     assert ".env\n" in (PROJECT / ".gitignore").read_text()
     assert (PROJECT / ".dockerignore").read_text().splitlines()[1] == "*"
 
 
 def test_the_worker_has_the_keys_of_agents_and_the_gateway_those_of_models() -> None:
     for name in NAMES:
-        keys = (credentials.names() | KEYS) & set(SERVICES[name].get("environment", {}))
+        given = {n.removesuffix("_FILE") for n in SERVICES[name].get("environment", {})}
+        keys = (credentials.names() | KEYS) & given
         assert keys == {"worker": credentials.names(), "gateway": KEYS}.get(name, set())
 
 
 def test_the_worker_alone_reaches_podman_and_the_host_and_the_gateway_its_processes() -> None:
     for name in NAMES:
-        given = [mount for mount in _mounts(name) if not mount.endswith((FILES, LOGINS))]
-        reaches = [mount for mount in given if not re.match(r"[a-z]+:/", mount)]
+        given = [m for m in _mounts(name) if not m.endswith((FILES, LOGINS))]
+        given = [m for m in given if not re.match(r"\./deploy/\S+:ro$", m)]
+        reaches = [
+            mount for mount in given if not re.match(r"([a-z0-9]+:)?/srv|[a-z0-9]+:/", mount)
+        ]
         has_more = SERVICES[name].keys() & {"pid", "cap_add", "privileged", "ipc", "devices"}
         podman = "podman" in str(SERVICES[name]).lower()
 
@@ -121,7 +162,7 @@ def test_all_that_the_operator_says_to_the_gateway_reaches_it() -> None:
     read = {f"KNIFY_{name.upper()}" for name in fields} & _known()
 
     assert len(read) > 8
-    assert read - {"KNIFY_LOG_LEVEL", "KNIFY_HOME"} <= set(SERVICES["gateway"]["environment"])
+    assert read - {"KNIFY_LOG_LEVEL"} <= set(SERVICES["gateway"]["environment"])
     assert "KNIFY_ALLOWED_MODELS" in SERVICES["worker"]["environment"]
 
 
@@ -156,7 +197,7 @@ def test_the_gateway_has_what_it_takes_to_listen_in_a_sandbox() -> None:
 
     assert gateway["cap_add"] == ["SYS_ADMIN", "SYS_PTRACE"]
     assert gateway["pid"] == "host"
-    sockets = [name for name in NAMES if "run:/srv/knify/run" in _mounts(name)]
+    sockets = [name for name in NAMES if "run:/srv/node/run" in _mounts(name)]
     assert sockets == ["gateway", "worker"]
 
 
@@ -165,6 +206,43 @@ def test_nobody_is_privileged_and_all_drop_what_they_do_not_need() -> None:
         assert "privileged" not in service
         assert service["cap_drop"] == ["ALL"]
         assert "no-new-privileges" in service["security_opt"]
+        assert service["read_only"] is True
+
+
+def test_who_needs_no_root_is_not_root() -> None:
+    """The API, beat and Flower are whom their image says."""
+    roots = [name for name in NAMES if SERVICES[name].get("user") == "0:0"]
+
+    assert roots == ["gateway", "s3", "worker"]
+    assert "cap_add" not in SERVICES["s3"]
+    assert "\nUSER 10001:10001\n" in (PROJECT / "deploy" / "Containerfile").read_text()
+    for name in set(NAMES) - {"api", "beat", "flower"}:
+        assert "user" in SERVICES[name]
+
+
+def test_each_has_limits_and_all_but_what_only_looks_on_a_health_check() -> None:
+    for name, service in SERVICES.items():
+        assert {"mem_limit", "cpus", "pids_limit"} <= set(service)
+        assert ("healthcheck" in service) == (name not in ("prometheus", "grafana"))
+        for other, how in service.get("depends_on", {}).items():
+            assert how == {"condition": "service_healthy"}
+            assert "healthcheck" in SERVICES[other]
+    for name in OURS:
+        assert SERVICES[name]["healthcheck"]["test"][-1] == name
+        assert name in healthy.PARTS
+
+
+def test_the_world_comes_in_by_the_proxy_alone_which_reaches_the_api_alone() -> None:
+    open_ = [
+        name for name in NAMES if any("KNIFY_BIND" in p for p in SERVICES[name].get("ports", []))
+    ]
+    members = [name for name in NAMES if "front" in SERVICES[name]["networks"]]
+
+    assert open_ == ["proxy"]
+    assert members == ["api", "proxy"]
+    assert SERVICES["proxy"]["networks"] == ["front"]
+    assert SERVICES["api"]["environment"]["KNIFY_TRUSTED_PROXIES"].startswith("proxy,")
+    assert "ports" not in SERVICES["api"]
 
 
 def test_the_worker_has_four_capabilities_and_the_hosts_pids() -> None:
@@ -184,18 +262,26 @@ def test_the_admin_key_is_for_the_api_alone_and_the_master_key_for_who_needs_it(
 
 def test_redis_is_reached_from_inside_only_and_keeps_every_write() -> None:
     redis = SERVICES["redis"]
-    (script,) = redis["command"]
+    lines = (PROJECT / "deploy" / "redis" / "redis.conf").read_text().splitlines()
 
     assert redis["networks"] == ["inside"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     assert "ports" not in redis
-    for line in ("appendonly yes", "appendfsync always", "requirepass $$REDIS_PASSWORD"):
-        assert line in script
+    assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
 
 
-def test_flower_is_off_by_default_and_on_loopback_when_on() -> None:
-    assert [name for name in NAMES if "profiles" in SERVICES[name]] == ["flower"]
-    assert all(str(port).startswith("127.0.0.1:") for port in SERVICES["flower"]["ports"])
+def test_what_only_looks_on_is_off_by_default_and_on_loopback_when_on() -> None:
+    profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
+
+    assert profiles == {
+        "flower": ["flower"],
+        "s3": ["s3"],
+        "prometheus": ["observability"],
+        "grafana": ["observability"],
+    }
+    for name in ("flower", "prometheus", "grafana"):
+        assert all(str(port).startswith("127.0.0.1:") for port in SERVICES[name]["ports"])
+    assert "ports" not in SERVICES["s3"]
 
 
 @pytest.mark.parametrize(

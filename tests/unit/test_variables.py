@@ -25,10 +25,13 @@ def test_a_file_holds_what_no_environment_should(tmp_path: Path) -> None:
 
 
 def test_a_file_and_a_value_or_a_file_that_is_not_there_stop_the_start(tmp_path: Path) -> None:
-    both = {"KNIFY_METRICS_TOKEN_FILE": str(tmp_path), "KNIFY_METRICS_TOKEN": "x" * 16}
+    (tmp_path / "token").write_text("y" * 16)
+    file = str(tmp_path / "token")
+    both = {"KNIFY_METRICS_TOKEN_FILE": file, "KNIFY_METRICS_TOKEN": "x" * 16}
 
     with pytest.raises(errors.ConfigError, match="are both set"):
         secretfiles.read(both)
+    secretfiles.read(both | {"KNIFY_METRICS_TOKEN": "y" * 16})
     with pytest.raises(errors.ConfigError, match="KNIFY_METRICS_TOKEN_FILE cannot be read"):
         secretfiles.read({"KNIFY_METRICS_TOKEN_FILE": str(tmp_path / "away")})
 
@@ -48,9 +51,11 @@ def test_redis_password_goes_where_the_address_has_none(url: str, whole: str) ->
     assert config.redis == whole
 
 
-def test_proxies_are_addresses_and_networks() -> None:
-    config = settings.load({"KNIFY_TRUSTED_PROXIES": "10.0.0.5, 10.1.0.9/24,::1"})
+def test_proxies_are_addresses_networks_and_names() -> None:
+    config = settings.load({"KNIFY_TRUSTED_PROXIES": "10.0.0.5, 10.1.0.9/24,::1,proxy"})
 
-    assert [str(one) for one in config.trusted_proxies] == ["10.0.0.5/32", "10.1.0.0/24", "::1/128"]
-    with pytest.raises(errors.ConfigError, match=r"PROXIES: .* such as 10\.0\.0\.5"):
-        settings.load({"KNIFY_TRUSTED_PROXIES": "proxy.example.com"})
+    assert [str(one) for one in config.trusted_proxies] == [
+        *("10.0.0.5/32", "10.1.0.0/24", "::1/128", "proxy")
+    ]
+    with pytest.raises(errors.ConfigError, match=r"PROXIES: '10\.0\.0' is no address"):
+        settings.load({"KNIFY_TRUSTED_PROXIES": "10.0.0"})
