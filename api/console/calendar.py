@@ -58,9 +58,11 @@ class Month:
     days: list[Day]
 
     @property
-    def blanks(self) -> int:
-        """Days of its first week that belong to the month before; weeks begin on Monday."""
-        return self.first.weekday()
+    def weeks(self) -> list[list[Day | None]]:
+        """From Monday to Sunday; None for days of other months."""
+        cells = [*[None] * self.first.weekday(), *self.days]
+        cells += [None] * (-len(cells) % 7)
+        return [cells[n : n + 7] for n in range(0, len(cells), 7)]
 
     @property
     def before(self) -> str:

@@ -298,7 +298,8 @@ def test_a_month_to_come_has_the_first_times_of_each_day(core: Core) -> None:
 
     month = calendar.month(core, d, "2031-03", core.store.registry.now_ms())
 
-    assert len(month.days) == 31 and month.blanks == 5
+    assert len(month.days) == 31 and month.weeks[0][:6] == [None] * 5 + [month.days[0]]
+    assert {len(week) for week in month.weeks} == {7}
     assert [mark.time for mark in month.days[29].marks] == [f"00:0{n}" for n in range(5)]
     assert all(day.is_cut and day.runs == 0 for day in month.days)
 

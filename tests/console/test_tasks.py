@@ -47,6 +47,16 @@ def test_the_list_shows_state_labels_and_progress(core: Core, pages: Pages, work
         assert words in text
 
 
+def test_every_row_of_the_list_has_its_first_labels(core: Core, pages: Pages) -> None:
+    for n in range(6):
+        made(core, labels={"n": str(n), "b": "2", "c": "3", "d": "4"})
+
+    text = pages.text("/tasks")
+
+    assert all(f">n={n}</a>" in text for n in range(6))
+    assert text.count(">c=3</a>") == 6 and ">d=4</a>" not in text
+
+
 def test_a_family_leads_to_its_children(core: Core, pages: Pages) -> None:
     parent = made(core, "Parent", id="above")
     children = [made(core, f"Child {n}", parent_id="above") for n in range(2)]
