@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import flask
 from werkzeug.serving import make_server
-
-#: Where a browser is, or None.
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @contextmanager

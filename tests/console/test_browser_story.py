@@ -89,6 +89,7 @@ def test_a_day_at_the_console(stack: Stack, tmp_path: Path) -> None:
 
         # The sandbox is cleaned up.
         page.goto(continued)
+        page.click("summary[title=More]")
         page.click("text=Clean up")
         page.click("#confirm-yes")
         page.wait_for_selector("text=deleted")

@@ -7,6 +7,7 @@ import { Rows } from "./rows";
 const BLOCK = 100;
 const AROUND = 800; // px above and below the view
 const MOST = 400_000; // rows: browsers draw no element of any height
+const AHEAD = 300; // rows
 const SETTLED_MS = 70; // while one flies over rows, none are asked for
 
 export class Terminal {
@@ -20,6 +21,7 @@ export class Terminal {
   private wraps = false;
   private drawing = 0;
   private settling = 0;
+  private asked = 0; // where the view was when rows were asked for last
   private hits = new Set<number>();
   private hit = 0;
   private needle = "";
@@ -146,11 +148,15 @@ export class Terminal {
   }
 
   private ask(first: number, last: number): void {
-    if ([...this.mounted.values()].every((element) => element.dataset["size"])) return;
     clearTimeout(this.settling);
-    this.settling = window.setTimeout(() => {
-      this.rows.want(this.skipped + first * BLOCK, Math.min(this.total, this.skipped + (last + 1) * BLOCK));
-    }, this.mounted.size && !$(".ln", this.box) ? 0 : SETTLED_MS);
+    const moved = Math.abs(this.box.scrollTop - this.asked);
+    this.asked = this.box.scrollTop;
+    const from = this.skipped + first * BLOCK, end = Math.min(this.total, this.skipped + (last + 1) * BLOCK);
+    if (moved < this.box.clientHeight) { // one reads: what comes next is asked for before it is seen
+      this.rows.want(Math.max(this.skipped, from - AHEAD), Math.min(this.total, end + AHEAD));
+    } else {
+      this.settling = window.setTimeout(() => this.rows.want(from, end), SETTLED_MS);
+    }
   }
 
   /** Put the rows into a block that are not there yet; without them it has the height of them. */
