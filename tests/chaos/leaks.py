@@ -29,7 +29,7 @@ _KINDS: dict[str, re.Pattern[str]] = {
         "histories": r"knify:x:[^:]+:events",
         "outputs": r"knify:x:[^:]+:(output|typed)",
         "sandboxes": r"knify:s:[^:]+",
-        "definitions": r"knify:d:[^:]+(:(runs|counts|good|bad))?",
+        "definitions": r"knify:d:[^:]+(:(runs|counts|spans|good|bad))?",
         "due": r"knify:cron",
         "idempotency": r"knify:idem:.+",
         "replays": r"knify:replay:.+",

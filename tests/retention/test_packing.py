@@ -158,6 +158,21 @@ def test_a_packed_execution_can_be_claimed_and_written_by_nobody(
     assert core.store.executions.renew([(job_id, done.fence)], lease_ms=1000) == ["lost"]
 
 
+def test_one_sweep_packs_as_much_as_has_ended_and_looks_at_what_stays_once(
+    api: Api, worker: Worker, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_MOST", 2)
+    ended = [api.submit() for _ in range(5)]
+    for job_id in ended:
+        worker.finish(worker.run(job_id))
+    core.store.client.hset(keys.execution(ended[0]), "deleting", "1")  # packing leaves it alone
+    age(core, keys.ENDED, 3_600_000)
+
+    retention.tidy(core)
+
+    assert core.store.client.zrange(keys.ENDED, 0, -1) == [ended[0]]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("n", range(6))
 def test_dying_at_any_line_of_packing_loses_nothing(
