@@ -116,7 +116,7 @@ def _wait(made: Sentinels, primary: int, replicas: int) -> None:
     while True:
         with contextlib.suppress(redis.RedisError):
             said = redis.Redis(port=primary).info("replication")
-            in_step = [said[f"slave{n}"]["state"] == "online" for n in range(replicas)]
+            in_step = [said.get(f"slave{n}", {}).get("state") == "online" for n in range(replicas)]
             known = [
                 row["num-slaves"] == replicas and row["num-other-sentinels"] == 2
                 for row in map(_known, made.ports)
