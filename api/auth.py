@@ -30,6 +30,7 @@ _SCOPE = "knify_scope"
 _STREAM = "knify_stream"
 _METRICS = "knify_metrics"
 _SESSION = "knify_session"
+_LOOKS = "knify_looks"
 _STREAMED = "knify_streamed"
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _EVERYBODY = apikeys.ApiKey(
@@ -82,6 +83,12 @@ def opens_by_session(view: View) -> View:
 def reads_its_form(view: View) -> View:
     """Mark a page whose large form is read as it comes: it checks the form's token itself."""
     setattr(view, _STREAMED, True)
+    return view
+
+
+def changes_nothing(view: View) -> View:
+    """Mark a page that is asked by POST and only looks: it costs none of a key's requests."""
+    setattr(view, _LOOKS, True)
     return view
 
 
@@ -166,7 +173,8 @@ def _by_session(view: Any, scope: str | None) -> None:
         sessions.check_origin()
     else:
         sessions.check_csrf()
-    if flask.request.method == "POST" and flask.g.key is not _EVERYBODY:
+    counts = flask.request.method == "POST" and not getattr(view, _LOOKS, False)
+    if counts and flask.g.key is not _EVERYBODY:
         limits.check(flask.g.key)
     _check_scope(flask.g.key, scope)
 

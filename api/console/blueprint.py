@@ -46,12 +46,18 @@ blp = flask.Blueprint("console", __name__, url_prefix="/console", template_folde
 
 
 def page(
-    rule: str, *, needs: str = "read", methods: Sequence[str] = ("GET",), streams: bool = False
+    rule: str,
+    *,
+    needs: str = "read",
+    methods: Sequence[str] = ("GET",),
+    streams: bool = False,
+    looks: bool = False,
 ) -> Callable[[auth.View], auth.View]:
     """Serve a view at `/console` + rule to browsers whose session has the scope `needs`.
 
     auth.PUBLIC: to everybody. `streams`: the view reads its form as it comes, and checks the form's
-    token by `sessions.check_token` before it does anything.
+    token by `sessions.check_token` before it does anything. `looks`: it changes nothing
+    and is asked by POST all the same.
     """
 
     def mark(view: auth.View) -> auth.View:
@@ -60,6 +66,8 @@ def page(
             marked = auth.opens_by_session(marked)
         if streams:
             marked = auth.reads_its_form(marked)
+        if looks:
+            marked = auth.changes_nothing(marked)
         blp.add_url_rule(rule, view_func=marked, methods=list(methods))
         return marked
 

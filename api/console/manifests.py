@@ -48,7 +48,7 @@ def post_task_new() -> flask.Response:
     return blueprint.go(f"/console/jobs/{x.id}", "Task submitted.")
 
 
-@blueprint.page("/tasks/check", needs="write", methods=["POST"])
+@blueprint.page("/tasks/check", needs="write", methods=["POST"], looks=True)
 def post_task_check() -> flask.Response:
     """What is wrong with it as things stand, as JSON; nothing is submitted."""
     text = _sent()

@@ -80,6 +80,7 @@ def _page(
         icons=jobform.ICONS,
         models=sorted({name for kind in shown.TYPES for name in core.models.of(kind)}),
         workspaces=_workspaces(),
+        most=core.settings.workspace_bytes,
         once=ids.nonce(),
     )
 
