@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from typing import Any, Final
 
 import flask
 import jinja2
@@ -48,6 +48,17 @@ _SUBJECTS = {"job_id": "execution", "task_id": "task", "sandbox_id": "sandbox"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+_SPEC: Final = "knify.spec"
+_CONFIG: Final[dict[str, Any]] = {
+    "API_TITLE": "Knify",
+    "API_VERSION": __version__,
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": None,  # our own route serves it, see api/openapi
+    "MAX_FORM_PARTS": 16,
+    "PROPAGATE_EXCEPTIONS": False,
+}
+
+
 class _App(flask.Flask):
     """Routes are the same whether a WebSocket is asked for or not: handlers say what they take."""
 
@@ -61,41 +72,44 @@ class _App(flask.Flask):
 
 def create_app(core: Core, *, no_auth: bool = False) -> flask.Flask:
     """The WSGI application. `no_auth`: everybody is the tenant `default` with all scopes."""
+    return equip(shaped(), core, no_auth=no_auth)
+
+
+def shaped() -> flask.Flask:
+    """All routes and rules, which know of no installation yet. Takes a third of a second."""
     app = _App("knify", static_folder=None)
-    app.config.update(_config(core), NO_AUTH=no_auth)
+    app.config.update(_CONFIG)
     app.session_interface = sessions.Interface()
     app.url_map.merge_slashes = False  # `//jobs` leads nowhere, instead of elsewhere
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions[context.CORE] = core
-    app.extensions[context.HUB] = hub.Hub(core.settings.redis)
-    app.extensions[auth.CACHE] = auth.Cache()
-    app.extensions[auth.USES] = uses.Uses(core)
-    app.extensions[limits.LIMITER] = rates.Limiter(core.store.client)
-    app.extensions[context.TRANSFERS] = transfers.Transfers(
-        core.settings.transfers, core.settings.tenant_transfers
-    )
-    streams = shares.Shares(shares.STREAMS, shares.TENANT_STREAMS, errors.StreamsBusy)
-    app.extensions[context.STREAMS] = streams
-    app.extensions[context.METERS] = meters.Meters(core, streams)
-    app.extensions[context.PROBE] = probe.Probe(core.objects)
+    app.jinja_env.undefined = jinja2.StrictUndefined  # a word that is not there is a mistake
     app.before_request(_before)
     app.after_request(_after)
     _register(smorest.Api(app))
-    app.jinja_env.undefined = jinja2.StrictUndefined  # a word that is not there is a mistake
     app.register_blueprint(console.blp)
     return app
 
 
-def _config(core: Core) -> dict[str, Any]:
-    return {
-        "API_TITLE": "Knify",
-        "API_VERSION": __version__,
-        "OPENAPI_VERSION": "3.1.0",
-        "OPENAPI_URL_PREFIX": None,  # our own route serves it, see api/openapi
-        "MAX_CONTENT_LENGTH": core.settings.max_body_bytes,
-        "MAX_FORM_PARTS": 16,
-        "PROPAGATE_EXCEPTIONS": False,
-    } | sessions.config(core)
+def equip(app: flask.Flask, core: Core, *, no_auth: bool = False) -> flask.Flask:
+    """Let it serve this installation, and no other any more."""
+    app.config.update(sessions.config(core))
+    app.config.update(MAX_CONTENT_LENGTH=core.settings.max_body_bytes, NO_AUTH=no_auth)
+    streams = shares.Shares(shares.STREAMS, shares.TENANT_STREAMS, errors.StreamsBusy)
+    app.extensions |= {
+        context.CORE: core,
+        context.HUB: hub.Hub(core.settings.redis),
+        auth.CACHE: auth.Cache(),
+        auth.USES: uses.Uses(core),
+        limits.LIMITER: rates.Limiter(core.store.client),
+        context.TRANSFERS: transfers.Transfers(
+            core.settings.transfers, core.settings.tenant_transfers
+        ),
+        context.STREAMS: streams,
+        context.METERS: meters.Meters(core, streams),
+        context.PROBE: probe.Probe(core.objects),
+        context.OPENAPI: document.Document(app.extensions[_SPEC].to_dict, core),
+    }
+    return app
 
 
 def _register(api: smorest.Api) -> None:
@@ -117,9 +131,7 @@ def _register(api: smorest.Api) -> None:
         openapi,
     ):
         api.register_blueprint(module.blp)
-    flask_app = api._app
-    core = flask_app.extensions[context.CORE]
-    flask_app.extensions[context.OPENAPI] = document.Document(api.spec.to_dict, core)
+    api._app.extensions[_SPEC] = api.spec
 
 
 def _before() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +30,15 @@ def core(config: settings.Settings) -> Iterator[Core]:
     made.store.client.close()
 
 
+@functools.cache
+def shaped() -> flask.Flask:
+    """Its routes are the same in all tests of a process; what it serves is each one's own."""
+    return app_module.shaped()
+
+
 @pytest.fixture
 def app(core: Core) -> Iterator[flask.Flask]:
-    made = app_module.create_app(core)
+    made = app_module.equip(shaped(), core)
     yield made
     made.extensions[context.HUB].close()
 

@@ -32,7 +32,8 @@ def browser() -> Iterator[Any]:
         yield found
 
 
-def seeded(server: live.Live) -> list[str]:
+@pytest.fixture(scope="module")
+def paths(server: live.Live) -> list[str]:
     """The pages of one of each."""
     api = httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {server.key}"})
     job = api.post("/jobs", json={"spec": COMMAND}).json()["job_id"]
@@ -65,9 +66,8 @@ def seeded(server: live.Live) -> list[str]:
     ids=["phone", "desktop"],
 )
 def test_every_page_is_without_obstacles_and_fits(
-    server: live.Live, browser: Any, scheme: str, size: tuple[int, int]
+    server: live.Live, browser: Any, paths: list[str], scheme: str, size: tuple[int, int]
 ) -> None:
-    paths = seeded(server)
     screen = screens.Screen(browser, server.url, server.key, color_scheme=scheme, size=size)
 
     found = {}
@@ -167,15 +167,15 @@ def test_files_that_are_uploaded_with_a_new_job_are_its_workspace(
     page.set_input_files("#upload-file", tmp_path / "site.tar.gz")
     page.click(".upload-more button")
 
-    page.wait_for_selector("text=/workspaces/site is there, with 1 file")
+    page.wait_for_selector("#notices:has-text('/workspaces/site is there, with 1 file')")
     assert page.input_value("#workspace_path") == "/workspaces/site"
     assert page.input_value("#command") == "make test"
     assert screen.faults == []
     screen.close()
 
 
+@pytest.mark.usefixtures("paths")
 def test_the_keyboard_leads_through_the_console(server: live.Live, browser: Any) -> None:
-    seeded(server)
     screen = screens.Screen(browser, server.url, server.key)
     page = screen.go("/console/jobs")
 
@@ -198,10 +198,10 @@ def test_the_keyboard_leads_through_the_console(server: live.Live, browser: Any)
     screen.close()
 
 
+@pytest.mark.usefixtures("paths")
 def test_a_new_job_is_told_and_moves_nothing_until_it_is_asked_for(
     server: live.Live, browser: Any
 ) -> None:
-    seeded(server)
     screen = screens.Screen(browser, server.url, server.key)
     page = screen.go("/console/jobs")
     page.wait_for_timeout(1_500)  # it listens by then
