@@ -191,7 +191,7 @@ def test_the_keyboard_leads_through_the_console(server: live.Live, browser: Any)
     assert page.evaluate("document.activeElement.getAttribute('href')") == second
     page.keyboard.press("k")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/console/jobs/job_*")
+    page.wait_for_url("**/console/jobs/*_*")
     page.keyboard.press("g")
     page.keyboard.press("w")
     page.wait_for_url("**/console/workspaces")
