@@ -31,7 +31,8 @@ _READING_EACH: Final = 8  # of them by one tenant: a store that hangs holds each
 _HEAVY: Final = 4  # archives that are unpacked, checked and sealed at once
 _HEAVY_EACH: Final = 2  # of them of one tenant: many tiny files take minutes
 _PACKING: Final = 2  # pieces that are compressed at once
-_PARSING: Final = 1  # files that are parsed at once: only one thread of a process gets on with it
+_PARSING: Final = 3  # texts that are parsed at once; of a process one thread at a time gets on,
+_PARSING_EACH: Final = 1  # so these are for tenants: of each one
 _TURN_BYTES: Final = 256 * 1024
 _TURN_SECONDS: Final = 0.1
 _pools: dict[str, ThreadPool] = {}
@@ -77,9 +78,14 @@ def packing(work: Callable[[], T]) -> T:
     return _in("packing", _PACKING, work)
 
 
-def parsing(work: Callable[[], T]) -> T:
-    """The same for a file that is parsed."""
-    return _in("parsing", _PARSING, work)
+def parser(tenant: str) -> Reading:
+    """The same for what is parsed: none of its tenant's holds up another's."""
+
+    def parse(work: Callable[[], T], /) -> T:
+        with _share("parsing", tenant, _PARSING_EACH):
+            return _in("parsing", _PARSING, work)
+
+    return parse
 
 
 def pieces(found: Iterable[bytes], read: Reading) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import flask
 
-from api import context, limits, sessions
+from api import context, limits, origins, sessions
 from knify import apikeys, errors
 from knify.core import Core
 from knify.services import keys, powers, tokens
@@ -241,5 +241,5 @@ def _only_this_machine() -> None:
     origin = flask.request.headers.get("Origin")
     # A page of ours may open WebSockets on the port for these.
     ours = (flask.request.host, f"{host}:{context.core().settings.port}")
-    if host not in _LOOPBACK or (origin and urlsplit(origin).netloc not in ours):
+    if host not in _LOOPBACK or (origin and origins.place(origin) not in ours):
         raise errors.Forbidden("without keys this server answers only to requests to localhost")

@@ -11,11 +11,11 @@ import hmac
 import secrets
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import flask
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
+from api import origins
 from knify import apikeys, errors
 from knify.core import Core
 from knify.services import keys
@@ -23,8 +23,9 @@ from knify.services import keys
 HOURS: Final = 12  # without any request, after which one signs in again
 CSRF_FIELD: Final = "csrf_token"
 CSRF_HEADER: Final = "X-CSRF-Token"
+_QUIET: Final = "knify_no_cookie"
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
-_KEY, _MARK, _CSRF = "key", "mark", "csrf"
+_KEY, _MARK, _CSRF, _NAME = "key", "mark", "csrf", "name"
 
 
 class Interface(SecureCookieSessionInterface):
@@ -36,6 +37,12 @@ class Interface(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: flask.Flask) -> bool:
         """See Flask."""
         return flask.request.is_secure
+
+    def should_set_cookie(self, app: flask.Flask, session: SessionMixin) -> bool:
+        """See Flask. Never beside what caches may keep and give to others."""
+        if flask.g.get(_QUIET, False):
+            return False
+        return super().should_set_cookie(app, session)
 
 
 def config(core: Core) -> dict[str, Any]:
@@ -55,19 +62,31 @@ def begin(core: Core, text: str) -> apikeys.ApiKey:
     record = keys.authenticate(core, text)
     flask.session.clear()
     flask.session.permanent = True
-    flask.session.update({_KEY: record.id, _MARK: _mark(record.digest)})
+    name = secrets.token_hex(16)
+    flask.session.update({_KEY: record.id, _MARK: _mark(record.digest), _NAME: name})
+    csrf()  # now, so that two pages that load at once do not each make one
     return record
 
 
-def end() -> None:
-    """Sign out."""
+def end(core: Core) -> None:
+    """Sign out: copies of the cookie open nothing any more, either."""
+    name = flask.session.get(_NAME)
+    if isinstance(name, str):
+        core.store.access.end_session(name, seconds=HOURS * 3600)
     flask.session.clear()
+
+
+def set_no_cookie() -> None:
+    """This answer is for everybody: caches keep it."""
+    setattr(flask.g, _QUIET, True)
 
 
 def key(core: Core) -> apikeys.ApiKey:
     """The key that this browser is signed in with. Unauthorized without one that is good."""
-    came = flask.session.get(_KEY)
-    record = core.store.access.find_key(came) if isinstance(came, str) else None
+    came, name = flask.session.get(_KEY), flask.session.get(_NAME)
+    record = None
+    if isinstance(came, str) and isinstance(name, str):
+        record = core.store.access.find_session(name, came)
     if record is not None:
         for digest in (record.digest, record.old_digest):
             if digest and hmac.compare_digest(_mark(digest), str(flask.session.get(_MARK))):
@@ -89,7 +108,7 @@ def check_origin() -> None:
     headers = flask.request.headers
     origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "same-origin")
     if site not in ("same-origin", "none") or (
-        origin is not None and urlsplit(origin).netloc != flask.request.host
+        origin is not None and origins.place(origin) != flask.request.host
     ):
         raise errors.Forbidden("this came from a page of another site")
 

@@ -31,7 +31,7 @@ def get_artifacts(query: dict[str, Any], job_id: str) -> flask.Response:
         return flask.jsonify({a.path: view.elsewhere(a) for a in found})
     objects = context.core().objects
     read = aside.reader(context.tenant())
-    text = view.contents(objects, found, read)
+    text = view.contents(objects, found, read, aside.parser(context.tenant()))
     return flask.Response(text + "\n", mimetype="application/json")
 
 

@@ -22,7 +22,12 @@ _TINY = 16 * 1024  # bytes that are parsed where they are
 _BLOCK = tarfile.BLOCKSIZE
 
 
-def contents(store: base.ObjectStore, found: Sequence[model.Artifact], read: aside.Reading) -> str:
+def contents(
+    store: base.ObjectStore,
+    found: Sequence[model.Artifact],
+    read: aside.Reading,
+    parse: aside.Reading,
+) -> str:
     """Path to content, as JSON text: JSON as it is, text as a string, else where to get the file.
 
     Parsing only proves that a file is JSON: its own text goes into the answer. What has so many
@@ -35,7 +40,7 @@ def contents(store: base.ObjectStore, found: Sequence[model.Artifact], read: asi
             raw = read(functools.partial(_read, store, artifact))
             left -= artifact.size  # read, whether it can be shown or not
         shape = functools.partial(_value, artifact, raw, nodes)
-        value, used = aside.parsing(shape) if raw and len(raw) > _TINY else shape()
+        value, used = parse(shape) if raw and len(raw) > _TINY else shape()
         nodes -= used
         shown.append(f"{json.dumps(artifact.path)}:{value}")
     return "{" + ",".join(shown) + "}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,8 +16,11 @@ from knify.services import history
 from knify.store.streams import Entry
 
 WINDOW: Final = 400  # entries of one page
+_AT_ONCE: Final = 50  # of them that are read at once
 _MARKED_UP: Final = 200_000  # characters of a page that are read as Markdown; the rest is plain
-_QUICK: Final = 8_000  # that are read where they are
+_NODES: Final = 10_000  # of all that is Markdown
+_QUICK: Final = 1_000  # characters that are read where they are
+_PAGE: Final = 2_000_000  # characters of a page, about; one that would be longer has fewer entries
 _LINES: Final = 200  # of what was printed, shown where it was
 _LONGEST: Final = 2_000  # characters of such a line
 #: The parameter that says best what a call is about.
@@ -66,43 +70,68 @@ class Page:
 
 def before(core: Core, x: model.Execution, end: int) -> Page:
     """The part that ends with this entry."""
-    first = max(0, end - WINDOW)
-    return _page(core, x, first, end)
+    return _page(core, x, max(0, end - WINDOW), end, backwards=True)
 
 
 def behind(core: Core, x: model.Execution, after: int) -> Page:
     """What came behind this entry, or the first part of it."""
-    return _page(core, x, after, after + WINDOW)
+    return _page(core, x, after, after + WINDOW, backwards=False)
 
 
-def _page(core: Core, x: model.Execution, first: int, end: int) -> Page:
-    found: list[Entry] = []
-    last = first
+def _page(core: Core, x: model.Execution, first: int, end: int, *, backwards: bool) -> Page:
+    """What fits of these entries: the last of them, or the first."""
+    read, found = aside.reader(x.tenant), deque[Entry]()
+    last, size = first, 0
     while last < end:
-        read = aside.reader(x.tenant)
-        entries, _ = history.page(core, x.id, after=last, most=end - last, aside=read)
+        entries, _ = history.page(
+            core, x.id, after=last, most=min(_AT_ONCE, end - last), aside=read
+        )
         if not entries:
             break
-        found += [entry for entry in entries if entry.seq <= end]
         last = entries[-1].seq
-    size = sum(len(event.get("message") or "") for e in found for event in e.events)
-    shown = items(found) if size < _QUICK else aside.parsing(lambda: items(found))
-    return Page(shown, first, min(last, end))
+        found += [entry for entry in entries if entry.seq <= end]
+        size += sum(map(_size, entries))
+        while size > _PAGE and len(found) > 1:
+            left_out = found.popleft() if backwards else found.pop()
+            size -= _size(left_out)
+            if backwards:
+                first = left_out.seq
+            else:
+                last = end = left_out.seq - 1
+    return Page(_parsed(x.tenant, found, size), first, min(last, end))
+
+
+def _parsed(tenant: str, found: Sequence[Entry], size: int) -> list[Item]:
+    return items(found) if size < _QUICK else aside.parser(tenant)(lambda: items(found))
+
+
+def _size(entry: Entry) -> int:
+    """About how many characters it has on a page."""
+    return sum(map(_length, entry.events))
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(name) + _length(one) + 20 for name, one in value.items())
+    return sum(map(_length, value)) + 2 if isinstance(value, list) else 8
 
 
 def items(entries: Iterable[Entry]) -> list[Item]:
     """What these entries tell; a result stands with its call, if that is among them."""
     made: list[Item] = []
     open_calls: dict[str, Item] = {}
-    left = _MARKED_UP
+    left, nodes, room = _MARKED_UP, _NODES, diffs.Room()
     for entry in entries:
         for event in entry.events:
-            one = _item(entry, event)
+            one = _item(entry, event, room)
             if one is None:
                 continue
             if one.kind == "message" and len(one.text) <= left:
                 left -= len(one.text)
-                one.body = markdown.tree(one.text)
+                one.body = markdown.tree(one.text, nodes)
+                nodes -= markdown.count(one.body)
             call = open_calls.pop(one.id, None) if one.kind == "result" else None
             if call is not None:
                 call.result = one.result
@@ -120,12 +149,12 @@ def _join(to: Item, one: Item) -> None:
     to.lines = [*to.lines, *one.lines][-_LINES:]
 
 
-def _item(entry: Entry, event: Mapping[str, Any]) -> Item | None:
+def _item(entry: Entry, event: Mapping[str, Any], room: diffs.Room) -> Item | None:
     kind, at = event.get("type"), (entry.seq, entry.ts)
     if kind == "agent_message":
         return Item("message", *at, text=_text(event, "message"))
     if kind == "tool_use":
-        return _call(at, event)
+        return _call(at, event, room)
     if kind == "tool_result":
         return Item("result", *at, id=_text(event, "id"), result=_result(event))
     if kind == "progress":
@@ -140,12 +169,12 @@ def _item(entry: Entry, event: Mapping[str, Any]) -> Item | None:
     return None
 
 
-def _call(at: tuple[int, int], event: Mapping[str, Any]) -> Item:
+def _call(at: tuple[int, int], event: Mapping[str, Any], room: diffs.Room) -> Item:
     given = event.get("parameters")
     parameters = given if isinstance(given, dict) else {}
     tool = _text(event, "tool")
     one = Item("tool", *at, id=_text(event, "id"), tool=tool)
-    one.diff = diffs.of_call(tool, parameters)
+    one.diff = diffs.of_call(tool, parameters, room)
     one.text = _about(parameters)
     one.parameters = [
         (str(name), _shown(value))

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-_COMPARED: Final = 400  # lines of one side; of more, all old ones go and all new ones come
 MOST: Final = 2_000  # lines that are shown
 _NAMES: Final = (
     ("old_string", "new_string"), ("oldText", "newText"), ("old_text", "new_text"),
@@ -16,6 +15,14 @@ _NAMES: Final = (
 _WHOLE: Final = ("content", "contents", "file_text", "text")
 _PATCHES: Final = ("patch", "diff", "input", "unified_diff")
 _BEGINS: Final = ("diff --git ", "--- ", "*** Begin Patch", "@@ ", "Index: ")
+
+
+@dataclass(slots=True)
+class Room:
+    """What one page may still take: comparing takes time, and lines take a browser's."""
+
+    pairs: int = 40_000  # old lines times new ones that are compared; about a tenth of a second
+    lines: int = 6_000  # that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +38,26 @@ class Line:
         return {"+": "add", "-": "remove", "@": "where"}.get(self.mark, "same")
 
 
-def of_call(tool: str, parameters: Mapping[str, Any]) -> list[Line]:
-    """What a tool call changes in a file; empty when it does not, or does not say it so."""
+def of_call(tool: str, parameters: Mapping[str, Any], room: Room | None = None) -> list[Line]:
+    """What a tool call changes in a file; empty when it does not, or does not say it so.
+
+    Takes what it needs of `room`, and shows no more than there is.
+    """
+    room = room or Room()
+    found = _of_call(tool, parameters, room)[: min(MOST, room.lines)]
+    room.lines -= len(found)
+    return found
+
+
+def _of_call(tool: str, parameters: Mapping[str, Any], room: Room) -> list[Line]:
+    found: list[Line] = []
     edits = parameters.get("edits")
-    if isinstance(edits, list):
-        found = [line for edit in edits if isinstance(edit, dict) for line in _edit(edit)]
-        if found:
-            return found[:MOST]
-    found = _edit(parameters)
+    for edit in edits if isinstance(edits, list) else ():
+        if isinstance(edit, dict) and len(found) < MOST:
+            found += _edit(edit, room)
+    found = found or _edit(parameters, room)
     if found:
-        return found[:MOST]
+        return found
     for name in _PATCHES:
         text = parameters.get(name)
         if isinstance(text, str) and text.lstrip().startswith(_BEGINS):
@@ -70,18 +87,38 @@ def of_patch(text: str) -> list[Line]:
     return found
 
 
-def _edit(parameters: Mapping[str, Any]) -> list[Line]:
+def _edit(parameters: Mapping[str, Any], room: Room) -> list[Line]:
     for old_name, new_name in _NAMES:
         old, new = parameters.get(old_name), parameters.get(new_name)
         if isinstance(old, str) and isinstance(new, str):
-            return between(old.splitlines(), new.splitlines())
+            return between(old.splitlines(), new.splitlines(), room)
     return []
 
 
-def between(old: Sequence[str], new: Sequence[str]) -> list[Line]:
-    """From these lines to those."""
-    if max(len(old), len(new)) > _COMPARED:
+def between(old: Sequence[str], new: Sequence[str], room: Room | None = None) -> list[Line]:
+    """From these lines to those; where there is no room to compare, all go and all come."""
+    room = room or Room()
+    head = _same(old, new)
+    tail = _same(old[head:][::-1], new[head:][::-1])
+    left, right = old[head : len(old) - tail], new[head : len(new) - tail]
+    return [
+        *(Line(" ", line) for line in old[:head]),
+        *_middle(left, right, room),
+        *(Line(" ", line) for line in old[len(old) - tail :]),
+    ]
+
+
+def _same(old: Sequence[str], new: Sequence[str]) -> int:
+    """With how many equal lines both begin."""
+    pairs = zip(old, new, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(old), len(new)))
+
+
+def _middle(old: Sequence[str], new: Sequence[str], room: Room) -> list[Line]:
+    work = len(old) * len(new)
+    if work > room.pairs:
         return [Line("-", line) for line in old] + [Line("+", line) for line in new]
+    room.pairs -= work
     found: list[Line] = []
     for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -65,7 +65,7 @@ def preview(core: Core, artifact: model.Artifact) -> Preview:
     text = _decoded(head, whole=whole)
     if text is None:
         return Preview("none", note="This is no text: download it to look into it.")
-    return aside.parsing(lambda: _of_text(artifact, text, whole=whole))
+    return aside.parser(context.tenant())(lambda: _of_text(artifact, text, whole=whole))
 
 
 def _of_text(artifact: model.Artifact, text: str, *, whole: bool) -> Preview:
@@ -93,9 +93,20 @@ def _laid_out(text: str) -> str | None:
         return None
     try:
         value: Any = json.loads(text)
-        return json.dumps(value, indent=2, ensure_ascii=False)
+        return _beginning(json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value))
     except (ValueError, RecursionError):
         return None
+
+
+def _beginning(pieces: Iterable[str]) -> str:
+    """A little more than is shown: deep in lists, each number has a line of two thousand spaces."""
+    found, size = [], 0
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if size > _SHOWN:
+            break
+    return "".join(found)
 
 
 def _decoded(head: bytes, *, whole: bool) -> str | None:

@@ -75,7 +75,7 @@ def problems(failed: errors.KnifyError, text: str) -> list[Problem]:
 
 
 def _line(text: str, field: str) -> int | None:
-    return aside.parsing(lambda: yamltext.line(text, field)) if field else None
+    return aside.parser(context.tenant())(lambda: yamltext.line(text, field)) if field else None
 
 
 def _sent() -> str:

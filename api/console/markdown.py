@@ -6,15 +6,18 @@ There is no HTML in it, no image, and no link but to http and https.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
 _NESTING: Final = 20  # of lists in lists and the like
+_CELLS: Final = 10_000  # that tables may have: a row that has one is filled up as its head is wide
+NODES: Final = 10_000  # of a tree; of what has more, none is made
 #: What stands for itself: type of the parser's node to tag.
 _TAGS: Final = {
     "paragraph": "p", "bullet_list": "ul", "ordered_list": "ol", "list_item": "li",
@@ -35,16 +38,41 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
-def tree(text: str) -> tuple[Node, ...]:
-    """The text's blocks."""
-    root = SyntaxTreeNode(_parser().parse(text))
-    return tuple(_nodes(root.children))
+def tree(text: str, most: int = NODES) -> tuple[Node, ...]:
+    """The text's blocks; empty for one of more than `most` nodes, which is shown as it is."""
+    tokens = _parser(tables=_cells(text) <= _CELLS).parse(text)
+    if size(tokens) > most:
+        return ()
+    return tuple(_nodes(SyntaxTreeNode(tokens).children))
+
+
+def size(tokens: Sequence[Token]) -> int:
+    """How many there are, with those within."""
+    return sum(1 + len(one.children or ()) for one in tokens)
+
+
+def count(nodes: Iterable[Node]) -> int:
+    """The nodes of a tree."""
+    return sum(1 + count(one.children) for one in nodes)
 
 
 @functools.cache
-def _parser() -> MarkdownIt:
+def _parser(*, tables: bool) -> MarkdownIt:
     options = {"html": False, "linkify": False, "maxNesting": _NESTING}
-    return MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    rules = ["table", "strikethrough"] if tables else ["strikethrough"]
+    return MarkdownIt("commonmark", options).enable(rules)
+
+
+def _cells(text: str) -> int:
+    """At most so many cells its tables have: of what stands together, the widest line's in each."""
+    total = width = lines = 0
+    for line in (*text.splitlines(), ""):
+        if line.strip():
+            width, lines = max(width, line.count("|")), lines + 1
+        else:
+            total += (width + 1) * lines if width else 0
+            width = lines = 0
+    return total
 
 
 def _nodes(found: Iterable[SyntaxTreeNode]) -> Iterator[Node]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import flask
 
 from api import auth, context, sessions
@@ -26,6 +24,7 @@ def get_console_folder() -> flask.Response:
 @blueprint.page("/assets/<name>", needs=auth.PUBLIC)
 def get_asset(name: str) -> flask.Response:
     """A script, a style sheet, a font or the icons."""
+    sessions.set_no_cookie()
     return assets.file(name)
 
 
@@ -51,10 +50,10 @@ def post_sign_in() -> flask.Response:
     return blueprint.go(_inside(flask.request.form.get("next", "")))
 
 
-@blueprint.page("/sign-out", methods=["POST"])
+@blueprint.page("/sign-out", methods=["POST"], looks=True)
 def post_sign_out() -> flask.Response:
-    """End the session."""
-    sessions.end()
+    """End the session; also of a key that has used its requests up."""
+    sessions.end(context.core())
     return blueprint.go("/console/sign-in")
 
 
@@ -71,6 +70,5 @@ def _form(problem: str = "", status: int = 200) -> flask.Response:
 
 def _inside(where: str) -> str:
     """A page of the console, and never another site's."""
-    parts = urlsplit(where)
-    fits = where.startswith("/console/") and not parts.netloc and not parts.scheme
-    return where if fits and "\\" not in where and where.isprintable() else "/console/jobs"
+    fits = where.startswith("/console/") and "\\" not in where and where.isprintable()
+    return where if fits and ".." not in where else "/console/jobs"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import flask
 
-from api import aside, bodies
+from api import aside, bodies, context
 from api import errors as api_errors
 from knify import errors, manifest, yamltext
 
@@ -34,7 +34,9 @@ def yaml(raw: bytes) -> Any:
         raise errors.TooLarge(f"a manifest has at most {yamltext.MAX_BYTES // 1024} KiB")
     try:
         text = raw.decode("utf-8-sig")
-        return yamltext.read(text) if len(raw) <= _TINY else aside.parsing(_reader(text))
+        if len(raw) <= _TINY:
+            return yamltext.read(text)
+        return aside.parser(context.tenant())(_reader(text))
     except UnicodeError as failed:
         raise errors.InvalidManifest("the manifest is not valid UTF-8") from failed
     except ValueError as failed:

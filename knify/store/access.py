@@ -34,6 +34,18 @@ class Access:
         fields = self._client.hgetall(keys.api_key(key_id))
         return codec.api_key(fields) if fields else None
 
+    def find_session(self, name: str, key_id: str) -> apikeys.ApiKey | None:
+        """The record of the key of a browser's session; None also when that was ended."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.exists(keys.ended_session(name))
+        pipe.hgetall(keys.api_key(key_id))
+        has_ended, fields = pipe.execute()
+        return codec.api_key(fields) if fields and not has_ended else None
+
+    def end_session(self, name: str, *, seconds: int) -> None:
+        """From now on it opens nothing. `seconds`: how long its last cookie would have."""
+        self._client.set(keys.ended_session(name), "1", ex=seconds)
+
     def is_lost(self) -> bool:
         """Whether nothing is left of what the first start made: neither its mark nor a key."""
         return not self._client.exists(keys.INSTALLATION, keys.api_keys("default"))

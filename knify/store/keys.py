@@ -98,6 +98,7 @@ One primary, never Redis Cluster: the scripts compute index keys from records.
 | `knify:t:{tenant}:secrets:sealed` | hash | the same names; value: theirs, sealed with the master key | until deleted |
 | `knify:k:{id}` | hash | an API key's record (never the key) | 30 days after it was revoked or has expired |
 | `knify:rate:key/{id}/{limit}/1/hour` | list | when a limited key's requests of the last hour came | 1 h after the last one |
+| `knify:out:{name}` | string | that a browser's session was ended by its user | 12 h |
 | `knify:token:{hash}` | string | which key a stream token is of, and its stream (JSON) | until it is used; 60 s |
 | `knify:t:{tenant}:k` | set | a tenant's keys, 1,000 at most | member leaves when a list misses its key |
 | `knify:idem:{tenant}:{key}` | string | body digest and first answer of an Idempotency-Key that submitted a job | 24 h |
@@ -311,6 +312,11 @@ def api_keys(tenant: str) -> str:
 def stream_token(name: str) -> str:
     """What a stream token is good for."""
     return f"{PREFIX}token:{name}"
+
+
+def ended_session(name: str) -> str:
+    """That a browser signed out."""
+    return f"{PREFIX}out:{name}"
 
 
 def idempotency(tenant: str, key: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from api import app as app_module
 from api import auth
+from api.console import assets
 from knify.core import Core
 from knify.services import keys
 from tests.console.parts import Pages
@@ -151,3 +152,51 @@ def test_what_is_not_there_is_a_page_that_says_so(pages: Pages) -> None:
 
     assert (missing.status_code, "text/html" in missing.headers["Content-Type"]) == (404, True)
     assert "There is nothing at this address." in missing.text
+
+
+def test_a_copy_of_the_cookie_is_worth_nothing_after_one_signed_out(pages: Pages) -> None:
+    copied = pages.client.get_cookie("knify_session", path="/console")
+    assert copied is not None
+
+    pages.post("/sign-out")
+    pages.client.set_cookie("knify_session", copied.value, path="/console")
+
+    assert pages.get("/jobs").status_code == 303
+
+
+def test_one_signs_out_of_one_browser_only(app: flask.Flask, core: Core, pages: Pages) -> None:
+    text = keys.create(core, "default").text
+    here, there = Pages(app.test_client()), Pages(app.test_client())
+    here.sign_in(text)
+    there.sign_in(text)
+
+    here.post("/sign-out")
+
+    assert (here.get("/jobs").status_code, there.get("/jobs").status_code) == (303, 200)
+
+
+def test_who_has_no_requests_left_can_still_sign_out(app: flask.Flask, core: Core) -> None:
+    pages = Pages(app.test_client())
+    pages.sign_in(keys.create(core, "default", limit_per_hour=1).text)
+    used = pages.post("/tasks/new")  # refused for what it says, and counted
+    assert pages.post("/tasks/new").status_code == 429, used.status_code
+
+    assert pages.post("/sign-out").status_code == 303
+
+
+def test_what_caches_keep_for_everybody_carries_no_session(pages: Pages) -> None:
+    name = next(iter(assets.manifest().values()))
+
+    answer = pages.get(f"/assets/{name}")
+
+    assert "Set-Cookie" not in answer.headers
+    assert "Set-Cookie" in pages.get("/jobs").headers
+
+
+@pytest.mark.parametrize("broken", ["http://[", "//[", "/console/../../jobs"])
+def test_an_address_that_is_none_is_no_fault_of_ours(pages: Pages, broken: str) -> None:
+    asked = pages.get("/sign-in", query_string={"next": broken})
+    sent = pages.client.post("/console/sign-out", headers={"Origin": broken})
+
+    assert (asked.status_code, sent.status_code) == (200, 403)
+    assert 'value="/console/jobs"' in asked.text
