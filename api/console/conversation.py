@@ -179,7 +179,7 @@ def _call(at: tuple[int, int], event: Mapping[str, Any], room: diffs.Room) -> It
     one.parameters = [
         (str(name), _shown(value))
         for name, value in parameters.items()
-        if not (one.diff and isinstance(value, str | list) and len(_shown(value)) > 120)
+        if not (one.diff and (name in diffs.TAKEN or value == one.text))
     ]
     return one
 

@@ -14,6 +14,8 @@ _NAMES: Final = (
 )  # fmt: skip
 _WHOLE: Final = ("content", "contents", "file_text", "text")
 _PATCHES: Final = ("patch", "diff", "input", "unified_diff")
+#: The parameters that a diff shows better than they do themselves.
+TAKEN: Final = frozenset({name for pair in _NAMES for name in pair} | {*_WHOLE, *_PATCHES, "edits"})
 _BEGINS: Final = ("diff --git ", "--- ", "*** Begin Patch", "@@ ", "Index: ")
 
 

@@ -32,8 +32,8 @@ open("result.json", "w").write('{"counted": 20}')
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("story")) as found:
+def stack() -> Iterator[Stack]:
+    with running() as found:
         yield found
 
 
@@ -55,9 +55,9 @@ def test_a_day_at_the_console(stack: Stack, tmp_path: Path) -> None:
 
         # A workspace is uploaded.
         screen.go("/console/workspaces")
-        page.set_input_files("input[type=file]", archive(tmp_path))
-        page.click("text=Upload")
-        page.wait_for_selector("text=counting")
+        page.set_input_files("#upload-file", archive(tmp_path))
+        page.click(".upload-more button")
+        page.wait_for_url("**/console/workspaces/counting")
 
         # A runbook of it runs, and is watched live.
         screen.go("/console/jobs/new?type=runbook_task&workspace=/workspaces/counting")
@@ -68,15 +68,19 @@ def test_a_day_at_the_console(stack: Stack, tmp_path: Path) -> None:
         page.wait_for_selector(".badge.completed", timeout=60_000)
 
         # What it made is looked at.
+        page.click(".job-main .tabs >> text=Files")
         page.click("text=result.json")
-        page.wait_for_selector("text=counted")
+        page.wait_for_selector("pre:visible:has-text('counted')")
 
         # The talk goes on in the same sandbox.
-        page.fill("#continue textarea", "```bash\nls\n```")
+        first = page.url
+        page.fill("#continue textarea", "```bash\ncat result.json\n```")
         page.click("#continue button:has-text('Continue')")
-        page.wait_for_selector("text=result.json")
+        page.wait_for_url(lambda url: "/jobs/job_" in url and url.split("?")[0] not in first)
         page.wait_for_selector(".badge.completed", timeout=60_000)
-        continued = page.url
+        continued = page.url.split("?")[0]
+        page.goto(f"{continued}?view=output")
+        page.wait_for_selector("#term-box >> text=counted")
 
         # Another one is cancelled.
         screen.go("/console/jobs/new?type=command_task")
