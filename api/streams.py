@@ -245,7 +245,8 @@ class _Reader:
             if known is None:
                 frames, more = self.source.page(self.after)
                 known = _page(frames, self.source.style, turn, few=not more)
-                if known is not None:
+                # One that leads nowhere is for this client, now: kept, it would be read for ever.
+                if known is not None and known.end != self.after:
                     self._pages.keep(key, known)
         return known
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from knify.store.streams import Entry
 WINDOW: Final = 400  # entries of one page
 _AT_ONCE: Final = 50  # of them that are read at once
 _MARKED_UP: Final = 200_000  # characters of a page that are read as Markdown; the rest is plain
+_SECONDS: Final = 0.5  # of a processor for all of that; then the rest is plain
 _NODES: Final = 10_000  # of all that is Markdown
 _QUICK: Final = 1_000  # characters that are read where they are
 _PAGE: Final = 2_000_000  # characters of a page, about; one that would be longer has fewer entries
@@ -123,12 +125,13 @@ def items(entries: Iterable[Entry]) -> list[Item]:
     made: list[Item] = []
     open_calls: dict[str, Item] = {}
     left, nodes, room = _MARKED_UP, _NODES, diffs.Room()
+    end = time.thread_time() + _SECONDS
     for entry in entries:
         for event in entry.events:
             one = _item(entry, event, room)
             if one is None:
                 continue
-            if one.kind == "message" and len(one.text) <= left:
+            if one.kind == "message" and len(one.text) <= left and time.thread_time() < end:
                 left -= len(one.text)
                 one.body = markdown.tree(one.text, nodes)
                 nodes -= markdown.count(one.body)

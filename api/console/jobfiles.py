@@ -20,6 +20,7 @@ from knify.objects import base
 from knify.services import artifacts, metrics
 
 _SHOWN: Final = 256 * 1024  # bytes of a text
+_MARKED_UP: Final = 60_000  # characters of Markdown that are laid out
 _JSON: Final = 1024**2  # of a JSON file that is laid out
 _NODES: Final = 50_000  # lists and objects in it
 _IMAGE: Final = 16 * 1024**2
@@ -77,7 +78,7 @@ def _of_text(artifact: model.Artifact, text: str, *, whole: bool) -> Preview:
             return Preview("json", shown, note=_cut(len(laid_out) > _SHOWN))
     shown, note = text[:_SHOWN], _cut(not whole or len(text) > _SHOWN)
     if name.endswith((".md", ".markdown")):
-        return Preview("markdown", shown, body=markdown.tree(shown[:100_000]), note=note)
+        return Preview("markdown", shown, body=markdown.tree(shown[:_MARKED_UP]), note=note)
     if name.endswith((".patch", ".diff")) or shown.startswith("diff --git "):
         lines = diffs.of_patch(shown)
         return Preview("patch", lines=lines, note=note or _cut(len(lines) >= diffs.MOST))

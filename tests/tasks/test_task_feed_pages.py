@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from typing import Any
 
+import flask
 import pytest
 
+from api import context, streams
 from api.tasks import feed
 from knify.core import Core
 from knify.services import tasks
@@ -80,3 +84,23 @@ def test_what_a_task_takes_is_told_once_while_it_goes_on(
     worker.finish(running)
     kinds = [frame.data["type"] for frame in frames(feed.Feed(core, source.x), 200) if frame.data]
     assert "metrics" not in kinds
+
+
+def test_who_comes_back_is_told_what_it_takes_once_and_what_is_new_then(
+    app: flask.Flask, api: Api, core: Core, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.05)
+    task_id = submit(api)
+    running = worker.run(task_id)
+    core.store.samples.add([Sample(task_id, running.fence, 0.5, 200)])
+    x = tasks.get(core, "default", task_id)
+    stream = streams.follow(
+        app.extensions[context.HUB], feed.Feed(core, x), (x.events, x.entries)
+    )  # fmt: skip
+    came = (json.loads(text.splitlines()[0])["type"] for text in stream if text)
+    silence = ["", ""]  # comments of this style
+
+    assert next(came) == "metrics"
+    assert list(itertools.islice(stream, 2)) == silence
+    worker.lines(running, "new")
+    assert next(came) == "output"
