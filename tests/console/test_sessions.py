@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import flask
 import pytest
 
@@ -200,3 +202,13 @@ def test_an_address_that_is_none_is_no_fault_of_ours(pages: Pages, broken: str) 
 
     assert (asked.status_code, sent.status_code) == (200, 403)
     assert 'value="/console/jobs"' in asked.text
+
+
+def test_a_page_is_packed_for_who_takes_that(pages: Pages) -> None:
+    plain, packed = pages.get("/jobs"), pages.get("/jobs", headers={"Accept-Encoding": "gzip"})
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in packed.headers["Vary"]
+    assert b"No jobs yet" in gzip.decompress(packed.data)
+    assert len(packed.data) < len(plain.data) / 2
