@@ -12,7 +12,19 @@ import structlog
 from werkzeug import exceptions as http
 from werkzeug import routing
 
-from api import auth, context, hub, limits, paths, sessions, shares, smorest, transfers, uses
+from api import (
+    auth,
+    context,
+    hub,
+    limits,
+    paths,
+    sessions,
+    shares,
+    smorest,
+    traces,
+    transfers,
+    uses,
+)
 from api.artifacts import routes as artifacts
 from api.console import pages as console
 from api.health import probe
@@ -136,6 +148,7 @@ def _register(api: smorest.Api) -> None:
 
 def _before() -> None:
     context.meters().begin()
+    traces.begin()
     sent = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = sent if _REQUEST_ID.fullmatch(sent) else ids.new("req")
     structlog.contextvars.clear_contextvars()  # one greenlet serves all of a connection's
@@ -154,6 +167,7 @@ def _after(response: flask.Response) -> flask.Response:
     headers["X-Request-Id"] = flask.g.request_id
     headers.update(limits.headers())
     seconds = context.meters().end(response)
+    traces.end(response)
     if context.core().settings.access_log:
         _note(response, seconds)
     return response

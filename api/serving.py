@@ -12,7 +12,7 @@ from gunicorn.app.base import BaseApplication
 
 from api import app, pace, proxies, shares
 from knify import core as core_module
-from knify import errors, install, logs, settings
+from knify import errors, install, logs, settings, tracing
 from knify.store import ready
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ OPTIONS: Final[dict[str, Any]] = {
     "limit_request_fields": 64,
     "forwarded_allow_ips": "",  # gunicorn would believe loopback: see proxies.py
     "logger_class": "api.serving.Log",
+    "worker_exit": lambda _server, _worker: tracing.flush(),
 }
 
 
@@ -60,6 +61,7 @@ class Server(BaseApplication):
 
     def load(self) -> Any:
         """The WSGI application."""
+        tracing.begin("api")
         made = app.create_app(core_module.connect(self._config), no_auth=self._no_auth)
         trusted = proxies.Trusted(self._config.trusted_proxies)
         return pace.paced(proxies.behind(trusted, made.wsgi_app))

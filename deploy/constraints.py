@@ -1,6 +1,6 @@
 """Writes `constraints.txt`: all that the server's image installs, in the versions of `.venv`.
 
-.venv/bin/pip install -e .[embedded,flower] && .venv/bin/python deploy/constraints.py
+.venv/bin/pip install -e .[embedded,flower,otel] && .venv/bin/python deploy/constraints.py
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[1]
-EXTRAS = ("embedded", "flower")
+EXTRAS = ("embedded", "flower", "otel")
 #: What other Pythons than the one of `.venv` need besides.
 ELSEWHERE = {"async-timeout": "5.0.1"}  # redis, before 3.11.3
 

@@ -2,14 +2,14 @@
 # Prepares this checkout and this host: system packages, .venv, and what sandboxes need.
 # Run it as often as you like; what is in place already costs nothing.
 #
-#   KNIFY_EXTRAS   extras of the project to install (default: embedded,dev)
+#   KNIFY_EXTRAS   extras of the project to install (default: embedded,otel,dev)
 #   KNIFY_TEST_SERVERS=1   install what only slow tests need: PostgreSQL, Prometheus, browsers
 #   PYTHON         the Python to make .venv with (default: the first one >= 3.11 found)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly VENV=.venv
-readonly EXTRAS=${KNIFY_EXTRAS:-embedded,dev}
+readonly EXTRAS=${KNIFY_EXTRAS:-embedded,otel,dev}
 
 say() { printf '==> %5s s  %s\n' "$SECONDS" "$*"; }
 fail() {

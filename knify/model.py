@@ -167,6 +167,7 @@ class Execution(Record):
     parent_id: str | None = None  # the execution that this one continues
     child_of: str | None = None  # the task that this one names as its parent
     opened_by: str | None = None  # it is a shell: the key by which it was opened
+    traceparent: str | None = None  # W3C's, of the request that it came by; see knify/tracing.py
     parked_at: int | None = None  # since when it waits, with all else done, for its children
     sandbox_id: str | None = None
     node: str | None = None  # the Podman host it runs on

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from knify import clock, collect, counters, errors, failpoints, leases, logs, model
+from knify import clock, collect, counters, errors, failpoints, leases, logs, model, tracing
 from knify.core import Core
 from knify.keeper import Keeper
 from knify.lifecycle import SandboxState, State
@@ -100,11 +100,8 @@ class Runner:
         try:
             step = step or self._next(turn)
             while step is not None and not (turn.followed or turn.parked):
-                failpoints.hit(f"step.{step.__name__}", "before")
-                ending = step(turn)
-                failpoints.hit(f"step.{step.__name__}", "after")
-                if ending is not None:
-                    self._end(turn, ending)
+                with tracing.step(step.__name__.lstrip("_"), turn.x):
+                    self._take(turn, step)
                 step = self._next(turn)
         except errors.LeaseLost as lost:
             log.warning("%s left alone: %s", turn.x.id, lost)
@@ -123,6 +120,13 @@ class Runner:
             if not turn.followed:
                 self._let_go(turn)
 
+    def _take(self, turn: Turn, step: Step) -> None:
+        failpoints.hit(f"step.{step.__name__}", "before")
+        ending = step(turn)
+        failpoints.hit(f"step.{step.__name__}", "after")
+        if ending is not None:
+            self._end(turn, ending)
+
     def _next(self, turn: Turn) -> Step | None:
         x = turn.x
         if x.cancel_requested_at and x.state in (
@@ -134,7 +138,7 @@ class Runner:
             return self._cancel_early
         late = self._late(x)
         if late is not None:
-            return lambda turn: Ending(State.FAILED, late, self._hands.quiet(turn))
+            return self._given_up(late)
         return self._steps.table.get(x.state)
 
     def _late(self, x: model.Execution) -> str | None:
@@ -152,6 +156,12 @@ class Runner:
             return None
         passed = registry.now_ms() - max(x.state_changed_at, since)
         return f"could not be {what} within {seconds:g} s" if passed > seconds * 1000 else None
+
+    def _given_up(self, late: str) -> Step:
+        def give_up(turn: Turn) -> Ending:
+            return Ending(State.FAILED, late, self._hands.quiet(turn))
+
+        return give_up
 
     def _cancel_early(self, turn: Turn) -> Ending:
         """Nothing of the job has run yet."""
@@ -183,6 +193,9 @@ class Runner:
             error=error,
             usage=_priced(told["usage"], told["cost_usd"]),
         )
+        if turn.x.state is State.RUNNING:  # it came to no end of its own
+            ended = moved.execution.state_changed_at
+            tracing.command(turn.x, ended, outcome or model.Outcome("error"))
         turn.x = moved.execution
         self._leases.drop(turn.x.id)
         _measure(turn.x)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from knify import clock, collect, credentials, custody, errors, model
+from knify import clock, collect, credentials, custody, errors, model, tracing
 from knify.agents import base as agents
 from knify.agents import registry
 from knify.completing import Completing
@@ -221,6 +221,7 @@ class Steps:
             error=outcome.error,
             usage=outcome.usage,
         ).execution
+        tracing.command(turn.x, turn.x.state_changed_at, outcome)
 
 
 def said(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ import pytest
 from knify.store import open as store_open
 from knify.store import redis as store_redis
 from tests.parts.redis import redis_server, redis_url
+from tests.parts.traces import spans
 
-__all__ = ["redis_server", "redis_url"]
+__all__ = ["redis_server", "redis_url", "spans"]
 
 #: What takes longest comes first, so that in the end no process is left alone with it.
 _FIRST = ("chaos/test_slice.py", "stack/", "openapi/", "sandbox/", "snippets/", "host/")

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import signals
 
-from knify import errors, hints, logs
+from knify import errors, hints, logs, tracing
 from knify.store import ready
 from workers.app import app, config
 
@@ -25,6 +25,7 @@ _OUT_SECONDS = 8.5  # from SIGTERM to the end, whatever runs
 def _serve_node(**_: Any) -> None:
     from workers import node
 
+    tracing.begin("worker")
     try:
         node.Node(config).start()
     except errors.ConfigError as wrong:
@@ -47,6 +48,12 @@ def _leave_node(**_: Any) -> None:
     last.start()
     if node.is_served():
         node.current().stop()
+    tracing.flush()
+
+
+@signals.worker_shutdown.connect
+def _send_last(**_: Any) -> None:
+    tracing.flush()  # of the steps that ended meanwhile
 
 
 def worker() -> None:
@@ -77,8 +84,12 @@ def beat() -> None:
     from workers import scheduler
 
     _wait()
+    tracing.begin("beat")
     scheduler.Scheduler(core.connect(config), config).start()
-    app.start(["beat", "--loglevel=INFO"])
+    try:
+        app.start(["beat", "--loglevel=INFO"])
+    finally:
+        tracing.flush()
 
 
 def _wait() -> None:

@@ -165,6 +165,11 @@ class Firing:
         again = run.evolve(trigger="retry", attempt=run.attempt + 1)
         whole = history.whole(self._core, x)
         submission = jobs.Submission(
-            whole.request, name=x.name, definition=x.definition, run=again, retry_of=x.id
+            whole.request,
+            name=x.name,
+            definition=x.definition,
+            run=again,
+            retry_of=x.id,
+            traceparent=whole.traceparent,
         )
         jobs.submit(self._core, x.tenant, submission, prefix=schedules.PREFIX)

@@ -14,6 +14,7 @@ from knify import (
     ids,
     model,
     spec,
+    tracing,
 )
 from knify.core import Core
 from knify.lifecycle import SandboxState, State
@@ -40,6 +41,7 @@ class Submission:
     definition: str | None = None  # whose run it is,
     run: model.Run | None = None  # why it is there,
     retry_of: str | None = None  # and the failed one that it repeats
+    traceparent: str | None = None  # that one's; else the request's
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,7 @@ def new_execution(
         session_id=wanted.session_id,
         definition=submission.definition,
         retry_of=submission.retry_of,
+        traceparent=submission.traceparent or tracing.traceparent(),
         run=submission.run,
     )
 

@@ -21,7 +21,7 @@ _OF_ROWS = ("packed", "is_brief", "files_expired_at")  # said by the row itself
 _TEXTS: Final = (
     *("name", "parent_id", "sandbox_id", "node", "image_digest", "session_id", "owner", "line"),
     *("cancel_reason", "start_nonce", "boot", "error", "task_id", "start_commit"),
-    *("current_tool", "child_of", "opened_by", "definition", "retry_of"),
+    *("current_tool", "child_of", "opened_by", "definition", "retry_of", "traceparent"),
 )
 _NUMBERS: Final = (
     *("started_at", "completed_at", "cancel_requested_at", "deleting", "exit_code"),

@@ -39,6 +39,8 @@ OF_COMPOSE = {
 OURS = ("api", "beat", "flower", "gateway", "worker")
 #: Read by boto3.
 OF_AWS = {"AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"}
+#: Read by OpenTelemetry.
+OF_OTEL = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
 
 
 #: The operator's own files, read only.
@@ -75,7 +77,7 @@ def test_every_variable_of_a_service_is_a_setting(name: str) -> None:
     environ = SERVICES[name]["environment"]
     files = {f"{secret}_FILE" for secret in secretfiles.SECRETS}
 
-    assert set(environ) - files <= _known() | OF_AWS
+    assert set(environ) - files <= _known() | OF_AWS | OF_OTEL
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -116,7 +118,7 @@ def test_every_variable_that_compose_fills_in_stands_in_the_example_and_the_othe
     offered = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
 
     assert used == offered
-    assert used <= _known() | OF_COMPOSE | OF_AWS
+    assert used <= _known() | OF_COMPOSE | OF_AWS | OF_OTEL
 
 
 def test_defaults_in_the_example_are_those_of_the_file() -> None:
