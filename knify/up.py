@@ -199,12 +199,14 @@ def _own_parts(settings: settings_module.Settings, no_auth: bool) -> list[Part]:
     env = dict(os.environ) | {"KNIFY_NO_AUTH": "1" if no_auth else ""}
     outside = {provider.key for provider in models.PROVIDERS.values()} | {kinds.BROWSER_URL}
     agents_keys = credentials.names() | set(settings.secret_env)
-    own = {"worker": agents_keys, "gateway": outside}  # which each may know
+    traces = {name for name in env if name.startswith("OTEL_")}  # perhaps with a collector's token
+    # Which each may know.
+    own = {"worker": agents_keys | traces, "gateway": outside, "api": traces, "beat": traces}
     envs = {
         part: {
             name: value
             for name, value in env.items()
-            if name not in (outside | agents_keys) - own.get(part, set())
+            if name not in (outside | agents_keys | traces) - own.get(part, set())
         }
         for part in _PARTS
     }

@@ -298,6 +298,23 @@ def test_a_failed_run_is_tried_again_after_ever_longer_pauses(
     assert core.store.client.zcard(keys.RETRIES) == 0
 
 
+def test_a_retried_run_goes_on_in_the_trace_of_the_first(
+    core: Core, beat: firing.Firing, worker: Worker, spans: Any
+) -> None:
+    d = parts.definition(core, retries=1)
+    parts.make_due(core, d, 0)
+    beat.work()
+    (first,) = parts.runs(core, d)
+    parts.end(worker, first.id, State.FAILED)
+    packing.pack(core, first.id)
+
+    retry_now(core, beat)
+
+    again = parts.runs(core, d)[1]
+    assert again.traceparent is not None
+    assert again.traceparent == first.traceparent
+
+
 def test_what_succeeds_or_is_cancelled_is_not_tried_again(
     core: Core, beat: firing.Firing, worker: Worker
 ) -> None:
