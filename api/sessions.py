@@ -24,6 +24,7 @@ HOURS: Final = 12  # without any request, after which one signs in again
 CSRF_FIELD: Final = "csrf_token"
 CSRF_HEADER: Final = "X-CSRF-Token"
 _QUIET: Final = "knify_no_cookie"
+_FIELDS: Final = 500  # of a form
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _KEY, _MARK, _CSRF, _NAME = "key", "mark", "csrf", "name"
 
@@ -118,7 +119,16 @@ def check_csrf() -> None:
     if flask.request.method in _SAFE:
         return
     check_origin()
+    _check_form()
     check_token(flask.request.headers.get(CSRF_HEADER) or flask.request.form.get(CSRF_FIELD, ""))
+
+
+def _check_form() -> None:
+    """BadRequest for one of very many fields: taking it apart would make other requests wait."""
+    request = flask.request
+    is_one = request.mimetype == "application/x-www-form-urlencoded"
+    if is_one and request.get_data(cache=True).count(b"&") >= _FIELDS:
+        raise errors.BadRequest(f"this form has more than {_FIELDS} fields: leave some out")
 
 
 def check_token(sent: str) -> None:

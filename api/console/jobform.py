@@ -6,6 +6,7 @@ A text that is not what its field takes is handed on as it is: the API's own che
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -167,10 +168,7 @@ def _value(field: Field, text: str) -> Any:
     if field.kind == SECRETS:
         return [_secret(name, where) for name, where in _pairs(text)]
     if field.kind == JSON:
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
+        return _json(text)
     return text if field.kind == AREA else text.strip()
 
 
@@ -205,11 +203,23 @@ def _secret(name: str, where: str) -> dict[str, str]:
 
 def _scalar(text: str) -> Any:
     """A number or a truth as JSON writes it, else the text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
+    value = _json(text)
     return value if isinstance(value, int | float | bool) else text
+
+
+def _json(text: str) -> Any:
+    """What it means as JSON, else the text; neither has infinite numbers, whatever Python says."""
+    try:
+        return json.loads(text, parse_constant=_number_of_json, parse_float=_number_of_json)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _number_of_json(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number")
+    return value
 
 
 def _plain(value: Any) -> str:

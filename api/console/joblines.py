@@ -31,6 +31,8 @@ _WHOLE: Final = 4_000_000  # of one that is asked for
 _HITS: Final = 20_000  # rows that a search finds
 _SEARCH_SECONDS: Final = 20.0
 _PIECE: Final = 64 * 1024
+_FIRST: Final = 50  # entries that are read at once, until it is known how long they are
+_AT_ONCE: Final = 1024**2  # characters of them: reading more would make other requests wait
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-9;:?<-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")
 Row = list[Any]
 
@@ -49,14 +51,25 @@ def row(entry: Entry) -> Row:
 def rows(core: Core, x: model.Execution, after: int, most: int) -> list[Row]:
     """At most so many behind a row."""
     found: list[Row] = []
-    read = aside.reader(x.tenant)
-    while len(found) < most:
-        entries, _ = history.page(core, x.id, after=after, most=most - len(found), aside=read)
-        if not entries:
-            break
+    for entries in _read(core, x, after, most):
         found += map(row, entries)
-        after = entries[-1].seq
     return found
+
+
+def _read(
+    core: Core, x: model.Execution, after: int, most: int | None = None
+) -> Iterator[list[Entry]]:
+    """At most so many entries behind a row, a few at a time."""
+    read, step = aside.reader(x.tenant), _FIRST
+    while most is None or most > 0:
+        step = step if most is None else min(step, most)
+        entries, _ = history.page(core, x.id, after=after, most=step, aside=read)
+        if not entries:
+            return
+        yield entries
+        after, most = entries[-1].seq, None if most is None else most - len(entries)
+        mean = sum(len(entry.line or "") for entry in entries) // len(entries) + 100
+        step = max(1, min(MOST, _AT_ONCE // mean))
 
 
 def _told(event: Mapping[str, Any]) -> str:
@@ -95,8 +108,8 @@ def get_lines(job_id: str) -> flask.Response:
 def get_line(job_id: str, seq: int) -> flask.Response:
     """One whole line."""
     core, x = context.core(), find(job_id)
-    read = aside.reader(x.tenant)
-    found, _ = history.page(core, x.id, after=max(0, seq - 1), most=1, aside=read)
+    after, read = min(max(0, seq - 1), x.entries), aside.reader(x.tenant)
+    found, _ = history.page(core, x.id, after=after, most=1, aside=read)
     if not found or found[0].seq != seq or found[0].line is None:
         raise errors.NotFound(f"{x.id} has no line there")
     text = found[0].line
@@ -144,13 +157,11 @@ def _matcher(text: str) -> Callable[[str], bool]:
 def _search(core: Core, x: model.Execution, matches: Callable[[str], bool]) -> dict[str, Any]:
     found: list[int] = []
     after, end = 0, time.monotonic() + _SEARCH_SECONDS
-    read = aside.reader(x.tenant)
-    while after < x.entries and len(found) < _HITS and time.monotonic() < end:
-        entries, _ = history.page(core, x.id, after=after, most=MOST, aside=read)
-        if not entries:
-            break
+    for entries in _read(core, x, after):
         found += [e.seq for e in entries if e.line is not None and matches(_plain(e.line))]
         after = entries[-1].seq
+        if after >= x.entries or len(found) >= _HITS or time.monotonic() > end:
+            break
     return {"rows": found[:_HITS], "whole": after >= x.entries and len(found) <= _HITS}
 
 
@@ -175,7 +186,7 @@ class Live:
         self.x, self.newest = x, x.events
         self.kind = "console rows" if rows else "console"
         self._core, self._rows = core, rows
-        self._most = MOST
+        self._most = _FIRST
 
     def page(self, after: Position) -> tuple[Sequence[Frame], bool]:
         """See `Source`. Events are read first: when the last one is there, all output is."""

@@ -20,8 +20,7 @@ from knify.services import jobs
 _TURNS: Final = (
     "claude_task", "cursor_task", "codex_task", "gemini_task", "runbook_task", "command_task",
 )  # fmt: skip
-_PARENTS: Final = 20
-_LOOKED: Final = 300  # newer jobs among which a sandbox's others are looked for
+_TURNS_SHOWN: Final = 100
 _NOT_AGAIN: Final = frozenset({"prompt", "command", "session_id", *jobs.FIRST_TURN_ONLY})
 _GONE: Final = {
     SandboxState.DELETED: "Its sandbox was deleted: run the job anew instead.",
@@ -103,20 +102,12 @@ def request_of_turn(x: model.Execution, job_type: str, text: str) -> dict[str, A
 
 
 def turns(core: Core, x: model.Execution) -> list[model.Execution]:
-    """The jobs of its sandbox that are known here, oldest first; just this one: none."""
+    """The newest jobs of its sandbox, oldest first, and this one; just this one: none."""
     if x.sandbox_id is None:
         return []
-    found = {x.id: x}
-    parent = x.parent_id
-    for _ in range(_PARENTS):
-        one = core.store.executions.find(parent) if parent else None
-        if one is None or one.tenant != x.tenant or one.deleting:
-            break
-        found[one.id] = one
-        parent = one.parent_id
-    oldest = min(one.created_at for one in found.values())
-    page = core.store.listing.page(x.tenant, created_after=oldest - 1, limit=_LOOKED)
-    found |= {one.id: one for one in page.executions if one.sandbox_id == x.sandbox_id}
+    names = core.store.sandboxes.jobs(x.sandbox_id, most=_TURNS_SHOWN)
+    there = [one for one in core.store.listing.records(names) if one.tenant == x.tenant]
+    found = {one.id: one for one in there} | {x.id: x}
     return sorted(found.values(), key=lambda one: one.created_at) if len(found) > 1 else []
 
 

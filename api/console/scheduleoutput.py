@@ -140,7 +140,8 @@ def _moment(text: str) -> int | None:
     """Of `2026-01-31T10:00`, by UTC, as a browser writes it."""
     try:
         at = datetime.fromisoformat(text[:40])
-        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+        utc = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        return int(utc.timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
 

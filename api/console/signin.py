@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import flask
 
 from api import auth, context, sessions
 from api.console import assets, blueprint
 from knify import errors
+
+_LONGEST: Final = 16 * 1024  # bytes of the form: a key, and where to go on
 
 
 @blueprint.page("", needs=auth.PUBLIC)
@@ -39,6 +43,7 @@ def get_sign_in() -> flask.Response:
 @blueprint.page("/sign-in", needs=auth.PUBLIC, methods=["POST"])
 def post_sign_in() -> flask.Response:
     """Begin a session."""
+    flask.request.max_content_length = _LONGEST  # before anybody is known
     sessions.check_origin()
     text = flask.request.form.get("key", "").strip()
     if not text:

@@ -90,6 +90,7 @@ def test_lines_come_by_range_and_long_ones_are_cut(pages: Pages, api: Api, core:
     assert [row[:3] for row in answer["rows"]] == [[2, 2, "e"], [3, 3, "e"]]
     assert (len(answer["rows"][1][3]), answer["rows"][1][4]) == (2_000, 5_000)
     assert (len(whole["text"]), answer["total"]) == (5_000, 3)
+    assert pages.get(f"/jobs/{job}/lines/{10**30}").status_code == 404
 
 
 def test_a_search_looks_through_all_lines_without_their_colours(

@@ -122,3 +122,13 @@ def test_what_is_no_json_is_left_to_the_apis_own_words(value: str) -> None:
         assert spec["mcp_config"] == json.loads(value)
     except ValueError:
         assert spec["mcp_config"] == value
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999", "[" * 3_000])
+def test_what_is_no_number_of_json_stays_a_text(text: str) -> None:
+    spec = jobform.spec_of(
+        {"job_type": "claude_task", "metadata": f"a={text}", "mcp_config": f'{{"a": {text}}}'}
+    )
+
+    assert spec["metadata"] == {"a": text}
+    assert isinstance(spec["mcp_config"], str)

@@ -344,6 +344,11 @@ def test_a_wrong_window_of_logs_is_said(core: Core, pages: Pages, query: str, wo
     assert (answer.status_code, words in answer.text) == (400, True)
 
 
+@pytest.mark.parametrize("start", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00%2B23:59"])
+def test_a_moment_beyond_all_calendars_is_none(core: Core, pages: Pages, start: str) -> None:
+    pages.text(f"{href(parts.definition(core))}/logs?start={start}")
+
+
 def test_cpu_and_memory_are_drawn_and_tabled(core: Core, pages: Pages, worker: Worker) -> None:
     d = parts.definition(core)
     assert "Nothing was measured" in pages.text(href(d, "resources"))

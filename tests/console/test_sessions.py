@@ -212,3 +212,19 @@ def test_a_page_is_packed_for_who_takes_that(pages: Pages) -> None:
     assert "Accept-Encoding" in packed.headers["Vary"]
     assert b"No jobs yet" in gzip.decompress(packed.data)
     assert len(packed.data) < len(plain.data) / 2
+
+
+def test_who_is_not_known_sends_no_long_form(app: flask.Flask) -> None:
+    sent = Pages(app.test_client()).sign_in("x", more="a&" * 20_000)
+
+    assert sent.status_code == 413
+
+
+def test_a_form_of_very_many_fields_is_refused_before_it_is_taken_apart(pages: Pages) -> None:
+    many = f"csrf_token={pages.csrf}" + "&a" * 10_000
+
+    sent = pages.client.post(
+        "/console/tasks/check", data=many, content_type="application/x-www-form-urlencoded"
+    )
+
+    assert sent.status_code == 400
