@@ -12,7 +12,7 @@ import flask
 import redis
 from werkzeug import exceptions as http
 
-from api import auth, sessions
+from api import aside, auth, sessions
 from api import errors as api_errors
 from api.console import assets, shown
 from knify import __version__, errors
@@ -29,6 +29,7 @@ POLICY: Final = "; ".join(
     ]
 )  # fmt: skip
 _WORTH: Final = 1_400  # bytes: less is one packet anyway
+_LONG: Final = 128 * 1024  # what is longer is packed beside the loop
 THEMES: Final = ("light", "dark")
 THEME_COOKIE: Final = "knify_theme"
 
@@ -143,8 +144,16 @@ def _pack(response: flask.Response) -> None:
     response.vary.add("Accept-Encoding")
     whole = response.get_data()
     if len(whole) > _WORTH and flask.request.accept_encodings["gzip"] > 0:
-        response.set_data(gzip.compress(whole, compresslevel=5, mtime=0))
+        response.set_data(_packed(whole) if len(whole) < _LONG else _packed_aside(whole))
         response.headers["Content-Encoding"] = "gzip"
+
+
+def _packed(whole: bytes) -> bytes:
+    return gzip.compress(whole, compresslevel=5, mtime=0)
+
+
+def _packed_aside(whole: bytes) -> bytes:
+    return aside.packing(lambda: _packed(whole))
 
 
 @blp.errorhandler(Exception)

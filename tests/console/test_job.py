@@ -276,3 +276,12 @@ def test_anothers_job_is_as_one_that_is_not_there(
     missing = foreigner.get(f"/jobs/job_0000000000000000000000000a{path}")
 
     assert theirs.status_code == missing.status_code == 404
+
+
+def test_what_counts_seconds_is_not_read_aloud(pages: Pages, agent: str, core: Core) -> None:
+    told.running(core, agent)
+
+    working = pages.text(f"/jobs/{agent}").split('id="job-working"')[1].split("</div>")[0]
+
+    assert "data-since" in working
+    assert "aria-live" not in working and "status" not in working
