@@ -6,6 +6,7 @@ told without one, such as that a step began.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -125,7 +126,7 @@ def get_output(job_id: str) -> flask.Response:
 
 def _all(core: Core, x: model.Execution) -> Iterator[bytes]:
     piece, size = [], 0
-    for entry in history.output(core, x.id, aside=aside.reader(x.tenant)):
+    for entry in itertools.chain.from_iterable(_read(core, x, 0)):
         if entry.line is not None:
             piece.append(entry.line.encode("utf-8", "replace") + b"\n")
             size += len(piece[-1])

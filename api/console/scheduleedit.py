@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zoneinfo
 from collections.abc import Mapping
 from typing import Any, Final
@@ -108,12 +109,18 @@ def _form(
         problems=_problems(failed, scheduleform.FIELDS),
         types={name: shown.type_name(name) for name in (*scheduleform.TYPES, texts["job_type"])},
         projects=[name for name, _, _ in known[: schedulelist.PROJECTS]],
-        zones=sorted(zoneinfo.available_timezones() - {"localtime", "Factory"}),
+        zones=_zones(),
         policies=definitions.POLICIES,
         catch_ups=definitions.CATCH_UPS,
         preview=_preview(texts["schedule"], texts["timezone"]),
         **schedules.words(),
     )
+
+
+@functools.cache
+def _zones() -> list[str]:
+    """Looking for them reads hundreds of files."""
+    return sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 
 
 def _run_form(
