@@ -52,6 +52,7 @@ _SHORT: Final = {
 PROPERTIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("NewKey", "expires_at"): _MOMENT,
     ("NewKey", "expires_in"): shapes.duration(),
+    ("Extension", "expires_in"): shapes.duration(30 * 86_400),
     ("NewWebhook", "url"): _URL,
     ("NewWebhook", "events"): _EVENTS,
     ("NewWebhook", "secret"): _SECRET,

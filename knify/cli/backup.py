@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from knify import errors, units
-from knify.cli import entry, show, words
+from knify.cli import entry, jobs, show, words
 
 _FILE = click.Path(path_type=Path)
 _passphrase = click.option(
@@ -22,8 +22,9 @@ _passphrase = click.option(
 @click.option(
     "--no-objects", is_flag=True, help="Records only; the object store is kept by itself."
 )
+@jobs.json_option
 def backup(
-    to: Path, passphrase_file: Path | None, without_master_key: bool, no_objects: bool
+    to: Path, passphrase_file: Path | None, without_master_key: bool, no_objects: bool, json_: bool
 ) -> None:
     """Write everything into a new file, or into the folder TO under a name of its own.
 
@@ -44,19 +45,24 @@ def backup(
         )
     except entry.later("redis").RedisError as failed:
         raise errors.ConfigError(f"Redis does not answer: {failed}") from failed
+    if json_:
+        told = {"path": str(saved.path), "size_bytes": saved.size, "objects": saved.objects}
+        return show.as_json(told | {"missing_objects": saved.missing})
     found = words.count(saved.objects, "object")
     show.line(f"{saved.path}: {units.show_size(saved.size)}, {found}")
     if saved.missing:
         show.line(f"{words.count(saved.missing, 'object')} were deleted while it was made")
     if without_master_key:
         show.line(f"not in it: {settings.master_key_file}. Keep that file, apart from this one")
+    return None
 
 
 @click.command()
 @click.argument("path", type=_FILE)
 @_passphrase
 @click.option("--replace", is_flag=True, help="Put it over what home and Redis hold.")
-def restore(path: Path, passphrase_file: Path | None, replace: bool) -> None:
+@jobs.json_option
+def restore(path: Path, passphrase_file: Path | None, replace: bool, json_: bool) -> None:
     """Put a backup back. Stop Knify first; home, Redis and object store have to be empty.
 
     Everything is held against its checksum before anything is written.
@@ -68,8 +74,12 @@ def restore(path: Path, passphrase_file: Path | None, replace: bool) -> None:
     done = entry.later("knify.backup.restore").restore(
         settings, path, passphrase=_words(passphrase_file), replace=replace
     )
+    if json_:
+        told = {"installation": done.installation, "made_at": str(done.made_at)}
+        return show.as_json(told | {"home": str(settings.home), "objects": done.objects})
     found = words.count(done.objects, "object")
     show.line(f"{done.installation} as of {done.made_at} is back in {settings.home}: {found}")
+    return None
 
 
 def _words(path: Path | None, *, confirm: bool = False) -> str | None:
