@@ -56,7 +56,7 @@ VALUES: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 #: Of properties that take several types.
-_SPELLED: Final = {"grace": "1h", "expires_in": "90d"}
+_SPELLED: Final = {"grace": "1h", "expires_in": "72h"}
 
 
 def finish(document: dict[str, Any], operation: Operation) -> None:
