@@ -17,6 +17,11 @@ def new(prefix: str) -> str:
     return f"{prefix}_{base64.b32encode(octets)[6:].translate(_CROCKFORDS).decode()}"
 
 
+def paired(prefix: str, other: str) -> str:
+    """The id of what is made with another thing: the same digits behind its own prefix."""
+    return f"{prefix}_{other.rpartition('_')[2]}"
+
+
 def nonce() -> str:
     """128 unguessable bits in hex: marks our own lines among a sandbox's output."""
     return secrets.token_hex(16)

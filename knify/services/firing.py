@@ -104,8 +104,9 @@ class Firing:
         wanted = self._spec(d)
         run = model.Run("schedule", at, 1, d.retries, d.retry_backoff_seconds * 1000)
         submission = jobs.Submission(d.request, name=d.name, definition=d.id, run=run)
-        sandbox = jobs.new_sandbox(self._core, d.tenant, wanted)
-        x = jobs.new_execution(d.tenant, submission, wanted, ids.new(schedules.PREFIX), sandbox.id)
+        new = ids.new(schedules.PREFIX)
+        sandbox = jobs.new_sandbox(self._core, d.tenant, wanted, new)
+        x = jobs.new_execution(d.tenant, submission, wanted, new, sandbox.id)
         return NewRun(
             x.id,
             changes(codec.execution_fields(x)),

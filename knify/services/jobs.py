@@ -62,8 +62,8 @@ def submit(core: Core, tenant: str, submission: Submission, *, prefix: str = "jo
     if first is not None:
         return first
     wanted = specs.prepare(core, tenant, submission.request)
-    sandbox = new_sandbox(core, tenant, wanted)
     new = submission.id or ids.new(prefix)
+    sandbox = new_sandbox(core, tenant, wanted, new)
     x = new_execution(tenant, submission, wanted, new, sandbox.id)
     return _accept(core, x, sandbox, submission)
 
@@ -196,10 +196,12 @@ def _session(core: Core, parent: model.Execution, job_type: str) -> str | None:
     return sessions.inherited(core, parent.parent_id, job_type, far=10)
 
 
-def new_sandbox(core: Core, tenant: str, wanted: model.ExecutionSpec) -> model.Sandbox:
-    """One that is promised to a job of this spec."""
+def new_sandbox(
+    core: Core, tenant: str, wanted: model.ExecutionSpec, execution_id: str
+) -> model.Sandbox:
+    """One that is promised to this execution of this spec."""
     return model.Sandbox(
-        id=ids.new("sandbox"),
+        id=ids.paired("sandbox", execution_id),
         tenant=tenant,
         state=SandboxState.CREATING,
         image=wanted.image or core.settings.base_image,

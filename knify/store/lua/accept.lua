@@ -36,7 +36,9 @@ local function accept(id, fields, sandbox_id, sandbox, detail, words)
       if redis.call('EXISTS', workspace) == 0 then return 'WORKSPACE_NONE' end
       redis.call('SADD', workspace .. ':users', sandbox_id)
     end
-    new.first = id -- most have this one only, so it costs no list
+    -- Most have this one only, so it costs no list; and mostly its digits are the sandbox's own.
+    local prefix, digits = string.match(id, '^(%a+)_(%w+)$')
+    new.first = prefix and 'sandbox_' .. digits == sandbox_id and prefix or id
     write(skey(sandbox_id), new)
     redis.call('ZADD', P .. 't:' .. fields.tenant .. ':s', int(ts), sandbox_id)
   end
