@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from api.console import shown
-from api.jobs import schemas, view
+from api.console import forms, shown
+from api.jobs import view
 from knify import model
 from knify.core import Core
 from knify.lifecycle import State
@@ -56,9 +56,7 @@ class Asked:
     @property
     def metadata(self) -> dict[str, str]:
         """The words that compare metadata; at most as many as a search may have."""
-        pairs = [word.split("=", 1) for word in self.words.split() if "=" in word]
-        fitting = [(k, v) for k, v in pairs if 0 < len(k) <= schemas.MAX_FILTER_KEY and v]
-        return dict(fitting[: schemas.MAX_FILTERS])
+        return forms.comparisons(self.words)
 
     @property
     def texts(self) -> list[str]:
@@ -86,13 +84,12 @@ class Rows:
 def read(query: Mapping[str, str]) -> Asked:
     """From the query of the address; what makes no sense is left out."""
     tab = query.get("tab", "all")
-    page = query.get("page", "1")
     job_type = query.get("type", "")
     return Asked(
         tab=tab if tab in TABS else "all",
         job_type=job_type if job_type in shown.TYPES else "",
         words=query.get("q", "").strip()[:200],
-        page=min(int(page), 100_000) if page.isdecimal() and 0 < len(page) < 7 else 1,
+        page=forms.page_of(query),
     )
 
 

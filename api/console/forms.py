@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
 
+from api.jobs import schemas
 from knify import errors
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
@@ -38,8 +39,8 @@ def problems(refused: errors.KnifyError) -> dict[str, str]:
     told = detail.get("problems") or [{"field": detail.get("field"), "message": refused.message}]
     found: dict[str, str] = {}
     for one in told:
-        whole = str(one["field"] or "")
-        found.setdefault(whole.partition(".")[0], _sentence(str(one["message"]), whole))
+        whole = str(one["field"] or "").removeprefix("spec.")
+        found.setdefault(whole.partition(".")[0], sentence(str(one["message"]), whole))
     return found
 
 
@@ -49,6 +50,14 @@ def page_of(query: Mapping[str, str]) -> int:
     return max(1, int(text)) if re.fullmatch(r"[0-9]{1,5}", text) else 1
 
 
-def _sentence(message: str, field: str) -> str:
+def comparisons(words: str) -> dict[str, str]:
+    """Of a search's words those like `team=infra`; at most as many as the API compares."""
+    pairs = [word.split("=", 1) for word in words.split() if "=" in word]
+    fitting = [(k, v) for k, v in pairs if 0 < len(k) <= schemas.MAX_FILTER_KEY and v]
+    return dict(fitting[: schemas.MAX_FILTERS])
+
+
+def sentence(message: str, field: str = "") -> str:
+    """An error's message as it stands alone; `field`: where it is said, so not in it."""
     text = message.removeprefix(f"{field}: ")
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

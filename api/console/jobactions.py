@@ -5,7 +5,7 @@ from __future__ import annotations
 import flask
 
 from api import aside, context, strict
-from api.console import blueprint, joblines, jobpage, jobwords, shown
+from api.console import blueprint, forms, joblines, jobpage, jobwords, shown
 from api.jobs import schemas
 from knify import errors, kinds
 from knify.services import deletion, history, jobs
@@ -30,8 +30,7 @@ def post_continue(job_id: str) -> flask.Response:
     except (
         errors.BadRequest, errors.Conflict, errors.SandboxExpired, errors.InsufficientResources
     ) as refused:  # fmt: skip
-        message = refused.message[:1].upper() + refused.message[1:]
-        return jobpage.show(x, 400, problem=message, **typed)
+        return jobpage.show(x, 400, problem=forms.sentence(refused.message), **typed)
     return blueprint.go(f"/console/jobs/{accepted.answer.id}")
 
 
@@ -50,7 +49,7 @@ def post_cleanup(job_id: str) -> flask.Response:
     try:
         jobs.clean_up(context.core(), context.tenant(), job_id, force=force)
     except errors.Conflict as busy:
-        return _back(job_id, busy.message[:1].upper() + busy.message[1:] + ".")
+        return _back(job_id, forms.sentence(busy.message))
     return _back(job_id, "Its sandbox is deleted." if not force else "Its sandbox goes now.")
 
 

@@ -13,8 +13,8 @@ import flask
 from api import aside, context, downloads, measure
 from api.artifacts import sending
 from api.artifacts import view as artifacts_view
-from api.console import blueprint, diffs, joblines, markdown
-from knify import errors, model
+from api.console import blueprint, diffs, forms, joblines, markdown, plots
+from knify import clock, errors, model
 from knify.core import Core
 from knify.objects import base
 from knify.services import artifacts, metrics
@@ -49,7 +49,7 @@ def listing(core: Core, x: model.Execution) -> tuple[list[model.Artifact], str]:
     try:
         return aside.reader(x.tenant)(lambda: artifacts.of(core, x)), ""
     except (errors.ObjectStoreError, errors.ArtifactsExpired) as failed:
-        return [], failed.message[:1].upper() + failed.message[1:] + "."
+        return [], forms.sentence(failed.message)
 
 
 def preview(core: Core, artifact: model.Artifact) -> Preview:
@@ -169,12 +169,12 @@ def get_archive(job_id: str) -> flask.Response:
 
 @blueprint.page("/jobs/<job_id>/metrics")
 def get_metrics(job_id: str) -> flask.Response:
-    """What the job took: times in s, cores, bytes."""
+    """What the job took, as `plot.ts` draws it."""
     core, x = context.core(), joblines.find(job_id)
-    read = aside.reader(x.tenant)
-    found = metrics.series(core, [x], 0, 2**53, aside=read)
-    cpus, memory = found["cpu_usage"], found["memory_usage"]
-    times = [at / 1000 for at, _ in cpus]
-    return flask.jsonify(
-        {"t": times, "cpu": [v for _, v in cpus], "memory": [v for _, v in memory]}
-    )
+    found = metrics.series(core, [x], 0, 2**53, aside=aside.reader(x.tenant))
+    start, end = x.started_at or x.created_at, x.completed_at or clock.now_ms()
+    drawn = {
+        "cpu": plots.Plot("CPU", "cores", {"CPU": found["cpu_usage"]}, start, end),
+        "memory": plots.Plot("Memory", "bytes", {"Memory": found["memory_usage"]}, start, end),
+    }
+    return flask.jsonify({name: plot.data for name, plot in drawn.items()})

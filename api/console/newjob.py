@@ -10,7 +10,7 @@ from typing import Any, Final
 import flask
 
 from api import aside, context, strict
-from api.console import blueprint, jobform, shown
+from api.console import blueprint, forms, jobform, shown
 from api.jobs import schemas
 from knify import errors, ids
 from knify.services import history, jobs
@@ -54,7 +54,7 @@ def post_new_job() -> flask.Response:
             ),
         )
     except errors.BadRequest as failed:
-        return _page(form, _problems(failed), failed.message, 400)
+        return _page(form, forms.problems(failed), failed.message, 400)
     except errors.InsufficientResources as failed:
         return _page(form, {}, failed.message, 507)
     return blueprint.go(f"/console/jobs/{accepted.answer.id}")
@@ -97,18 +97,3 @@ def _first() -> str:
     for facts in context.core().store.registry.recent_nodes().values():
         agents |= set(facts.get("agents", ()))
     return next((name for name in shown.TYPES if name in agents), "runbook_task")
-
-
-def _problems(failed: errors.BadRequest) -> dict[str, str]:
-    """Field of the form to what is wrong with it."""
-    detail = failed.detail if isinstance(failed.detail, Mapping) else {}
-    found = detail.get("problems") or [
-        {"field": detail.get("field", ""), "message": failed.message}
-    ]
-    return {_field(one["field"]): str(one["message"]) for one in found}
-
-
-def _field(path: str) -> str:
-    """`spec.env.PATH` is the field env."""
-    parts = [part for part in str(path).split(".") if part != "spec"]
-    return parts[0] if parts else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from api.console import forms
 from api.projects import schemas
 from knify import model
 from knify.core import Core
@@ -56,11 +57,11 @@ class Rows:
 
 def read(query: Mapping[str, str]) -> Asked:
     """From the query of the address; what makes no sense is left out."""
-    page, tag = query.get("page", "1"), query.get("tag", "").strip()
+    tag = query.get("tag", "").strip()
     return Asked(
         project=query.get("project", "")[:200],
         tag=tag if _TAG.fullmatch(tag) else "",
-        page=min(int(page), 100_000) if page.isdecimal() and 0 < len(page) < 7 else 1,
+        page=forms.page_of(query),
     )
 
 

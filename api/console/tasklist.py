@@ -11,8 +11,8 @@ import flask
 
 from api import context
 from api.console import asked as joblist
-from api.console import blueprint
-from api.jobs import schemas, view
+from api.console import blueprint, forms
+from api.jobs import view
 from api.tasks import view as task_view
 from knify import errors, model
 from knify.core import Core
@@ -44,9 +44,7 @@ class Asked:
     @property
     def labels(self) -> dict[str, str]:
         """The words that compare labels, at most as many as a search may have."""
-        pairs = [word.split("=", 1) for word in self.words.split() if "=" in word]
-        fitting = [(k, v) for k, v in pairs if 0 < len(k) <= schemas.MAX_FILTER_KEY and v]
-        return dict(fitting[: schemas.MAX_FILTERS])
+        return forms.comparisons(self.words)
 
     @property
     def id(self) -> str:
@@ -114,12 +112,12 @@ def get_tasks() -> flask.Response:
 
 def read(query: Mapping[str, str]) -> Asked:
     """From the query of the address; what makes no sense is left out."""
-    tab, page = query.get("tab", "all"), query.get("page", "1")
+    tab = query.get("tab", "all")
     return Asked(
         tab=tab if tab in joblist.TABS else "all",
         words=query.get("q", "").strip()[:200],
         parent=query.get("parent", "").strip()[:128],
-        page=min(int(page), 100_000) if page.isdecimal() and 0 < len(page) < 7 else 1,
+        page=forms.page_of(query),
     )
 
 

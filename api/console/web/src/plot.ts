@@ -10,7 +10,7 @@ export type Series = { name: string; points: [number, number | null][] };
 export type Data = { series: Series[]; unit: Unit; start: number; end: number; gap?: number };
 
 const COLOURS = ["--accent", "--good", "--warn", "--busy", "--bad"];
-const HEIGHT = 190;
+const HEIGHT = 190; // unless an element has a `data-height`
 const BYTES = ["B", "KiB", "MiB", "GiB", "TiB"];
 const DAY = 86_400_000;
 
@@ -66,7 +66,7 @@ function moments(ticks: number[], span: number): string[] {
 /** Powers of two and their halves: bytes have round numbers of their own. */
 const BINARY = Array.from({ length: 50 }, (_, n) => 2 ** n);
 
-function axes(data: Data): uPlot.Axis[] {
+function axes(data: Data, height: number): uPlot.Axis[] {
   const common = {
     stroke: () => colour("--muted"), font: `11px ${colour("--sans")}`, labelFont: `11px ${colour("--sans")}`,
     grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false },
@@ -74,16 +74,16 @@ function axes(data: Data): uPlot.Axis[] {
   return [
     { ...common, grid: { show: false }, space: 84, values: (_, ticks) => moments(ticks, data.end - data.start) },
     {
-      ...common, size: 76, space: 42, values: (_, ticks) => ticks.map((tick) => say(tick, data.unit)),
+      ...common, size: height < HEIGHT ? 62 : 76, space: height < HEIGHT ? 28 : 42, values: (_, ticks) => ticks.map((tick) => say(tick, data.unit)),
       ...(data.unit === "bytes" ? { incrs: BINARY } : {}),
     },
   ];
 }
 
-function options(data: Data, width: number): uPlot.Options {
+function options(data: Data, width: number, height: number): uPlot.Options {
   const stroke = (n: number) => colour(COLOURS[n % COLOURS.length] ?? "--accent");
   return {
-    width, height: HEIGHT, ms: 1, axes: axes(data), padding: [10, 12, 0, 0],
+    width, height, ms: 1, axes: axes(data, height), padding: [10, 12, 0, 0],
     scales: {
       x: { time: true, range: () => [data.start, Math.max(data.end, data.start + 1)] },
       y: { range: (_, __, top) => [0, top > 0 ? top * 1.12 : 1] },
@@ -103,13 +103,15 @@ function options(data: Data, width: number): uPlot.Options {
 
 /** A plot in an element, kept as wide as that is and in the theme's colours; `update` shows newer data. */
 export function plot(element: HTMLElement, data: Data): { update: (data: Data) => void; end: () => void } {
+  const height = Number(element.dataset["height"]) || HEIGHT;
+  const width = () => Math.max(200, element.clientWidth);
   let now = data;
   let drawn: uPlot | null = null;
   const draw = (): void => {
     drawn?.destroy();
-    drawn = new uPlot(options(now, Math.max(200, element.clientWidth)), columns(now), element);
+    drawn = new uPlot(options(now, width(), height), columns(now), element);
   };
-  const sized = new ResizeObserver(() => drawn?.setSize({ width: Math.max(200, element.clientWidth), height: HEIGHT }));
+  const sized = new ResizeObserver(() => drawn?.setSize({ width: width(), height }));
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   draw();
   sized.observe(element);

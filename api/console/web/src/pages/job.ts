@@ -6,7 +6,7 @@ import * as find from "../find";
 import { JobStream } from "../jobstream";
 import type { News } from "../jobstream";
 import { refresher } from "../parts";
-import * as plots from "../plots";
+import type { Data } from "../plot";
 import { Terminal } from "../terminal";
 
 const PLOT_MS = 10_000;
@@ -38,14 +38,28 @@ function begin(root: HTMLElement): void {
   listen(job);
 }
 
+/** CPU and memory, drawn anew at most so often; uPlot is loaded where there is something to draw. */
 function plotter(): (now: boolean) => void {
-  let again: (() => void) | null = null, last = 0;
+  const drawn = new Map<string, { update: (data: Data) => void }>();
+  let last = 0;
+  async function draw(section: HTMLElement): Promise<void> {
+    const answer = await fetch(section.dataset["plots"] ?? "");
+    if (!answer.ok) return;
+    const found = Object.entries(await answer.json() as Record<string, Data>);
+    if (!found.some(([, data]) => data.series.some((one) => one.points.length > 1))) return;
+    section.hidden = false;
+    const { plot } = await import("../plot");
+    for (const [name, data] of found) {
+      const into = $(`#plot-${name}`, section), known = drawn.get(name);
+      if (known) known.update(data);
+      else if (into) drawn.set(name, plot(into, data));
+    }
+  }
   return (now) => {
     const section = $("#plots");
     if (!section || (!now && Date.now() - last < PLOT_MS)) return;
     last = Date.now();
-    if (again) again();
-    else again = plots.keep(section);
+    void draw(section);
   };
 }
 
