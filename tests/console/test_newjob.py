@@ -58,8 +58,8 @@ def test_fields_of_other_types_are_left_out(pages: Pages, api: Api) -> None:
         ({"job_type": "command_task", "command": "x", "priority": "99"}, "priority", "10"),
         ({"job_type": "command_task", "command": "x", "name": "n" * 201}, "name", "200"),
         ({"job_type": "command_task", "command": "x", "workspace_path": "/workspaces/none"},
-         "workspace_path", "no workspace"),
-        ({"job_type": "command_task", "command": "x", "secrets": "A"}, "secrets", "source"),
+         "workspace_path", "No workspace"),
+        ({"job_type": "command_task", "command": "x", "secrets": "A"}, "secrets", "Source"),
         ({"job_type": "user_exam", "user_id": "u"}, "time_range", "time_range"),
     ],
 )  # fmt: skip

@@ -43,7 +43,7 @@ const { metafile } = await build({
   splitting: true,
   minify: true,
   format: "esm",
-  target: ["es2022", "chrome111", "firefox113", "safari16.4"],
+  target: ["es2022", "chrome123", "firefox120", "safari17.5"],
   entryNames: "[name]-[hash]",
   chunkNames: "shared-[hash]",
   assetNames: "[name]-[hash]",

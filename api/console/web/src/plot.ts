@@ -14,7 +14,16 @@ const HEIGHT = 190; // unless an element has a `data-height`
 const BYTES = ["B", "KiB", "MiB", "GiB", "TiB"];
 const DAY = 86_400_000;
 
-const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const probe = document.body.appendChild(make("span", { hidden: true }));
+
+/** A token's colour in the theme of now, as a canvas takes it: `rgb(…)`. */
+function colour(name: string): string {
+  probe.style.color = `var(${name})`;
+  return getComputedStyle(probe).color;
+}
+
+const font = (): string => `11px ${getComputedStyle(document.body).fontFamily}`;
+const faint = (rgb: string): string => rgb.replace("rgb(", "rgba(").replace(")", ", 0.13)");
 const short = (value: number): string => String(Number(value.toPrecision(3)));
 
 /** A value for people: `1.5 GiB`, `0.25 cores`, `12 ms`. */
@@ -68,7 +77,7 @@ const BINARY = Array.from({ length: 50 }, (_, n) => 2 ** n);
 
 function axes(data: Data, height: number): uPlot.Axis[] {
   const common = {
-    stroke: () => colour("--muted"), font: `11px ${colour("--sans")}`, labelFont: `11px ${colour("--sans")}`,
+    stroke: () => colour("--muted"), font: font(), labelFont: font(),
     grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false },
   };
   return [
@@ -93,7 +102,7 @@ function options(data: Data, width: number, height: number): uPlot.Options {
       { label: "Time", value: (_, at) => (at === null || at === undefined ? "–" : new Date(at).toLocaleString("en-GB")) },
       ...data.series.map((one, n) => ({
         label: one.name, width: 1.6, spanGaps: false,
-        stroke: () => stroke(n), fill: () => (data.series.length === 1 ? `${stroke(n)}22` : "transparent"),
+        stroke: () => stroke(n), fill: () => (data.series.length === 1 ? faint(stroke(n)) : "transparent"),
         points: { show: one.points.length < 40, size: 5 },
         value: (_: uPlot, value: number | null) => say(value, data.unit),
       })),
