@@ -42,11 +42,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 def needs(scope: str) -> Callable[[View], View]:
     """Mark a handler with the scope that its key must have, or PUBLIC, or OPERATOR."""
 
-    def mark(view: View) -> View:
-        setattr(view, _SCOPE, scope)
-        return view
-
-    return mark
+    return lambda view: _marked(view, _SCOPE, scope)
 
 
 def opens_by_token(view: View, place: Sequence[str] = ()) -> View:
@@ -54,8 +50,7 @@ def opens_by_token(view: View, place: Sequence[str] = ()) -> View:
 
     `place`: parameters of its query that say which stream it is, beside the path.
     """
-    setattr(view, _STREAM, tuple(place))
-    return view
+    return _marked(view, _STREAM, tuple(place))
 
 
 def is_stream(view: Any) -> bool:
@@ -70,25 +65,26 @@ def parameters(view: Any) -> tuple[str, ...]:
 
 def opens_by_metrics_token(view: View) -> View:
     """Mark a handler that `KNIFY_METRICS_TOKEN` opens, too."""
-    setattr(view, _METRICS, True)
-    return view
+    return _marked(view, _METRICS, True)
 
 
 def opens_by_session(view: View) -> View:
     """Mark a page of the console: a browser's session opens it, and nothing else does."""
-    setattr(view, _SESSION, True)
-    return view
+    return _marked(view, _SESSION, True)
 
 
 def reads_its_form(view: View) -> View:
     """Mark a page whose large form is read as it comes: it checks the form's token itself."""
-    setattr(view, _STREAMED, True)
-    return view
+    return _marked(view, _STREAMED, True)
 
 
 def changes_nothing(view: View) -> View:
     """Mark a page that is asked by POST and only looks: it costs none of a key's requests."""
-    setattr(view, _LOOKS, True)
+    return _marked(view, _LOOKS, True)
+
+
+def _marked(view: View, name: str, what: Any) -> View:
+    setattr(view, name, what)
     return view
 
 

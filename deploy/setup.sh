@@ -104,53 +104,53 @@ make_venv() {
     printf '%s\n' "$expected" >"$VENV/knify-stamp"
 }
 
-# Swagger UI, for the API's page /docs. Scripts of packages never run: one of them reports home.
-fetch_docs() {
-    local from=deploy/docs into=api/openapi/ui file expected
-    expected=$(sha256sum "$from/package-lock.json")
-    if [ "$(cat "$into/stamp" 2>/dev/null)" = "$expected" ]; then
-        say "the files of /docs are there"
+# Has npm put the packages of $1 there, and the function $5 make of them what the page $3 is served
+# from $2; nothing to do when $2/stamp says that it was of the state $4.
+# Scripts of packages never run: one of them reports home.
+with_packages() {
+    local from=$1 into=$2 page=$3 state=$4 make=$5
+    if [ "$(cat "$into/stamp" 2>/dev/null)" = "$state" ]; then
+        say "the files of $page are there"
         return
     fi
     if ! command -v npm >/dev/null; then
-        say "no npm: /docs will only say how to get its files; all else works"
+        say "no npm: $page will only say how to get its files; all else works"
         return
     fi
-    say "fetching the files of /docs"
-    if ! npm ci --prefix "$from" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null; then
-        say "npm failed: /docs will only say how to get its files; all else works"
+    say "fetching the files of $page"
+    if ! { npm ci --prefix "$from" --ignore-scripts --no-audit --no-fund --loglevel=error &&
+        "$make" "$from" "$into"; } >/dev/null; then
+        say "npm failed: $page will only say how to get its files; all else works"
         return
     fi
-    mkdir -p "$into"
+    printf '%s\n' "$state" >"$into/stamp"
+    say "the files of $page are there"
+}
+
+# Swagger UI, for the API's page /docs.
+fetch_docs() {
+    local from=deploy/docs
+    with_packages "$from" api/openapi/ui /docs "$(sha256sum "$from/package-lock.json")" copy_docs
+}
+
+copy_docs() {
+    local file
+    mkdir -p "$2"
     for file in swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt swagger-ui.css LICENSE NOTICE; do
-        cp "$from/node_modules/swagger-ui-dist/$file" "$into/"
+        cp "$1/node_modules/swagger-ui-dist/$file" "$2/"
     done
-    rm -rf "$from/node_modules"
-    printf '%s\n' "$expected" >"$into/stamp"
+    rm -rf "$1/node_modules"
 }
 
 # The console's scripts and styles. They are built beside the installing of Python's libraries: both
 # mostly wait for the network.
-build_console() {
-    local from=api/console/web into=api/console/assets expected
-    expected=$(find "$from" -path '*/node_modules' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum)
-    if [ "$(cat "$into/stamp" 2>/dev/null)" = "$expected" ]; then
-        say "the console is built"
-        return
-    fi
-    if ! command -v npm >/dev/null; then
-        say "no npm: /console will only say how to build it; all else works"
-        return
-    fi
-    say "building the console"
-    if ! { npm ci --prefix "$from" --ignore-scripts --no-audit --no-fund --loglevel=error &&
-        node "$from/build.mjs"; } >/dev/null; then
-        say "npm failed: /console will only say how to build it; all else works"
-        return
-    fi
-    printf '%s\n' "$expected" >"$into/stamp"
-    say "the console is built"
+fetch_console() {
+    local from=api/console/web state
+    state=$(find "$from" -path '*/node_modules' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum)
+    with_packages "$from" api/console/assets /console "$state" build_console
 }
+
+build_console() { node "$1/build.mjs"; }
 
 prepare_host() {
     can_be_root || fail "needs root or sudo to prepare the host for sandboxes"
@@ -164,7 +164,7 @@ prepare_host() {
 
 check_system
 install_packages
-build_console &
+fetch_console &
 console=$!
 make_venv
 fetch_docs
