@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 import flask
@@ -53,17 +54,10 @@ def upload(
         running.claim(wanted, lambda all_: room.require([spool], all_, config.disk_reserve)) as got,
         tempfile.TemporaryFile(dir=spool) as opened,
     ):
-        file, digest = cast(BinaryIO, opened), hashlib.sha256()
-        look = room.Look([spool], config.disk_reserve)  # what comes may be more than was said
-
-        def write(piece: bytes) -> None:
-            look.before(len(piece))
-            digest.update(piece)
-            with scratch.translated(spool):
-                file.write(piece)
+        spooled = _Spooled(config, spool, cast(BinaryIO, opened))
 
         def sink(piece: bytes) -> None:
-            aside.run(lambda: write(piece))
+            aside.run(lambda: spooled.write(piece))
             got(len(piece))
 
         def next_piece() -> bytes:
@@ -73,9 +67,32 @@ def upload(
 
         texts = more | {"name"}
         form = multipart.Reader("workspace", texts, sink, _CURE, gate).read(next_piece)
-        with scratch.translated(spool):
-            file.flush()
+        sha256 = spooled.close()
         if form.filename is None:
             yield None
         else:
-            yield Upload(file, digest.hexdigest(), form.filename, form.fields.get("name"))
+            yield Upload(spooled.file, sha256, form.filename, form.fields.get("name"))
+
+
+class _Spooled:
+    """An archive on its way to disk, as long as there is room."""
+
+    def __init__(self, config: settings.Settings, spool: Path, file: BinaryIO) -> None:
+        self.file = file
+        self._spool = spool
+        self._digest = hashlib.sha256()
+        # What comes may be more than was said.
+        self._look = room.Look([spool], config.disk_reserve)
+
+    def write(self, piece: bytes) -> None:
+        """StorageFull."""
+        self._look.before(len(piece))
+        self._digest.update(piece)
+        with scratch.translated(self._spool):
+            self.file.write(piece)
+
+    def close(self) -> str:
+        """Nothing more comes; the SHA-256 of it. StorageFull."""
+        with scratch.translated(self._spool):
+            self.file.flush()
+        return self._digest.hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 from knify import capacity, model
 from knify.capacity import Room
 from knify.lifecycle import State
-from knify.store import keys, nodekeys
+from knify.store import executionkeys, keys, nodekeys
 from knify.store.redis import Client, Scripts, now_ms
 
 _SHOWN = 3  # nodes that a reason names
@@ -85,7 +85,7 @@ class Admission:
             pipe.lindex(keys.turns(x.sandbox_id or ""), 0)
             pipe.hget(keys.sandbox(x.sandbox_id or ""), "node")
             pipe.hget(keys.execution(x.child_of or ""), "most_children")
-            pipe.scard(keys.working_children(x.child_of or ""))
+            pipe.scard(executionkeys.working_children(x.child_of or ""))
         pipe.hkeys(keys.DRAINING)
         pipe.hkeys(nodekeys.CORDONED)
         *flat, draining, cordoned = pipe.execute()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from knify import model
-from knify.store import keys
+from knify.store import executionkeys, keys
 from knify.store.redis import Client, Scripts
 
 
@@ -18,12 +18,12 @@ class Families:
 
     def open(self, parent: str, most: int) -> list[str]:
         """Its oldest children that have not ended."""
-        found: list[str] = self._client.zrange(keys.open_children(parent), 0, most - 1)
+        found: list[str] = self._client.zrange(executionkeys.open_children(parent), 0, most - 1)
         return found
 
     def count_open(self, parent: str) -> int:
         """How many there are."""
-        return int(self._client.zcard(keys.open_children(parent)))
+        return int(self._client.zcard(executionkeys.open_children(parent)))
 
     def park(self, x: model.Execution, detail: str) -> list[str] | None:
         """Give lease and slot back until its last child has ended: executions worth a hint.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from knify.store import keys
+from knify.store import executionkeys
 from knify.store.redis import Client, Scripts
 
 
@@ -33,5 +33,5 @@ class Notices:
 
     def over(self, execution_id: str) -> str | None:
         """Why its budget is used up, in words for people; None while nobody said so."""
-        found = self._client.hget(keys.told(execution_id), "over")
+        found = self._client.hget(executionkeys.told(execution_id), "over")
         return None if found is None else str(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from knify.store import keys, rows, streams, terms, workspacekeys
+from knify.store import executionkeys, keys, rows, streams, terms, workspacekeys
 from knify.store.redis import Client, Scripts, pairs
 from knify.store.streams import Segment
 
@@ -53,7 +53,8 @@ class Retention:
         texts: list[str] = []
         held, first = 0, 0
         while held < size:
-            page = self._client.xrange(keys.output(execution_id), f"({after}-0", "+", count=_PAGE)
+            key = executionkeys.output(execution_id)
+            page = self._client.xrange(key, f"({after}-0", "+", count=_PAGE)
             for entry_id, fields in page:
                 after = int(entry_id.partition("-")[0])
                 first = first or after

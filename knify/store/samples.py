@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from knify.store import keys
+from knify.store import executionkeys, keys
 from knify.store.redis import Client, Scripts
 
 #: So many points an execution has; when there are more, each two become one.
@@ -57,14 +57,14 @@ class Samples:
 
     def newest(self, execution_id: str) -> Point | None:
         """The last one, unless it has none or is packed."""
-        text = self._client.lindex(keys.metrics(execution_id), -1)
+        text = self._client.lindex(executionkeys.metrics(execution_id), -1)
         return None if text is None else Point.parse(text)
 
     def of(self, ids: Sequence[str]) -> list[tuple[list[str], bool]]:
         """For each: its points as they are stored, and whether its packed record has them."""
         pipe = self._client.pipeline(transaction=False)
         for execution_id in ids:
-            pipe.lrange(keys.metrics(execution_id), 0, -1)
+            pipe.lrange(executionkeys.metrics(execution_id), 0, -1)
             pipe.hexists(keys.execution(execution_id), "row")
         found = pipe.execute() if ids else []
         return list(zip(found[::2], found[1::2], strict=True))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knify import model
-from knify.store import keys
+from knify.store import executionkeys, keys
 from knify.store.redis import Client
 
 _PAGE = 500
@@ -115,7 +115,7 @@ class Streams:
         self, execution_id: str, *, after: int = 0, most: int | None = None
     ) -> Iterator[model.Event]:
         """The history behind event number `after`; all of it, or at most `most` in one read."""
-        for n, fields in self._read(keys.events(execution_id), after, most):
+        for n, fields in self._read(executionkeys.events(execution_id), after, most):
             yield event(n, fields)
 
     def look(self, execution_id: str, *, after: int, most: int) -> Look:
@@ -124,8 +124,9 @@ class Streams:
         The stream is read first: what leaves it meanwhile is a segment when that is asked for.
         """
         pipe = self._client.pipeline(transaction=False)
-        pipe.xrange(keys.output(execution_id), f"({after}-0", "+", count=most)
-        pipe.zrangebyscore(keys.segments(execution_id), f"({after}", "+inf", start=0, num=1)
+        pipe.xrange(executionkeys.output(execution_id), f"({after}-0", "+", count=most)
+        behind = executionkeys.segments(execution_id)
+        pipe.zrangebyscore(behind, f"({after}", "+inf", start=0, num=1)
         pipe.hexists(keys.execution(execution_id), "row")
         rows, segments, packed = pipe.execute()
         entries = [entry(_number(entry_id), fields["d"]) for entry_id, fields in rows]
@@ -134,20 +135,20 @@ class Streams:
     def newest(self, execution_id: str, *, before: int | None, most: int) -> list[Entry]:
         """The entries before a number (None: the end) that Redis holds, the newest first."""
         end = "+" if before is None else f"({before}-0"
-        page = self._client.xrevrange(keys.output(execution_id), end, "-", count=most)
+        page = self._client.xrevrange(executionkeys.output(execution_id), end, "-", count=most)
         return [entry(_number(entry_id), fields["d"]) for entry_id, fields in page]
 
     def segments(self, execution_id: str) -> tuple[list[Segment], bool]:
         """The parts of the output that objects hold, and whether a packed record knows them."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.zrange(keys.segments(execution_id), 0, -1)
+        pipe.zrange(executionkeys.segments(execution_id), 0, -1)
         pipe.hexists(keys.execution(execution_id), "row")
         found, packed = pipe.execute()
         return [Segment.parse(text) for text in found], packed
 
     def last_output_at(self, execution_id: str) -> int | None:
         """When the newest entry of its output was made; None when Redis holds none."""
-        newest = self._client.xrevrange(keys.output(execution_id), count=1)
+        newest = self._client.xrevrange(executionkeys.output(execution_id), count=1)
         return int(json.loads(newest[0][1]["d"])["t"]) if newest else None
 
     def look_at_events(
@@ -155,7 +156,7 @@ class Streams:
     ) -> tuple[list[model.Event], bool]:
         """Events behind a number, and whether Redis holds none of them any more."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.xrange(keys.events(execution_id), f"({after}-0", "+", count=most)
+        pipe.xrange(executionkeys.events(execution_id), f"({after}-0", "+", count=most)
         pipe.hexists(keys.execution(execution_id), "row")
         rows, packed = pipe.execute()
         return [event(_number(entry_id), fields) for entry_id, fields in rows], packed
@@ -164,7 +165,7 @@ class Streams:
         self, execution_id: str, *, after: int = 0, most: int | None = None
     ) -> Iterator[Entry]:
         """The output entries behind number `after`; all, or at most `most` in one read."""
-        for seq, fields in self._read(keys.output(execution_id), after, most):
+        for seq, fields in self._read(executionkeys.output(execution_id), after, most):
             yield entry(seq, fields["d"])
 
     def _read(self, key: str, after: int, most: int | None) -> Iterator[tuple[int, dict[str, str]]]:

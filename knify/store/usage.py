@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from knify.store import keys
+from knify.store import executionkeys
 from knify.store.redis import Client, Scripts, pairs
 
 
@@ -82,7 +82,7 @@ class Usages:
 
     def of(self, execution_id: str) -> Usage:
         """Its totals; nothing for one that asked no model, or ended an hour ago."""
-        return _usage(self._client.hgetall(keys.usage(execution_id)))
+        return _usage(self._client.hgetall(executionkeys.usage(execution_id)))
 
 
 def _usage(fields: Mapping[str, str]) -> Usage:

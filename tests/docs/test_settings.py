@@ -15,6 +15,7 @@ from knify import errors, settings
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "settings.md").read_text()
 NAME = re.compile(r"\bKNIFY_[A-Z0-9_]*[A-Z0-9]\b")
+_FUTURE = "from __future__ import annotations\n"
 SOURCES = ("knify", "api", "workers", "deploy", "Makefile")
 
 
@@ -55,7 +56,8 @@ def _fields() -> list[str]:
 
 def _read() -> list[tuple[str, object]]:
     """What the code asks the environment for, with defaults that are plain values."""
-    tree = ast.parse((ROOT / "knify" / "settings.py").read_text())
+    sources = [(ROOT / "knify" / name).read_text() for name in ("settings.py", "settinggroups.py")]
+    tree = ast.parse("\n".join(source.replace(_FUTURE, "") for source in sources))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     plain = [call for call in calls if ast.unparse(call.func).startswith("env.")]
     plain = [call for call in plain if isinstance(call.args[0], ast.Constant)]

@@ -10,7 +10,7 @@ from knify import clock, metering, model
 from knify.core import Core
 from knify.sandbox import base, cgroups, fake, fakehost
 from knify.services import metrics, packing, schedules
-from knify.store import keys, samples
+from knify.store import executionkeys, keys, samples
 from knify.store.samples import Sample
 from tests.api.parts import Api, Worker
 from tests.projects import parts
@@ -96,7 +96,7 @@ def test_a_series_weighs_points_by_the_time_that_they_are_of(
     began = NOON + 2_000
     points = ((began + 1_000, 100), (began + 11_000, 1_000), (began + 12_000, 0))
     for at, cpus in points:
-        core.store.client.rpush(keys.metrics(running.id), f"{at} {cpus} 1000")
+        core.store.client.rpush(executionkeys.metrics(running.id), f"{at} {cpus} 1000")
 
     found = metrics.series(core, [running.evolve(started_at=began)], NOON, NOON + 60_000)
 
@@ -133,7 +133,7 @@ def test_metrics_over_http_live_and_packed(api: Api, core: Core, worker: Worker)
     at = (core.store.registry.now_ms() // 10_000 - 6) * 10_000
     for x, cpus in zip(xs, (500, 1500), strict=True):
         core.store.client.hset(keys.execution(x.id), "started_at", at - 5_000)
-        core.store.client.rpush(keys.metrics(x.id), f"{at} {cpus} {100 * 1024**2}")
+        core.store.client.rpush(executionkeys.metrics(x.id), f"{at} {cpus} {100 * 1024**2}")
 
     live = api.get(f"{path}/metrics").get_json()
     for x in xs:
@@ -150,7 +150,7 @@ def test_metrics_over_http_live_and_packed(api: Api, core: Core, worker: Worker)
     assert sum(int(value) for _, value in memory["values"]) == 200 * 1024**2
     assert odd["memory_usage"]["status"] == "success"
     assert odd["disk"]["status"] == "error" and "cpu_usage" in odd["disk"]["error"]
-    assert core.store.client.exists(*(keys.metrics(run) for run in runs)) == 0
+    assert core.store.client.exists(*(executionkeys.metrics(run) for run in runs)) == 0
     assert (
         api.get(f"{path}/metrics?start=2026-01-02T00:00:00Z&end=2026-01-01T00:00:00Z").status_code
         == 400

@@ -14,7 +14,7 @@ from knify import clock, errors, model
 from knify.core import Core
 from knify.lifecycle import State
 from knify.services import history, jobs, packing, retention
-from knify.store import keys
+from knify.store import executionkeys, keys
 from tests.api.parts import Api, Worker, frames
 from tests.parts import fill
 from tests.retention.dying import dying
@@ -101,8 +101,8 @@ def test_every_answer_is_the_same_before_and_after_packing(
     client = core.store.client
     assert {"state", "completed_at", "row"} <= set(client.hkeys(keys.execution(job_id)))
     assert client.object("encoding", keys.execution(job_id)) == "listpack"
-    left = [keys.events(job_id), keys.output(job_id), keys.segments(job_id)]
-    assert client.exists(*left) == 0
+    parts = (executionkeys.events, executionkeys.output, executionkeys.segments)
+    assert client.exists(*(key(job_id) for key in parts)) == 0
     x = core.store.executions.find(job_id)
     assert x is not None
     assert (x.entries, x.lines, x.exit_code, x.packed) == (41, 40, 0, True)

@@ -9,7 +9,7 @@ import pytest
 from knify import errors, lifecycle
 from knify.lifecycle import State
 from knify.services import history
-from knify.store import keys
+from knify.store import executionkeys
 from tests.runner.rig import OUT, Rig, Worker, die, eventually
 
 LINES = [f"line {n}" for n in range(400)]
@@ -35,7 +35,7 @@ def read(rig: Rig, job: str, after: int = 0, most: int | None = None) -> list[st
 
 
 def held(rig: Rig, job: str) -> int:
-    rows = rig.core.store.client.xrange(keys.output(job))
+    rows = rig.core.store.client.xrange(executionkeys.output(job))
     return sum(len(fields["d"]) for _, fields in rows)
 
 
@@ -45,7 +45,7 @@ def test_old_output_moves_into_objects_and_is_read_as_if_it_had_not(rig: Rig, lo
     x = rig.ended(long)
     assert x.state is State.COMPLETED
     assert read(rig, long) == LINES
-    assert rig.core.store.client.zcard(keys.segments(long)) > 10
+    assert rig.core.store.client.zcard(executionkeys.segments(long)) > 10
     assert held(rig, long) == x.tail_bytes < 4 * TAIL + 64 * 1024
     for after in range(0, x.entries, 37):
         seqs = [entry.seq for entry in history.output(rig.core, long, after=after)]

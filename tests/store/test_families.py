@@ -8,7 +8,7 @@ import pytest
 
 from knify import conflicts, errors, families, ids, model
 from knify.lifecycle import SandboxState, State
-from knify.store import keys, open
+from knify.store import executionkeys, keys, open
 from tests import factories
 from tests.store import invariants
 from tests.store.nodes import Node, waiting
@@ -64,7 +64,7 @@ def test_a_child_that_is_taken_over_or_tried_again_needs_no_second_place(store: 
     store.executions.release(store.executions.get(x.id, tenant="default"))
 
     assert node.claim(x).verdict == "claimed"
-    assert store.client.smembers(keys.working_children(parent.id)) == {x.id}
+    assert store.client.smembers(executionkeys.working_children(parent.id)) == {x.id}
 
 
 def test_children_that_wait_for_their_siblings_hold_up_nobody_in_the_line(
@@ -155,14 +155,14 @@ def test_only_a_task_that_goes_on_has_children(store: open.Store, how: str) -> N
 
     with pytest.raises(wanted):
         task(store, parent)
-    assert not store.client.exists(keys.open_children(parent.id))
+    assert not store.client.exists(executionkeys.open_children(parent.id))
 
 
 def test_there_is_a_most_of_open_children(store: open.Store) -> None:
     parent = task(store)
     task(store, parent)
     crowd = {f"task_{n}": n for n in range(families.MOST - 1)}
-    store.client.zadd(keys.open_children(parent.id), crowd)
+    store.client.zadd(executionkeys.open_children(parent.id), crowd)
 
     with pytest.raises(conflicts.TooManyChildren):
         task(store, parent)

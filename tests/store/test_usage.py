@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from knify.lifecycle import State
-from knify.store import keys, open
+from knify.store import executionkeys, open
 from knify.store.usage import Usage
 from tests.store.test_executions import claimed, finished, submitted
 
@@ -43,7 +43,7 @@ def test_a_late_answer_is_still_booked_to_its_execution_once(store: open.Store) 
     assert store.executions.get(job, tenant="default").usage == REAL.shown() | {
         "cost_usd": REAL.cost_usd
     }
-    assert 0 < store.client.ttl(keys.usage(job)) <= 3600
+    assert 0 < store.client.ttl(executionkeys.usage(job)) <= 3600
 
 
 def test_a_question_to_an_ended_one_changes_nothing(store: open.Store) -> None:
@@ -53,7 +53,7 @@ def test_a_question_to_an_ended_one_changes_nothing(store: open.Store) -> None:
 
     assert found is not None and found.has_ended
     assert store.executions.get(job, tenant="default").usage is None
-    assert not store.client.exists(keys.usage(job))
+    assert not store.client.exists(executionkeys.usage(job))
 
 
 def test_what_comes_when_the_record_is_packed_or_gone_is_not_taken(store: open.Store) -> None:
@@ -62,7 +62,7 @@ def test_what_comes_when_the_record_is_packed_or_gone_is_not_taken(store: open.S
     assert raw is not None
     store.retention.pack(job, raw, '{"row":"1","tenant":"default"}')
 
-    assert not store.client.exists(keys.usage(job))
+    assert not store.client.exists(executionkeys.usage(job))
     assert store.usages.add(job, "g", 2, REAL) is None
     assert store.usages.add("job_unknown", "g", 1, REAL) is None
 
@@ -87,7 +87,7 @@ def test_totals_that_are_gone_do_not_overwrite_what_the_record_says(store: open.
         held = store.executions.move(held, state).execution
     shown = replace(REAL, calls=9).shown()
     store.executions.move(held, State.COMPLETED, usage=shown)
-    store.client.delete(keys.usage(x.id))
+    store.client.delete(executionkeys.usage(x.id))
 
     assert store.usages.add(x.id, "g", 1, REAL) is None
     assert store.executions.get(x.id, tenant="default").usage == shown
