@@ -105,7 +105,7 @@ def turns(core: Core, x: model.Execution) -> list[model.Execution]:
     """The newest jobs of its sandbox, oldest first, and this one; just this one: none."""
     if x.sandbox_id is None:
         return []
-    names = core.store.sandboxes.jobs(x.sandbox_id, most=_TURNS_SHOWN)
+    names = core.store.lineages.jobs(x.sandbox_id, most=_TURNS_SHOWN)
     there = [one for one in core.store.listing.records(names) if one.tenant == x.tenant]
     found = {one.id: one for one in there} | {x.id: x}
     return sorted(found.values(), key=lambda one: one.created_at) if len(found) > 1 else []

@@ -37,7 +37,7 @@ def get_sandboxes() -> flask.Response:
     found, total = store.sandboxes.page(
         context.tenant(), states=TABS[tab], offset=(page - 1) * LIMIT, limit=LIMIT
     )
-    uses = store.sandboxes.uses([one.id for one in found])
+    uses = store.lineages.uses([one.id for one in found])
     jobs = {x.id: x for x in store.executions.get_many(use.first for use in uses if use.first)}
     template = "sandboxes_table.html" if blueprint.wants_part() else "sandboxes.html"
     return blueprint.render(

@@ -62,7 +62,7 @@ def post_sandbox_cleanup(sandbox_id: str) -> flask.Response:
 def _page(sandbox_id: str, refused: errors.KnifyError | None = None) -> flask.Response:
     core, store = context.core(), context.core().store
     found = store.sandboxes.get(sandbox_id, tenant=context.tenant())
-    uses, names = store.sandboxes.uses([found.id])[0], store.sandboxes.jobs(found.id, most=SHOWN)
+    uses, names = store.lineages.uses([found.id])[0], store.lineages.jobs(found.id, most=SHOWN)
     there = [x for x in store.executions.get_many(names) if x.tenant == found.tenant]
     problems = {} if refused is None else forms.problems(refused)
     is_over = found.state in _OVER or uses.is_doomed

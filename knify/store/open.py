@@ -15,6 +15,7 @@ from knify.store.doors import Doors
 from knify.store.executions import Executions
 from knify.store.families import Families
 from knify.store.gauges import Meter
+from knify.store.lineages import Lineages
 from knify.store.listing import Listing
 from knify.store.minutes import Minutes
 from knify.store.notices import Notices
@@ -44,6 +45,7 @@ class Store:
     admission: Admission
     registry: Registry
     streams: Streams
+    lineages: Lineages
     listing: Listing
     tasks: Tasks
     families: Families
@@ -77,6 +79,7 @@ def build(client: Client, *, sandbox_ttl_ms: int, replicas: int = 0) -> Store:
         admission=Admission(client, scripts),
         registry=Registry(client, scripts),
         streams=Streams(client),
+        lineages=Lineages(client),
         listing=listing,
         tasks=Tasks(client, scripts, listing),
         families=Families(client, scripts),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from knify import errors, ids, lifecycle, model
+from knify import errors, lifecycle, model
 from knify.lifecycle import SandboxState
 from knify.store import codec, keys
 from knify.store.redis import Client, Scripts
@@ -22,15 +22,6 @@ class Retired:
     verdict: str  # deleted | again | busy | doomed (goes after its last turn) | missing
     turns: tuple[str, ...] = ()  # the executions that keep it busy
     node: str = ""  # whose workers have to remove the container
-
-
-@dataclass(frozen=True, slots=True)
-class Uses:
-    """How a sandbox was used so far."""
-
-    executions: int  # that are there, whatever their state
-    first: str | None  # the one that it was made for; it may be gone, or have come before this was
-    is_doomed: bool  # it goes with its last turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,26 +93,6 @@ class Sandboxes:
             for name in some:
                 pipe.hget(keys.sandbox(name), "state")
             yield from zip(some, pipe.execute(), strict=True)
-
-    def uses(self, sandbox_ids: Iterable[str]) -> list[Uses]:
-        """How each was used, in one round trip."""
-        names = list(sandbox_ids)
-        pipe = self._client.pipeline(transaction=False)
-        for sandbox_id in names:
-            pipe.hmget(keys.sandbox(sandbox_id), "executions", "first", "doomed")
-        return [
-            Uses(int(count or 0), _first(sandbox_id, first), bool(doomed))
-            for sandbox_id, (count, first, doomed) in zip(names, pipe.execute(), strict=True)
-        ]
-
-    def jobs(self, sandbox_id: str, *, most: int) -> list[str]:
-        """The newest of its executions, oldest first; those of before this was kept are missing."""
-        pipe = self._client.pipeline(transaction=False)
-        pipe.hget(keys.sandbox(sandbox_id), "first")
-        pipe.lrange(keys.continuations(sandbox_id), -most, -1)
-        told, found = pipe.execute()
-        first = _first(sandbox_id, told)
-        return ([first] if first else [])[: most - len(found)] + list(found)
 
     def extend(self, sandbox_id: str, ms: int) -> int:
         """Let an idle one live for so long from now on, or as long as it would; until when (ms).
@@ -302,8 +273,3 @@ class Sandboxes:
     def forget_object(self, key: str) -> None:
         """The object is gone."""
         self._client.zrem(keys.OBJECT_REMOVALS, key)
-
-
-def _first(sandbox_id: str, told: str | None) -> str | None:
-    """The execution it was made for; of one with the same digits, only the prefix is told."""
-    return told if told is None or "_" in told else ids.paired(told, sandbox_id)

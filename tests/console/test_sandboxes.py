@@ -57,7 +57,7 @@ def test_a_sandboxs_jobs_stand_behind_those_that_they_continue(
     assert re.findall(r'<li id="(job_\w+)"', page) == [first, second, third]
     assert f'href="/console/jobs/{third}#continue"' in page
     assert "Cancel its jobs and clean up" in page and "Its time begins anew" in page
-    assert core.store.sandboxes.uses([sandbox])[0].executions == 3
+    assert core.store.lineages.uses([sandbox])[0].executions == 3
 
 
 def test_a_chain_goes_straight_down_and_its_side_branches_to_the_right() -> None:
