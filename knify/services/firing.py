@@ -17,7 +17,7 @@ from knify import conflicts, definitions, errors, ids, model
 from knify.core import Core
 from knify.definitions import Definition
 from knify.services import history, jobs, schedules, specs
-from knify.store import codec, terms
+from knify.store import codec, replies, terms
 from knify.store.definitions import NewRun, Step
 from knify.store.redis import changes
 
@@ -139,8 +139,10 @@ class Firing:
         fired = self._core.store.definitions.fire(steps)
         for execution_id in fired.asked:
             jobs.cancel_any(self._core, execution_id, "replaced by a newer run")
-        for execution_id in fired.made:
-            self._core.hints.advance(execution_id)
+        for execution_id, said in zip(fired.made, fired.looks, strict=True):
+            look = replies.look(said)
+            if look is not None:
+                self._core.hints.advance(execution_id, look)
         if fired.made:
             log.info("%d due schedules made %d runs", len(steps), len(fired.made))
 

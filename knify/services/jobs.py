@@ -93,7 +93,7 @@ def continue_(
     x = new_execution(tenant, submission, wanted, ids.new(prefix), sandbox.id)
     session = wanted.session_id or _session(core, parent, wanted.actor)
     x = x.evolve(parent_id=parent.id, session_id=session)
-    return _accept(core, x, None, submission, node=sandbox.node or "")
+    return _accept(core, x, None, submission)
 
 
 def waiting(core: Core, found: Iterable[model.Execution]) -> dict[str, admission.Waiting]:
@@ -254,13 +254,12 @@ def _accept(
     x: model.Execution,
     sandbox: model.Sandbox | None,
     submission: Submission,
-    *,
-    node: str = "",
 ) -> Accepted:
-    answer, replayed = core.store.executions.submit(
+    submitted = core.store.executions.submit(
         x, sandbox, idempotency_key=submission.idempotency_key, digest=submission.digest
     )
-    if replayed:
-        return Accepted(answer, replayed=True)
-    core.hints.advance(x.id, node)
-    return Accepted(answer, x)
+    if submitted.replayed:
+        return Accepted(submitted.answer, replayed=True)
+    if submitted.look is not None:
+        core.hints.advance(x.id, submitted.look)
+    return Accepted(submitted.answer, x)

@@ -31,10 +31,10 @@ class Acceptance:
         *,
         idempotency_key: str = "",
         digest: str = "",
-    ) -> tuple[replies.Answer, bool]:
+    ) -> replies.Submitted:
         """Accept `x` in a new `sandbox`, or (None) as the next turn of `x.sandbox_id`.
 
-        Returns (answer, replayed): the first submission's when this Idempotency-Key was used.
+        Its answer is the first submission's when this Idempotency-Key was used.
         Raises IdempotencyConflict, DuplicateTaskId, NotFound (its parent), ParentEnded,
         TooManyChildren, SandboxNone, SandboxDeleted, SandboxExpired, SandboxLost; NotReplicated,
         and it is accepted all the same.
@@ -49,9 +49,9 @@ class Acceptance:
         idempotency_key: str,
         digest: str,
         client: Client | None,
-    ) -> tuple[replies.Answer, bool]:
+    ) -> replies.Submitted:
         made = changes(codec.sandbox_fields(sandbox)) if sandbox else ""
-        verdict, first = self._scripts.call(
+        verdict, said = self._scripts.call(
             "submit",
             x.id,
             changes(codec.execution_fields(x)),
@@ -64,8 +64,9 @@ class Acceptance:
             client=client,
         )
         if verdict == "replayed":
-            return replies.Answer.of(json.loads(first)), True
-        return replies.Answer(x.id, x.sandbox_id, x.parent_id, x.session_id), False
+            return replies.Submitted(replies.Answer.of(json.loads(said)), replayed=True)
+        answer = replies.Answer(x.id, x.sandbox_id, x.parent_id, x.session_id)
+        return replies.Submitted(answer, look=replies.look(said))
 
     def replayed(self, tenant: str, idempotency_key: str, digest: str) -> replies.Answer | None:
         """What this Idempotency-Key's first submission was told; None for a new key.

@@ -55,6 +55,7 @@ class Fired:
     """What came of steps."""
 
     made: list[str]  # ids of runs
+    looks: list[str]  # for each of them, where it is to be looked at: see `replies.look`
     asked: list[str]  # runs that were asked to end
     stale: list[str]  # definitions that somebody had changed, or fired
 

@@ -29,8 +29,8 @@ _REPLICA_MS: Final = 1_000  # within which replicas have to have a write
 
 #: Put before every script, in this order.
 _SHARED: Final = (
-    *("prelude.lua", "webhooks.lua", "admission.lua", "family.lua"),
-    *("runs.lua", "accept.lua"),
+    *("prelude.lua", "webhooks.lua", "admission.lua", "placement.lua"),
+    *("family.lua", "runs.lua", "accept.lua"),
 )
 
 #: Script replies that are errors, and what each is for a caller.

@@ -40,6 +40,20 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Submitted:
+    """What came of a submission."""
+
+    answer: Answer
+    replayed: bool = False
+    look: str | None = None  # the node that is to look at it, '' for any; None: an event brings it
+
+
+def look(said: str) -> str | None:
+    """What a script says of where a new execution is to be looked at."""
+    return None if said == "-" else said
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """An execution after a change, and the executions that it set free."""
 

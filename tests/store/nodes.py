@@ -7,7 +7,7 @@ from typing import Any
 from knify import model
 from knify.lifecycle import SandboxState, State
 from knify.store import keys, open
-from knify.store.replies import Claim
+from knify.store.replies import Claim, Submitted
 from tests import factories
 
 GIB = 1024**3
@@ -76,16 +76,35 @@ class Node:
 
 def job(store: open.Store, tenant: str = "default", **fields: Any) -> model.Execution:
     """A submitted job; `fields` are its resources, `priority` and `parent`."""
-    priority, parent = fields.pop("priority", 0), fields.pop("parent", None)
-    resources = model.Resources(**({"cpus": 1, "memory": GIB, "disk": GIB} | fields))
-    sandbox = None if parent else factories.sandbox(tenant=tenant, resources=resources)
-    x = factories.execution(
-        tenant=tenant,
-        sandbox_id=parent.sandbox_id if sandbox is None else sandbox.id,
-        spec=factories.spec(resources=resources, priority=priority),
-    )
+    x, sandbox = _new(tenant, **fields)
     store.executions.submit(x, sandbox)
     return x
+
+
+def submit(store: open.Store, tenant: str = "default", **fields: Any) -> Submitted:
+    """The same, and what the submission was told."""
+    return store.executions.submit(*_new(tenant, **fields))
+
+
+def named(store: open.Store, submitted: Submitted) -> model.Execution:
+    """The job that it made, of the tenant `default`."""
+    return store.executions.get(submitted.answer.id, tenant="default")
+
+
+def _new(
+    tenant: str,
+    parent: model.Execution | None = None,
+    priority: int = 0,
+    **resources: Any,
+) -> tuple[model.Execution, model.Sandbox | None]:
+    wanted = model.Resources(**({"cpus": 1, "memory": GIB, "disk": GIB} | resources))
+    sandbox = None if parent else factories.sandbox(tenant=tenant, resources=wanted)
+    x = factories.execution(
+        tenant=tenant,
+        sandbox_id=sandbox.id if sandbox else parent and parent.sandbox_id,
+        spec=factories.spec(resources=wanted, priority=priority),
+    )
+    return x, sandbox
 
 
 def position(store: open.Store, x: model.Execution) -> int:

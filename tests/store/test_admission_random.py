@@ -91,12 +91,13 @@ class Play:
         self.chance.choice(self.nodes).beat(patience_ms=self.chance.choice([0, 600_000]))
 
     def settle(self) -> None:
-        """Everybody who is due is hinted until nothing moves; then one more ends, and so on."""
+        """Who is due, or woken by a beat, is hinted until nothing moves; then one more ends."""
         for node in self.nodes:
             node.beat(patience_ms=600_000)
             self.store.client.delete(keys.hold(node.name))
         for _ in range(1000):
             due = dict(self.store.executions.due(again_ms=0))
+            due |= {x_id: "" for node in self.nodes if (x_id := node.beat(patience_ms=600_000))}
             moved = [
                 self._claim(node, x_id)
                 for x_id in due

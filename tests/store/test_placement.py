@@ -7,7 +7,7 @@ import pytest
 from knify import model
 from knify.store import keys, open
 from tests import factories
-from tests.store.nodes import GIB, Node, job, waiting
+from tests.store.nodes import GIB, Node, job, named, submit, waiting
 
 IMAGE = "localhost/heavy:1"
 
@@ -114,3 +114,87 @@ def test_no_job_is_passed_to_a_node_that_takes_none(store: open.Store, closed: s
 
     assert laden.claim(job(store)).verdict == "claimed"
     assert idle.active == set()
+
+
+def test_while_others_wait_a_newcomer_stands_behind_them_and_is_looked_at_by_nobody(
+    store: open.Store,
+) -> None:
+    node = Node(store, slots=1)
+    running = node.run(job(store))
+    first = job(store)
+    assert node.claim(first).verdict == "full"
+
+    look = submit(store).look
+
+    assert look is None
+    assert node.finish(running) == (first.id,)
+
+
+def test_a_newcomer_is_sent_to_the_node_that_has_room_for_it_alone(store: open.Store) -> None:
+    node, other = Node(store, slots=1), Node(store, "m", slots=9, memory=2 * GIB)
+    node.run(job(store))
+    large = job(store, memory=4 * GIB)
+    assert node.claim(large).verdict == "full"
+
+    submitted = submit(store, memory=GIB)
+
+    assert submitted.look == "m"
+    assert other.claim(named(store, submitted)).verdict == "claimed"
+
+
+def test_a_newcomer_behind_more_who_do_not_fit_than_are_seen_is_still_sent_where_it_fits(
+    store: open.Store,
+) -> None:
+    node = Node(store, memory=2 * GIB)
+    for _ in range(20):
+        assert node.claim(job(store, memory=4 * GIB)).verdict == "full"
+
+    assert submit(store, memory=GIB).look == "n"
+
+
+def test_the_next_turn_of_a_busy_sandbox_is_looked_at_when_the_one_before_it_ends(
+    store: open.Store,
+) -> None:
+    node = Node(store)
+    x = node.make(node.run(job(store)))
+
+    turn = submit(store, parent=x)
+
+    assert turn.look is None
+    assert node.finish(x) == (turn.answer.id,)
+    assert submit(store, parent=node.run(named(store, turn))).look is None
+
+
+def test_a_long_line_costs_a_sweep_nothing_and_a_heartbeat_brings_the_first(
+    store: open.Store,
+) -> None:
+    node = Node(store, slots=0)
+    waiting_ones = [job(store) for _ in range(30)]
+    for x in waiting_ones:
+        assert node.claim(x).verdict == "full"
+    for x in waiting_ones:  # a minute later
+        store.client.zadd(keys.DUE, {x.id: 1})
+
+    assert store.executions.due(again_ms=0, most=2) == []
+    assert store.client.zcount(keys.DUE, 0, 1) == 10
+    assert store.executions.due(again_ms=0) == []
+
+    assert node.beat(slots=5) == waiting_ones[0].id
+    assert store.executions.due(again_ms=0) == [(waiting_ones[0].id, "")]  # its hint may be lost
+    assert node.claim(waiting_ones[0]).next == waiting_ones[1].id
+
+
+def test_one_that_waits_for_a_dead_node_is_seen_by_the_sweep(store: open.Store) -> None:
+    node = Node(store, slots=1)
+    x = node.make(node.run(job(store)))
+    turn = job(store, parent=x)
+    node.finish(x)
+    node.run(job(store))
+    assert node.claim(turn).verdict == "full"
+    store.client.zadd(keys.DUE, {turn.id: 1})
+    assert store.executions.due(again_ms=0) == []
+
+    store.client.delete(f"{keys.node('n')}:beat")
+    store.client.zadd(keys.DUE, {turn.id: 1})
+
+    assert store.executions.due(again_ms=0) == [(turn.id, "n")]

@@ -1,6 +1,7 @@
 -- Accepting an execution: shared by all scripts, after runs.lua.
 -- fields: its record; sandbox: the record of its new one (JSON, or '' to continue the one there is);
--- words: see terms.py. Returns nil, or the code of an error, and then nothing was written.
+-- words: see terms.py. Returns nil and where it is to be looked at (`admission.arrive`; nil: nowhere, an
+-- event will bring it), or the code of an error, and then nothing was written.
 local accepted = {} -- the last moment of each tenant in this call: time stands still in a script
 local function accept(id, fields, sandbox_id, sandbox, detail, words)
   local ts = now()
@@ -66,5 +67,7 @@ local function accept(id, fields, sandbox_id, sandbox, detail, words)
   event(id, ts, 'created', 'info', detail, 'pending')
   signal(fields.tenant, id, ts, 'job.created')
   relist(fields.tenant, id)
-  return nil
+  if redis.call('LINDEX', turns, 0) ~= id then return nil, nil end -- the end of the turn before it
+  fields.sandbox_id = sandbox_id
+  return nil, admission.arrive(ts, id, fields)
 end

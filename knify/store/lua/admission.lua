@@ -4,7 +4,6 @@
 
 local TENANTS, DEPTH, OLDEST, NODES = 16, 16, 8, 16 -- how far one look goes
 local LIVES, DAY = 60000, 86400 -- ms for which a heartbeat counts; s
-local LOOKS, WORTH, NEAR = 3, 0.2, 0.5 -- nodes looked at; by how much less laden one must be; what a workspace at hand is worth
 local KINDS = {'cpus', 'memory', 'disk'} -- thousandths of a core, bytes, bytes
 
 -- Where those stand who may come to this node and to others. None come to a closed one.
@@ -117,7 +116,7 @@ function admission.dequeue(id, x)
   redis.call('ZREM', line(place, x.tenant), id)
   if redis.call('EXISTS', line(place, x.tenant)) == 0 then redis.call('ZREM', lines(place), x.tenant) end
   redis.call('ZREM', oldest(place), id)
-  redis.call('HDEL', xkey(id), 'line')
+  redis.call('HDEL', xkey(id), 'line', 'woken')
   x.line = nil
   return place
 end
@@ -192,10 +191,15 @@ function admission.next(node, ts, free)
 end
 
 -- Let this one try. The node counts on it: should it go elsewhere, or end, another one is let try.
+-- Who stands in a line and was not let try is brought by an event, and by no sweep (due.lua).
 local function let_try(ts, node, id)
   redis.call('ZADD', P .. 'due', 'XX', int(ts), id)
   redis.call('HSET', nkey(node, 'hold'), 'woken', id)
+  redis.call('HSET', xkey(id), 'woken', node)
 end
+
+-- It tried, and waits on.
+function admission.tried(id) redis.call('HDEL', xkey(id), 'woken') end
 
 -- Let the next one try again: its id, or nil.
 function admission.wake(ts, node, slots)
@@ -211,86 +215,4 @@ function admission.hasten(ts, node, id)
   local is_due = tonumber(redis.call('ZSCORE', P .. 'due', id) or ts) <= ts
   let_try(ts, node, id)
   return not is_due and id or nil
-end
-
--- The living nodes, other than this one, that were seen last: all, or those of an image.
-local function others(node, image)
-  local found = {}
-  for _, other in ipairs(redis.call('ZREVRANGE', image or P .. 'nodes', 0, NODES - 1)) do
-    if other ~= node and redis.call('EXISTS', nkey(other, 'beat')) == 1 then found[#found + 1] = other end
-  end
-  return found
-end
-
--- One that cannot go to this node: a node where it is next, or nil, and somebody worth a hint who
--- is next where it might have been.
-function admission.elsewhere(ts, id, node, x)
-  local hint
-  local _, image = suits(node, x.sandbox_id, ts)
-  for _, other in ipairs(others(node, image)) do
-    local free = admission.room(other)
-    local first = free and admission.next(other, ts, free)
-    if first == id then return other, hint end
-    hint = first and admission.hasten(ts, other, first) or hint
-  end
-  return nil, hint
-end
-
--- Who stood in a line has left it (for `node`, if it did not end): nodes that counted on it let
--- another one try, and perhaps others waited behind, unless `more` is known. Ids worth a hint.
-function admission.moved_up(ts, place, id, node, more)
-  if place ~= '' then return {admission.wake(ts, place)} end
-  local hints, waits = {more}, redis.call('EXISTS', lines('')) == 1 -- mostly nobody does
-  for _, other in ipairs(others(node)) do
-    if (waits and #hints == 0) or redis.call('HGET', nkey(other, 'hold'), 'woken') == id then
-      hints[#hints + 1] = admission.wake(ts, other)
-    end
-  end
-  return hints
-end
-
--- How much of a node is taken, from 0 to 1: of that which it has least of.
-local function load(node, slots)
-  local said = redis.call('HMGET', nkey(node, 'capacity'), 'slots', unpack(KINDS))
-  local used = redis.call('HMGET', nkey(node, 'used'), unpack(KINDS))
-  local most = redis.call('SCARD', nkey(node, 'active')) / math.max(1, tonumber(slots or said[1]) or math.huge)
-  for i = 1, #KINDS do
-    local total = tonumber(said[i + 1])
-    if total and total > 0 then most = math.max(most, (tonumber(used[i]) or 0) / total) end
-  end
-  return most
-end
-
--- A node on which this job would stand better than on the one that may take it now, or nil: one that
--- has its workspace unpacked, or of a few others by chance one with more room. Asked once for a job,
--- so that none wanders; the hint is all that is lost when that node does not take it.
-function admission.better(ts, id, x, node, slots)
-  if x.placed then return nil end
-  local workspace = redis.call('HGET', skey(x.sandbox_id), 'workspace_id')
-  local near, at = {}, {}
-  if workspace then
-    for _, other in ipairs(redis.call('ZREVRANGE', P .. 'trees:' .. workspace, 0, LOOKS)) do
-      near[other], at[#at + 1] = true, other
-    end
-  end
-  for _, other in ipairs(redis.call('ZRANDMEMBER', P .. 'nodes', LOOKS)) do
-    if not near[other] then at[#at + 1] = other end
-  end
-  local best, least = nil, load(node, slots) - (near[node] and NEAR or 0) - WORTH
-  if least < 0 and not workspace then return nil end
-  for _, other in ipairs(at) do
-    if other ~= node and redis.call('EXISTS', nkey(other, 'beat')) == 1 and not is_closed(other) then
-      local cost = load(other) - (near[other] and NEAR or 0)
-      if cost < least then
-        local free = admission.room(other)
-        if free and fits(needs(x.needs), free) and suits(other, x.sandbox_id, ts) then best, least = other, cost end
-      end
-    end
-  end
-  if best then
-    redis.call('HSET', xkey(id), 'placed', best)
-    redis.call('ZADD', P .. 'due', 'XX', int(ts + 2000), id)
-    redis.call('HSET', nkey(best, 'hold'), 'woken', id)
-  end
-  return best
 end

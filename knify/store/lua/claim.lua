@@ -65,6 +65,7 @@ if redis.call('SISMEMBER', active, id) == 0 and not x.parked_at then -- who is p
     -- One too far behind to be seen passes nobody who would fit.
     local unseen = free and not first and not held and admission.fits(x, free) and admission.suits(x, node, ts)
     if first ~= id and not unseen then
+      admission.tried(id)
       local other, hint
       if place == '' then other, hint = admission.elsewhere(ts, id, node, x) end
       return {'full', other or '', first and admission.hasten(ts, node, first) or hint or ''}

@@ -4,8 +4,8 @@
 -- ARGV, for each definition: id, rev and due time as they were read, changes (JSON of texts; null
 --       removes one), when to look at it again (ms, or ''), number of runs, and for each of those:
 --       id, record (JSON of texts), sandbox id, sandbox (JSON), event detail, words (8 bytes each)
--- Returns: {runs that were made, runs that were asked to end, definitions that had changed}
-local made, asked, stale = {}, {}, {}
+-- Returns: {runs that were made, for each of them where it is to be looked at (as of submit.lua), runs that were asked to end, definitions that had changed}
+local made, looks, asked, stale = {}, {}, {}, {}
 local ts, i = now(), 1
 local fired = tonumber(redis.call('GET', P .. 'fired') or '0')
 
@@ -19,10 +19,10 @@ local function run(id, d, first)
   end
   local words = {}
   for word in string.gmatch(ARGV[first + 5], '........') do words[#words + 1] = word end
-  local problem = accept(ARGV[first], cjson.decode(ARGV[first + 1]), ARGV[first + 2], ARGV[first + 3],
+  local problem, look = accept(ARGV[first], cjson.decode(ARGV[first + 1]), ARGV[first + 2], ARGV[first + 3],
     ARGV[first + 4], words)
   if problem then return problem end
-  made[#made + 1] = ARGV[first]
+  made[#made + 1], looks[#looks + 1] = ARGV[first], look or '-'
 end
 
 while i <= #ARGV do
@@ -45,4 +45,4 @@ while i <= #ARGV do
   i = i + 6 + 6 * n
 end
 redis.call('SET', P .. 'fired', int(fired))
-return {made, asked, stale}
+return {made, looks, asked, stale}

@@ -1,7 +1,7 @@
 -- Accept an execution, exactly once per Idempotency-Key.
 -- ARGV: id, record (JSON of strings), sandbox id, sandbox record (JSON, or '' to continue one),
 --       idempotency key ('' for none), digest of the body, event detail, words (see terms.py)…
--- Returns: {'created', ''} | {'replayed', the first answer (JSON)}
+-- Returns: {'created', the node that is to look at it, '' (any) or '-' (an event will bring it)} | {'replayed', the first answer (JSON)}
 local id, fields, sandbox_id, sandbox = ARGV[1], cjson.decode(ARGV[2]), ARGV[3], ARGV[4]
 local idem, digest, detail = ARGV[5], ARGV[6], ARGV[7]
 
@@ -20,11 +20,11 @@ if redis.call('EXISTS', xkey(id)) == 1 then return {'created', ''} end
 
 local words = {}
 for i = 8, #ARGV do words[#words + 1] = ARGV[i] end
-local problem = accept(id, fields, sandbox_id, sandbox, detail, words)
+local problem, look = accept(id, fields, sandbox_id, sandbox, detail, words)
 if problem then return fail(problem) end
 if idem ~= '' then
   -- All that the answer says: it is given again even when the execution is gone.
   local first = {digest = digest, id = id, sandbox_id = sandbox_id, parent_id = fields.parent_id, session_id = fields.session_id}
   redis.call('SET', idem, cjson.encode(first), 'PX', 86400000)
 end
-return {'created', ''}
+return {'created', look or '-'}
