@@ -65,7 +65,7 @@ def needs(r: model.Resources) -> str:
 def sandbox_fields(s: model.Sandbox) -> dict[str, str]:
     """All fields of a new sandbox. Values of at most 64 bytes make Redis keep it in one piece."""
     fields = _shallow(s) | {"schema": model.SCHEMA}
-    fields["resources"] = list(_shallow(s.resources).values())
+    fields["resources"] = [int(n) if n == int(n) else n for n in _shallow(s.resources).values()]
     del fields["id"]  # the key says it, and there are many sandboxes
     return _present(fields)
 

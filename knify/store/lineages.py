@@ -47,5 +47,5 @@ class Lineages:
 
 
 def _first(sandbox_id: str, told: str | None) -> str | None:
-    """The execution it was made for; of one with the same digits, only the prefix is told."""
-    return told if told is None or "_" in told else ids.paired(told, sandbox_id)
+    """What it was made for; of one with the same digits the prefix is told, '' for `job`."""
+    return told if told is None or "_" in told else ids.paired(told or "job", sandbox_id)

@@ -35,7 +35,7 @@ for _, job in ipairs(cjson.decode(ARGV[2])) do
   set('knify:x:' .. id, which.x)
   set('knify:s:' .. sandbox, which.s)
   redis.call('HSET', 'knify:x:' .. id, 'sandbox_id', sandbox)
-  redis.call('HSET', 'knify:s:' .. sandbox, 'first', 'job')
+  redis.call('HSET', 'knify:s:' .. sandbox, 'first', '')
   redis.call('ZADD', tenant .. ':x', string.format('%d', at), id)
   for _, word in ipairs(which.words) do
     redis.call('ZADD', tenant .. ':terms', 0, word .. string.format('%013x', at))

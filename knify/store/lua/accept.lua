@@ -37,9 +37,11 @@ local function accept(id, fields, sandbox_id, sandbox, detail, words)
       if redis.call('EXISTS', workspace) == 0 then return 'WORKSPACE_NONE' end
       redis.call('SADD', workspace .. ':users', sandbox_id)
     end
-    -- Most have this one only, so it costs no list; and mostly its digits are the sandbox's own.
+    -- Most have this one only, so it costs no list; and mostly its digits are the sandbox's own, and it
+    -- is a job. Few bytes, since there are many.
     local prefix, digits = string.match(id, '^(%a+)_(%w+)$')
-    new.first = prefix and 'sandbox_' .. digits == sandbox_id and prefix or id
+    new.first = id
+    if prefix and 'sandbox_' .. digits == sandbox_id then new.first = prefix == 'job' and '' or prefix end
     write(skey(sandbox_id), new)
     redis.call('ZADD', P .. 't:' .. fields.tenant .. ':s', int(ts), sandbox_id)
   end
