@@ -99,6 +99,16 @@ def test_each_alert_says_how_bad_it_is_and_what_to_do() -> None:
             assert set(rule["annotations"]) == {"summary", "action"}
 
 
+def test_each_alert_is_seen_to_come() -> None:
+    """By promtool, below: every one has a case in which it fires."""
+    cases = YAML(typ="safe").load((RULES.parent / "rules_test.yml").read_text())["tests"]
+    fired = {
+        one["alertname"] for case in cases for one in case["alert_rule_test"] if one["exp_alerts"]
+    }
+
+    assert fired == {rule["alert"] for rule in rules() if "alert" in rule}
+
+
 @pytest.mark.slow
 def test_promtool_takes_the_rules_and_their_alerts_come_when_they_should() -> None:
     promtool = shutil.which("promtool")
