@@ -2,14 +2,14 @@
 # Prepares this checkout and this host: system packages, .venv, and what sandboxes need.
 # Run it as often as you like; what is in place already costs nothing.
 #
-#   KNIFY_EXTRAS   extras of the project to install (default: embedded,otel,dev)
+#   KNIFY_EXTRAS   extras of the project to install (default: embedded,otel,dev; `servers` too with KNIFY_TEST_SERVERS=1)
 #   KNIFY_TEST_SERVERS=1   install what only slow tests need: PostgreSQL, Prometheus, browsers
 #   PYTHON         the Python to make .venv with (default: the first one >= 3.11 found)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly VENV=.venv
-readonly EXTRAS=${KNIFY_EXTRAS:-embedded,otel,dev}
+readonly EXTRAS=${KNIFY_EXTRAS:-embedded,otel,dev${KNIFY_TEST_SERVERS:+,servers}}
 
 say() { printf '==> %5s s  %s\n' "$SECONDS" "$*"; }
 fail() {
@@ -48,7 +48,7 @@ wanted_packages() {
     if [ -f /sys/fs/cgroup/cgroup.controllers ]; then echo crun; else echo runc; fi
     if ! find_python >/dev/null; then echo python3 python3-venv; fi
     case ,$EXTRAS, in *,dev,*) echo libfaketime ;; esac # tests step the clock
-    if [ "${KNIFY_TEST_SERVERS:-}" = 1 ]; then echo postgresql chromium prometheus docker-compose aardvark-dns iptables; fi # slow tests ask real ones
+    if [ "${KNIFY_TEST_SERVERS:-}" = 1 ]; then echo postgresql chromium prometheus docker-compose aardvark-dns iptables nginx-light caddy openssl; fi # slow tests ask real ones
 }
 
 install_packages() {

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from environs import Env
+from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
 
 from knify import errors, variables
 
 _AGENTS = ("cursor", "claude", "gemini", "codex")
-_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 def service(env: Env, home: Path) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def node(env: Env) -> dict[str, Any]:
     """What this machine has, and how it looks after its jobs."""
     cores = os.cpu_count() or 1
     return {
-        "node": env.str("NODE", "") or _node_name(),
+        "node": env.str("NODE", "", validate=_is_name) or _node_name(),
         "slots": env.int("SLOTS", 2 * cores, validate=Range(1, 10_000)),
         "node_cpus": env.float("NODE_CPUS", float(cores), validate=Range(0.01, 100_000)),
         "cpu_overcommit": env.float("CPU_OVERCOMMIT", 4.0, validate=Range(0.01, 1_000)),
@@ -171,6 +172,12 @@ def gateway(env: Env) -> dict[str, Any]:
     }
 
 
+def _is_name(text: str) -> None:
+    """Queues and keys are named by it."""
+    if text and not _NAME.fullmatch(text):
+        raise ValidationError("must be letters, digits, . _ and -, the first no sign: node-1")
+
+
 def _node_name() -> str:
     name = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:63]
-    return name if _NAME.match(name) else "node"
+    return name if _NAME.fullmatch(name) else "node"

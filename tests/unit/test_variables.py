@@ -59,3 +59,14 @@ def test_proxies_are_addresses_networks_and_names() -> None:
     ]
     with pytest.raises(errors.ConfigError, match=r"PROXIES: '10\.0\.0' is no address"):
         settings.load({"KNIFY_TRUSTED_PROXIES": "10.0.0"})
+
+
+@pytest.mark.parametrize("name", ["node-1", "Node_1", "ip-10-0-0-1.ec2.internal"])
+def test_a_node_may_be_named_as_machines_are(name: str) -> None:
+    assert settings.load({"KNIFY_NODE": name}).node == name
+
+
+@pytest.mark.parametrize("name", ["a b", "-n", "n:1", "n/../m", "n" * 254, "n\n"])
+def test_a_nodes_name_that_keys_and_queues_cannot_have_is_refused(name: str) -> None:
+    with pytest.raises(errors.ConfigError, match="KNIFY_NODE"):
+        settings.load({"KNIFY_NODE": name})
