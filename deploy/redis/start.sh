@@ -8,4 +8,8 @@ sed -e "s/#KNIFY/#$(hash redis_password)/" \
     -e "s/#FLOWER/#$(hash redis_flower_password)/" \
     -e "s/#OPERATOR/#$(hash redis_operator_password)/" \
     /etc/knify/users.acl > /run/redis/users.acl
+# The wheel's server is built without jemalloc, with which a large store stays fast.
+for library in /usr/lib/libjemalloc.so.2 /usr/lib/*/libjemalloc.so.2; do
+    if [ -f "$library" ]; then export LD_PRELOAD="$library"; fi
+done
 exec valkey-server /etc/knify/redis.conf

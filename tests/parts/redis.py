@@ -21,6 +21,7 @@ import redis
 from knify.host import redis_server as redis_server_module
 
 START_SECONDS = 10
+LOAD_SECONDS = 300  # with a large store behind it
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,15 @@ def start(folder: Path, *, aof: bool = False, environ: Mapping[str, str] | None 
     socket = folder / "redis.sock"
     socket.unlink(missing_ok=True)
     command = [
-        binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "600",
+        *redis_server_module.allocator(Path(binary())), binary(),
+        "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "600",
         "--dir", str(folder), "--save", "", "--appendonly", "yes" if aof else "no",
         "--appendfsync", "always", "--loglevel", "warning",
     ]  # fmt: skip
     with (folder / "redis.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
     server = Server(f"unix://{socket}", process, folder)
-    _wait_until_it_serves(server)
+    _wait_until_it_serves(server, LOAD_SECONDS if aof else START_SECONDS)
     return server
 
 
@@ -72,8 +74,8 @@ def binary() -> str:
     return str(found)
 
 
-def _wait_until_it_serves(server: Server) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait_until_it_serves(server: Server, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while True:
         try:
             server.client().ping()
