@@ -89,4 +89,11 @@ def _remove(kind: str, sandbox: str) -> None:
     more = ["-a"] if kind == "container" else []
     found = subprocess.run([*listed, *more], capture_output=True, text=True, check=True)
     for name in found.stdout.split():
-        subprocess.run(["podman", kind, "rm", "-f", name], capture_output=True, check=True)
+        stack_part.eventually(lambda name=name: _is_removed(kind, name))
+
+
+def _is_removed(kind: str, name: str) -> bool:
+    """Podman, killed a moment ago, may have left it in a state that it first has to notice."""
+    done = subprocess.run(["podman", kind, "rm", "-f", name], capture_output=True, text=True)
+    print(done.stderr)
+    return done.returncode == 0
