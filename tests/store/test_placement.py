@@ -198,3 +198,95 @@ def test_one_that_waits_for_a_dead_node_is_seen_by_the_sweep(store: open.Store) 
     store.client.zadd(keys.DUE, {turn.id: 1})
 
     assert store.executions.due(again_ms=0) == [(turn.id, "n")]
+
+
+# Behind more than one look takes in
+
+
+def test_who_fits_is_found_behind_all_who_do_not(store: open.Store) -> None:
+    node = Node(store, memory=4 * GIB, slots=10)
+    node.run(job(store, memory=GIB))
+    large = node.run(job(store, memory=3 * GIB))
+    for _ in range(16):
+        assert node.claim(job(store, memory=4 * GIB)).verdict == "full"
+    small = submit(store, memory=2 * GIB)
+
+    assert small.look is None
+    assert node.finish(large) == (small.answer.id,)
+    late = submit(store, memory=2 * GIB)
+    assert late.look is None  # it passes nobody who fits
+    assert node.claim(named(store, small)).verdict == "claimed"
+
+
+def test_sixteen_tenants_do_not_hide_the_next_one(store: open.Store) -> None:
+    node = Node(store, memory=4 * GIB, slots=10)
+    node.run(job(store, memory=GIB))
+    large = node.run(job(store, memory=3 * GIB))
+    for n in range(16):
+        assert node.claim(job(store, f"t{n}", memory=4 * GIB)).verdict == "full"
+    small = submit(store, memory=2 * GIB)
+
+    assert node.finish(large) == (small.answer.id,)
+    assert node.claim(named(store, small)).verdict == "claimed"
+
+
+def test_those_who_wait_for_another_nodes_image_hide_nobody(store: open.Store) -> None:
+    plain, heavy = Node(store, "n", slots=1), Node(store, "m", images=[IMAGE], slots=1)
+    heavy.run(job_of(store, image=IMAGE))
+    running = plain.run(job(store))
+    for _ in range(17):
+        heavy.claim(job_of(store, image=IMAGE))
+    behind = submit(store)
+
+    assert plain.finish(running) == (behind.answer.id,)
+    assert plain.claim(named(store, behind)).verdict == "claimed"
+
+
+def test_of_a_very_long_line_each_is_looked_at_in_turn(store: open.Store) -> None:
+    node = Node(store, memory=GIB)
+    assert node.claim(job(store, memory=2 * GIB)).verdict == "full"
+    for _ in range(299):
+        submit(store, memory=2 * GIB)
+    store.client.zrem(keys.NODES, "n")  # so that none is sent there by its acceptance
+    small = job(store, memory=GIB)
+    store.client.hset(keys.execution(small.id), "line", "")
+    for key in ("line::default", "oldest:"):  # the last of all
+        store.client.zadd(f"{keys.PREFIX}{key}", {small.id: 2**50})
+
+    woken = [node.beat() for _ in range(3)]
+
+    assert woken == ["", "", small.id]
+
+
+def test_with_more_nodes_than_one_look_sees_an_idle_one_is_found(store: open.Store) -> None:
+    first = Node(store, "n0", memory=2 * GIB)
+    nodes = [first, *(Node(store, f"n{n}", slots=1, memory=2 * GIB) for n in range(1, 17))]
+    for node in nodes[1:]:
+        node.run(job(store))
+    assert nodes[1].claim(job(store, memory=4 * GIB)).verdict == "full"
+    for node in nodes[1:]:  # n0 was seen before all others
+        node.beat()
+
+    looks = {submit(store).look for _ in range(20)}
+
+    assert looks <= {"n0", None}
+    assert "n0" in looks
+
+
+def test_one_that_arrives_costs_redis_a_bounded_number_of_commands(store: open.Store) -> None:
+    for n in range(16):
+        Node(store, f"n{n}", memory=GIB)
+    assert Node(store, memory=GIB).claim(job(store, memory=2 * GIB)).verdict == "full"
+    for n in range(16):
+        for _ in range(16):
+            submit(store, f"t{n}", memory=2 * GIB)
+    before = calls(store)
+
+    assert submit(store, memory=2 * GIB).look is None
+
+    assert calls(store) - before < 300
+
+
+def calls(store: open.Store) -> int:
+    """Commands that Redis carried out, those of scripts too."""
+    return sum(row["calls"] for row in store.client.info("commandstats").values())

@@ -3,6 +3,7 @@
 -- turns, the one served longest ago first; within a tenant priority decides, then age.
 
 local TENANTS, DEPTH, OLDEST, NODES = 16, 16, 8, 16 -- how far one look goes
+local BEYOND = 128 -- how many of those farther back it takes in
 local LIVES, DAY = 60000, 86400 -- ms for which a heartbeat counts; s
 local KINDS = {'cpus', 'memory', 'disk'} -- thousandths of a core, bytes, bytes
 
@@ -18,6 +19,16 @@ local function nkey(node, what) return P .. 'node:' .. node .. ':' .. what end
 local function needs(text)
   local cpus, memory, disk = string.match(text or '', '^(%d+) (%d+) (%d+)$')
   return {cpus = tonumber(cpus) or 0, memory = tonumber(memory) or 0, disk = tonumber(disk) or 0}
+end
+
+-- What one that waits takes, and its sandbox. Neither changes, and one look asks at many nodes.
+local known = {}
+local function wanted(id)
+  if not known[id] then
+    local x = redis.call('HMGET', xkey(id), 'needs', 'sandbox_id')
+    known[id] = {needs(x[1]), x[2]}
+  end
+  return known[id][1], known[id][2]
 end
 
 local function fits(want, free)
@@ -182,12 +193,36 @@ function admission.next(node, ts, free)
     if not seen[tenant] then
       seen[tenant] = true
       for _, waiting in ipairs(merged(line(node, tenant), line(common(node), tenant), DEPTH)) do
-        local x = redis.call('HMGET', xkey(waiting[1]), 'needs', 'sandbox_id')
-        if fits(needs(x[1]), free) and suits(node, x[2], ts) then return waiting[1], false end
+        local want, sandbox = wanted(waiting[1])
+        if fits(want, free) and suits(node, sandbox, ts) then return waiting[1], false end
       end
     end
   end
   return nil, false
+end
+
+-- Nobody in sight fits: one of those behind them, of whatever tenant, or nil. A look takes in some,
+-- and the next one goes on there, so that nobody waits for ever behind others who do.
+local function beyond(node, ts, free)
+  for _, place in ipairs({node, common(node)}) do
+    local many = redis.call('ZCARD', oldest(place))
+    if many > DEPTH then
+      local field, from = 'beyond:' .. place, 0
+      if many > BEYOND then from = tonumber(redis.call('HGET', nkey(node, 'hold'), field) or '0') end
+      if from >= many then from = 0 end
+      for _, id in ipairs(redis.call('ZRANGE', oldest(place), from, from + BEYOND - 1)) do
+        local want, sandbox = wanted(id)
+        if fits(want, free) and suits(node, sandbox, ts) then return id end
+      end
+      if many > BEYOND then redis.call('HSET', nkey(node, 'hold'), field, from + BEYOND) end
+    end
+  end
+end
+
+-- Who is to try for a slot of this node: the next one, or one from behind where none in sight fits.
+function admission.candidate(node, ts, free)
+  local first, is_held = admission.next(node, ts, free)
+  return first or not is_held and beyond(node, ts, free) or nil
 end
 
 -- Let this one try. The node counts on it: should it go elsewhere, or end, another one is let try.
@@ -204,9 +239,9 @@ function admission.tried(id) redis.call('HDEL', xkey(id), 'woken') end
 -- Let the next one try again: its id, or nil.
 function admission.wake(ts, node, slots)
   local free = admission.room(node, slots)
-  local first = free and admission.next(node, ts, free)
+  local first = free and admission.candidate(node, ts, free)
   if first then let_try(ts, node, first) end
-  return first
+  return first or nil
 end
 
 -- Somebody else came, and it is the turn of this one: tenants change places without a word to those

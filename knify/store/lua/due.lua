@@ -4,7 +4,7 @@
 -- next one try. So a long line costs a sweep next to nothing.
 -- ARGV: again ms, at most, far ms
 -- Returns: id, node of its sandbox or '', …
-local WAIT, ROUNDS = 300000, 10 -- ms until one that waits is looked at again; how many of those for one hint
+local WAIT, BOUND, ROUNDS = 300000, 60000, 10 -- ms until one that waits (for one node) is looked at again; rounds of a look
 local ts, most = now(), tonumber(ARGV[2])
 local again, far = int(ts + tonumber(ARGV[1])), int(ts + tonumber(ARGV[3]))
 local answer = {}
@@ -19,7 +19,7 @@ local function look(ids)
   for _, id in ipairs(ids) do
     local x = redis.call('HMGET', xkey(id), 'sandbox_id', 'line', 'woken', 'cancel_requested_at')
     local rests = waits(x)
-    redis.call('ZADD', P .. 'due', 'XX', rests and int(ts + WAIT) or again, id)
+    redis.call('ZADD', P .. 'due', 'XX', rests and int(ts + (x[2] == '' and WAIT or BOUND)) or again, id)
     if not rests then
       answer[#answer + 1] = id
       answer[#answer + 1] = x[1] and redis.call('HGET', skey(x[1]), 'node') or ''

@@ -25,17 +25,39 @@ function admission.elsewhere(ts, id, node, x)
   return nil, hint
 end
 
--- Of the nodes in sight, one that would take this newcomer now: it is next there, or too far behind to be
--- seen, and passes nobody who would fit. Nil: one of those who wait will be served first.
+-- Nodes for a newcomer: those that were seen last, and where there are more, some by chance.
+local function sighted(image)
+  local found, known = others('', image), {}
+  if redis.call('ZCARD', image or P .. 'nodes') <= NODES then return found end
+  for _, node in ipairs(found) do known[node] = true end
+  for _, node in ipairs(redis.call('ZRANDMEMBER', image or P .. 'nodes', NODES)) do
+    if not known[node] and redis.call('EXISTS', nkey(node, 'beat')) == 1 then found[#found + 1] = node end
+  end
+  return found
+end
+
+-- One of these that would take this newcomer now: it is next there, or none of those who are looked at
+-- fits. Nil: one of those who wait will be served first. Whom it finds before it may try.
+local saturated = false -- no node has a slot: this call need not look again
 local function taker(ts, id, x)
+  if saturated then return nil end
   local _, image = suits('', x.sandbox_id, ts)
-  for _, other in ipairs(others('', image)) do
+  local nodes, rooms = sighted(image), 0
+  for _, other in ipairs(nodes) do
     local free = not is_closed(other) and admission.room(other)
-    if free then
+    if free then rooms = rooms + 1 end
+    if free and admission.fits(x, free) then
       local first, held = admission.next(other, ts, free)
-      if first == id or not (first or held) and admission.fits(x, free) then return other end
+      if first == id then return other end
+      if first then admission.hasten(ts, other, first) end
+      if not first and not held then
+        local before = admission.candidate(other, ts, free)
+        if not before or before == id then return other end
+        let_try(ts, other, before)
+      end
     end
   end
+  saturated = rooms == 0 and not image
 end
 
 -- A new one: the node that is to look at it, '' for any, or nil. While others wait for any node,
