@@ -78,12 +78,12 @@ _REDIS_AWAY: Final = (
     "MASTERDOWN",
     "MISCONF",
     "NOREPLICAS",
-    "OOM",
-    "maxmemory",  # the client cuts the code off this one's message
     "READONLY",
     "BUSY ",
     "UNBLOCKED",
 )
+#: By which it says that it has no memory left; the client cuts the code off the second's message.
+_REDIS_FULL: Final = ("OOM", "maxmemory")
 
 
 #: In place of the framework's own texts, which speak to people with browsers.
@@ -107,12 +107,13 @@ def handle(failed: Exception) -> flask.typing.ResponseReturnValue:
 
 
 def of_redis(failed: redis.RedisError) -> Exception:
-    """StoreUnavailable when Redis is away or refuses everybody, else the error itself."""
-    away = isinstance(failed, redis.ConnectionError | redis.TimeoutError)
-    refuses = isinstance(failed, redis.ResponseError) and any(
-        word in str(failed) for word in _REDIS_AWAY
-    )
-    return errors.StoreUnavailable() if away or refuses else failed
+    """StoreUnavailable when Redis is away, full, or refuses everybody, else the error itself."""
+    if isinstance(failed, redis.ConnectionError | redis.TimeoutError):
+        return errors.StoreUnavailable()
+    said = str(failed) if isinstance(failed, redis.ResponseError) else ""
+    if any(word in said for word in _REDIS_FULL):
+        return errors.StoreFull()
+    return errors.StoreUnavailable() if any(word in said for word in _REDIS_AWAY) else failed
 
 
 def of_tasks(path: str) -> bool:

@@ -139,6 +139,12 @@ class NotReplicated(StoreUnavailable):
     code = "NOT_REPLICATED"
 
 
+class StoreFull(StoreUnavailable):
+    """Redis has no memory left: give it more (maxmemory), or keep less (KNIFY_JOB_DAYS)."""
+
+    code = "STORE_FULL"
+
+
 class StoreEmpty(StoreUnavailable):
     """Redis has lost its data, all keys with it: start Knify anew, which makes an admin key."""
 

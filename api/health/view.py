@@ -30,9 +30,10 @@ def require_ready(core: Core, objects: Probe) -> dict[str, Any]:
 def _redis(core: Core) -> str:
     try:
         core.store.registry.ping()
+        is_full = core.store.registry.is_full()
     except redis.RedisError:
         return "does not answer"
-    return "ok"
+    return "has no memory left (maxmemory)" if is_full else "ok"
 
 
 def _nodes(core: Core) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from knify import errors, settings
+from knify.host import size
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _JEMALLOC = (
@@ -52,7 +53,8 @@ def command(config: settings.Settings) -> list[str]:
         *("--unixsocket", str(config.run_dir / "redis.sock"), "--unixsocketperm", "600"),
         *("--dir", str(folder)),
         *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
-        *("--maxmemory-policy", "noeviction"),
+        # Full, it refuses; without a bound the kernel kills it, and it loads the same again.
+        *("--maxmemory", str(size.machine() // 2), "--maxmemory-policy", "noeviction"),
         *("--hz", "2"),  # its own chores, 10 times a second by default
     ]
 

@@ -13,9 +13,14 @@ from knify import units
 _HEADROOM: Final = 512 * 1024**2  # bytes at least for the system and Knify's own processes
 
 
+def machine() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def memory() -> int:
     """Bytes for jobs: what the machine has, less 10 % or 512 MiB, at most half of it."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = machine()
     return there - min(there // 2, max(there // 10, _HEADROOM))
 
 

@@ -92,6 +92,12 @@ class Registry:
         """Raise unless Redis answers."""
         self._client.ping()
 
+    def is_full(self) -> bool:
+        """Whether Redis has taken all that it may, and so refuses to write."""
+        memory = self._client.info("memory")
+        limit = int(memory.get("maxmemory", 0))
+        return bool(limit) and int(memory["used_memory"]) > limit
+
     # Nodes
 
     def heartbeat(

@@ -18,6 +18,8 @@ from knify.core import Core
 from tests.api.parts import COMMAND, Api
 from tests.parts import redis as redis_part
 
+WEBHOOK = {"url": "https://hooks.example.com/", "events": ["job.completed"]}
+
 
 def test_the_root_says_that_it_works(app: flask.Flask) -> None:
     answer = app.test_client().get("/")
@@ -114,6 +116,31 @@ def test_while_redis_is_away_every_answer_is_503_within_two_seconds(
     assert api.get("/jobs").status_code == 200
     server.stop()
     check(frozen=False)
+
+
+def test_while_redis_is_full_nothing_is_taken_and_all_can_be_read(
+    api: Api, core: Core, redis_server: redis_part.Server
+) -> None:
+    job_id = api.submit()
+    core.store.registry.heartbeat("n1", {"podman": "ok", "images": []}, clock.now_ms())
+    server = redis_server.client()
+    server.config_set("maxmemory", 1024)
+    try:
+        refused = [api.post("/jobs", {"spec": COMMAND}), api.post("/webhooks", WEBHOOK)]
+        read = [api.get(path) for path in ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/output")]
+        ready = api.get("/api/v1/health/ready")
+        figures = api.get("/metrics").text
+    finally:
+        server.config_set("maxmemory", 0)
+
+    for answer in refused:
+        assert (answer.status_code, answer.get_json()["code"]) == (503, "STORE_FULL")
+        assert "maxmemory" in answer.get_json()["error"]
+        assert answer.headers["Retry-After"]
+    assert [answer.status_code for answer in read] == [200, 200, 200]
+    assert ready.get_json()["detail"]["redis"] == "has no memory left (maxmemory)"
+    assert "knify_redis_memory_limit_bytes 1024.0" in figures
+    assert api.submit()
 
 
 def test_every_answer_has_its_security_headers(app: flask.Flask) -> None:
