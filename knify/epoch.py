@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 from knify import settings as settings_module
@@ -44,7 +45,7 @@ class Epoch:
         """Remember it beyond this process. A lost write costs knowledge, nothing else."""
         if _read(self._path) >= self._seen:
             return
-        fresh = self._path.with_suffix(".tmp")
+        fresh = self._path.with_suffix(f".{os.getpid()}")  # a node's workers may share the home
         fresh.write_text(json.dumps(self._seen))
         fresh.replace(self._path)
 

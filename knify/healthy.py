@@ -6,6 +6,7 @@ a Redis that is away is no reason to start a worker anew.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import time
@@ -19,12 +20,16 @@ from knify import settings as settings_module
 
 _SECONDS: Final = 4.0
 _STALE: Final = 60.0  # a worker and beat say six times as often that they live
+_FORGOTTEN: Final = 24 * 3600.0  # seconds
 _FLOWER: Final = 5555
 
 
 def note(settings: settings_module.Settings, part: str) -> None:
     """This part lives: said by itself, several times a minute."""
-    _mark(settings, part).touch(mode=0o600)
+    mark = _mark(settings, part)
+    if not mark.exists():
+        _forget_others(mark.parent, part)
+    mark.touch(mode=0o600)
 
 
 def check(settings: settings_module.Settings, part: str) -> str | None:
@@ -62,8 +67,16 @@ def _fresh(part: str) -> Callable[[settings_module.Settings], str | None]:
 
 
 def _mark(settings: settings_module.Settings, part: str) -> Path:
-    # Not in `run/`, which the workers of a host share.
-    return settings.home / f"{part}.alive"
+    # By the container's name, too: the workers of a node may share their home.
+    return settings.home / f"{part}-{socket.gethostname()}.alive"
+
+
+def _forget_others(home: Path, part: str) -> None:
+    """Marks of containers that are long gone."""
+    for other in home.glob(f"{part}-*.alive"):
+        with contextlib.suppress(FileNotFoundError):  # another one forgets it, too
+            if time.time() - other.stat().st_mtime > _FORGOTTEN:
+                other.unlink()
 
 
 _CHECKS: Final[dict[str, Callable[[settings_module.Settings], str | None]]] = {

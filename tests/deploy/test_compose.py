@@ -255,6 +255,17 @@ def test_the_worker_has_four_capabilities_and_the_hosts_pids() -> None:
     assert worker["environment"]["KNIFY_NODE"].startswith("${KNIFY_NODE:?")
 
 
+def test_the_home_of_a_nodes_workers_is_one_and_outlives_their_containers() -> None:
+    """By `store.seen` in it, it is noticed that Redis went back to an older state."""
+    home = SERVICES["worker"]["environment"]["KNIFY_HOME"]
+
+    assert f"node:{home}" in _mounts("worker")
+    assert "node" in COMPOSE["volumes"]
+    assert [name for name in NAMES if any(m.startswith("node:") for m in _mounts(name))] == [
+        "worker"
+    ]
+
+
 def test_the_admin_key_is_for_the_api_alone_and_the_master_key_for_who_needs_it() -> None:
     assert [name for name in NAMES if any(m.startswith("home:") for m in _mounts(name))] == ["api"]
     for shared in ("keys:", "objects:"):

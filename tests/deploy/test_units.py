@@ -64,6 +64,19 @@ def test_quadlets_lock_their_containers_up_and_ask_for_their_health() -> None:
         assert {"ReadOnly=true", "DropCapability=ALL", "NoNewPrivileges=true"} <= lines
         assert f"HealthCmd=python -m knify.healthy {part}" in lines
         assert part in healthy.PARTS
+        # A check that fails marks the container and does no more, unless it is said.
+        assert {"HealthOnFailure=kill", "Restart=always"} <= lines
+
+
+def test_the_home_of_a_worker_outlives_its_container() -> None:
+    """By `store.seen` in it, it is noticed that Redis went back to an older state."""
+    worker = (DEPLOY / "quadlet" / "knify-worker.container").read_text().splitlines()
+    (pod,) = [pod for pod in pods() if pod["metadata"]["name"] == "knify-node"]
+    (home,) = [v for v in pod["spec"]["template"]["spec"]["volumes"] if v["name"] == "node"]
+
+    assert "Volume=knify-node.volume:/srv/node" in worker
+    assert (DEPLOY / "quadlet" / "knify-node.volume").is_file()
+    assert "hostPath" in home
 
 
 def test_every_variable_in_units_is_a_setting() -> None:

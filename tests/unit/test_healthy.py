@@ -20,17 +20,37 @@ def config(tmp_path: Path) -> settings.Settings:
     return settings.load({"KNIFY_HOME": str(tmp_path), "KNIFY_PORT": str(port)})
 
 
+def mark(config: settings.Settings, part: str) -> Path:
+    """The only one there is."""
+    (found,) = config.home.glob(f"{part}*.alive")
+    return found
+
+
 @pytest.mark.parametrize("part", ["worker", "beat"])
 def test_who_says_often_that_it_lives_is_well(config: settings.Settings, part: str) -> None:
     never = healthy.check(config, part)
     healthy.note(config, part)
     now = healthy.check(config, part)
-    os.utime(config.home / f"{part}.alive", (0, time.time() - 90))
+    os.utime(mark(config, part), (0, time.time() - 90))
     later = healthy.check(config, part)
 
     assert "No such file" in (never or "")
     assert now is None
     assert later == f"{part} has said nothing for 90 s"
+
+
+def test_workers_that_share_a_home_live_each_for_itself(
+    config: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy.note(config, "worker")
+    os.utime(mark(config, "worker"), (0, 0))
+    monkeypatch.setattr(socket, "gethostname", lambda: "second")
+    before = healthy.check(config, "worker")
+    healthy.note(config, "worker")
+
+    assert "No such file" in (before or "")
+    assert healthy.check(config, "worker") is None
+    assert mark(config, "worker").name == "worker-second.alive"  # the first is long gone
 
 
 @pytest.mark.parametrize("part", ["api", "gateway"])
