@@ -29,6 +29,18 @@ class SandboxBusy(errors.Conflict):
     code = "SANDBOX_BUSY"
 
 
+class NodeAlive(errors.Conflict):
+    """The node sends heartbeats: stop its worker, and ask again a minute later."""
+
+    code = "NODE_ALIVE"
+
+
+class NodeInUse(errors.Conflict):
+    """The node still has jobs or sandboxes; `detail` has their numbers."""
+
+    code = "NODE_IN_USE"
+
+
 class WorkspaceBusy(errors.Conflict):
     """Jobs still have to begin with this workspace version."""
 

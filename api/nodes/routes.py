@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flask
 
 from api import auth, context
@@ -50,6 +52,16 @@ def cordon_node(name: str) -> flask.Response:
 def uncordon_node(name: str) -> flask.Response:
     """Sandboxes come to the node again."""
     return flask.jsonify(view.node(nodes.cordon(context.core(), name, on=False)))
+
+
+@blp.route("/nodes/<name>", methods=["DELETE"])
+@blp.needs(auth.OPERATOR)
+@blp.arguments(schemas.Forgetting, location="query")
+@blp.response(200, schemas.Forgotten)
+def forget_node(query: dict[str, Any], name: str) -> flask.Response:
+    """Forget a node that is not to come back; with `force` its idle sandboxes are lost with it."""
+    nodes.forget(context.core(), name, force=query["force"])
+    return flask.jsonify({"success": True})
 
 
 @blp.route("/sandboxes/<sandbox_id>/archive", methods=["POST"])

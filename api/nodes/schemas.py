@@ -18,9 +18,23 @@ class Node(ma.Schema):
     paused = fields.Integer()
     hot = fields.Integer()
     removals = fields.Integer()
+    sandboxes = fields.Integer()
+    waiting = fields.Integer()
     draining_since = fields.DateTime(allow_none=True)
     cordoned_since = fields.DateTime(allow_none=True)
     archived = fields.Integer(allow_none=True)
+
+
+class Forgetting(ma.Schema):
+    """How a node is forgotten."""
+
+    force = fields.Boolean(load_default=False)
+
+
+class Forgotten(ma.Schema):
+    """That it is."""
+
+    success = fields.Boolean(required=True)
 
 
 class Archiving(ma.Schema):

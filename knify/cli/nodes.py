@@ -19,7 +19,7 @@ def list_(json_: bool) -> None:
     found = entry.client().nodes()
     if json_:
         return show.as_json([row.raw for row in found])
-    names = ("name", "state", "slots", "active", "paused", "hot", "archived", "removals")
+    names = ("name", "state", "slots", "active", "paused", "hot", "waiting", "archived", "removals")
     rows = [[row.get(name) for name in names] for row in found]
     return show.table([name.upper() for name in names], rows, flexible=("NAME",))
 
@@ -66,3 +66,20 @@ def uncordon(name: str, json_: bool) -> None:
     """Take sandboxes there again."""
     found = entry.client().cordon_node(name, on=False)
     jobs.done(found.raw, f"{name} takes sandboxes again", json_=json_)
+
+
+@nodes.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Lose its idle sandboxes with it.")
+@jobs.yes_option
+@jobs.json_option
+def forget(name: str, force: bool, yes: bool, json_: bool) -> None:
+    """Forget a node that is not to come back, once its worker is stopped for a minute.
+
+    It is not listed as away any more, and no alert asks for it. Refused while it has jobs or
+    sandboxes: start it and drain it, or use --force when the machine is gone for good.
+    """
+    if force:
+        jobs.confirm(f"Forget {name}, and lose the sandboxes that live there?", yes=yes)
+    entry.client().forget_node(name, force=force)
+    jobs.done({"name": name, "forgotten": True}, f"{name} is forgotten", json_=json_)

@@ -188,6 +188,7 @@ class AsyncClient:
     nodes = _asks(calls.hosts.nodes)
     drain_node = _asks(calls.hosts.drain_node)
     cordon_node = _asks(calls.hosts.cordon_node)
+    forget_node = _asks(calls.hosts.forget_node)
     sandboxes = _asks(calls.hosts.sandboxes)
     sandbox = _asks(calls.hosts.sandbox)
     archive_sandbox = _asks(calls.hosts.archive_sandbox)

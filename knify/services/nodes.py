@@ -21,6 +21,8 @@ class Node:
     paused: int  # idle sandboxes that live there
     hot: int  # those among them that are frozen in memory
     removals: int  # sandboxes whose container and volumes are still to be removed
+    sandboxes: int  # all that live there: `paused`, and those of jobs that run or wait
+    waiting: int  # jobs that wait for room there, since their sandbox lives there
     draining_since: int | None  # ms
     cordoned_since: int | None  # ms
     archived: int | None  # while it drains: how many fewer are paused than at its begin
@@ -56,6 +58,34 @@ def cordon(core: Core, name: str, *, on: bool) -> Node:
     _find(core, name)
     jobs.hint_all(core, core.store.registry.cordon(name, on))
     return _find(core, name)
+
+
+def forget(core: Core, name: str, *, force: bool = False) -> None:
+    """Forget a node that is not to come back. NotFound, NodeAlive, NodeInUse.
+
+    `force`: its idle sandboxes are lost with it. Jobs that ran there end first, as `host_lost`.
+    """
+    node = _find(core, name)
+    if node.state in ("up", "cordoned", "draining") or name in core.store.registry.nodes():
+        raise conflicts.NodeAlive()
+    if force:
+        _lose(core, name)
+    left = core.store.registry.forget(name, force=force)
+    if left:
+        shown = ", ".join(f"{many} {word}" for word, many in left.items() if many)
+        raise conflicts.NodeInUse(
+            f"{name} still has {shown}: start it and drain it, or use force, which loses sandboxes;"
+            " jobs that ran there end by themselves (KNIFY_NODE_LOST_SECONDS)",
+            detail=left,
+        )
+
+
+def _lose(core: Core, name: str) -> None:
+    store, cursor = core.store.sandboxes, -1
+    while cursor:
+        cursor, found = store.on_node(name, max(cursor, 0))
+        for sandbox in found:
+            store.lose(name, sandbox, f"its node {name} was given up")
 
 
 def archive(core: Core, tenant: str, sandbox_id: str) -> None:
@@ -101,6 +131,8 @@ def _node(
         paused=counts["paused"],
         hot=counts["hot"],
         removals=counts["removals"],
+        sandboxes=counts["sandboxes"],
+        waiting=counts["waiting"],
         draining_since=drain["since"] if drain else None,
         cordoned_since=cordoned,
         archived=max(0, drain["paused"] - counts["paused"]) if drain else None,

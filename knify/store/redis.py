@@ -40,6 +40,7 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
     "ILLEGAL_TRANSITION": conflicts.IllegalTransition,
     "OUT_OF_ORDER": errors.LeaseLost,
     "STORE_NEWER": errors.StoreNewer,
+    "NODE_ALIVE": conflicts.NodeAlive,
     "WORKSPACE_NONE": errors.WorkspaceNone,
     "UPLOAD_LATE": errors.ObjectStoreError,
     "DUPLICATE_TASK_ID": conflicts.DuplicateTaskId,

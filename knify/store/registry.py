@@ -222,8 +222,17 @@ class Registry:
         found = self._client.hgetall(keys.DRAINING)
         return {node: json.loads(facts) for node, facts in found.items()}
 
+    def forget(self, node: str, *, force: bool = False) -> dict[str, int]:
+        """Forget a node that is not to come back; else what it still holds. NodeAlive.
+
+        `force`: whatever was still to be removed there.
+        """
+        found = self._scripts.call("forget_node", node, "1" if force else "")
+        words = ("active", "sandboxes", "removals", "waiting")
+        return {} if found == "ok" else dict(zip(words, map(int, found), strict=True))
+
     def counts(self, nodes: Iterable[str]) -> dict[str, dict[str, int]]:
-        """How many executions and sandboxes each node has."""
+        """How many executions and sandboxes each node has, and how many wait for room there."""
         names = list(nodes)
         pipe = self._client.pipeline(transaction=False)
         for name in names:
@@ -231,8 +240,10 @@ class Registry:
             pipe.zcard(keys.paused(name))
             pipe.zcard(keys.hot(name))
             pipe.scard(keys.removals(name))
+            pipe.scard(keys.located(name))
+            pipe.zcard(f"{keys.PREFIX}oldest:{name}")
         found = iter(pipe.execute() if names else [])
-        words = ("active", "paused", "hot", "removals")
+        words = ("active", "paused", "hot", "removals", "sandboxes", "waiting")
         return {name: {word: int(next(found)) for word in words} for name in names}
 
     def recent_nodes(self, *, seconds: float = 2.0) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from knify.core import Core
-from tests.api.parts import Api
+from knify.store import keys
+from tests.api.parts import Api, Worker
 
 
 def beat(core: Core, name: str) -> None:
@@ -49,3 +50,71 @@ def test_a_foreign_sandbox_cannot_be_archived(api: Api, stranger: Api, core: Cor
 
     assert stranger.post(f"/sandboxes/{job['sandbox_id']}/archive").status_code == 404
     assert api.post(f"/sandboxes/{job['sandbox_id']}/archive").get_json()["code"] == "SANDBOX_BUSY"
+
+
+def finished(api: Api, worker: Worker) -> str:
+    """A job whose sandbox rests on the worker's node; its id."""
+    job_id = api.submit()
+    worker.finish(worker.run(job_id))
+    return job_id
+
+
+def gone(core: Core, name: str = "n1") -> None:
+    """Its last heartbeat was a minute ago."""
+    core.store.client.delete(f"{keys.node(name)}:beat")
+
+
+def test_a_node_with_a_waiting_job_is_not_drained(api: Api, worker: Worker, core: Core) -> None:
+    beat(core, "n1")
+    job_id = finished(api, worker)
+    answer = api.post(
+        f"/jobs/{job_id}/continue", {"spec": {"job_type": "command_task", "command": "true"}}
+    )
+
+    listed = api.post("/nodes/n1/drain").get_json()
+
+    assert answer.status_code == 200, answer.text
+    assert (listed["state"], listed["sandboxes"], listed["paused"]) == ("draining", 1, 0)
+
+
+def test_a_node_that_is_gone_is_forgotten(api: Api, core: Core) -> None:
+    core.store.registry.heartbeat("n1", {"slots": 3, "images": ["a:1"]}, 2**41)
+    api.post("/nodes/n1/drain")
+    alive = api.request("DELETE", "/nodes/n1")
+    gone(core)
+
+    assert (alive.status_code, alive.get_json()["code"]) == (409, "NODE_ALIVE")
+    assert api.request("DELETE", "/nodes/n1").get_json() == {"success": True}
+    assert api.get("/nodes").get_json() == []
+    assert core.store.meter.read().nodes == []
+    assert core.store.client.keys("knify:node:*") == []
+    assert api.request("DELETE", "/nodes/n1").status_code == 404
+
+
+def test_a_node_that_has_something_is_forgotten_by_force_alone(
+    api: Api, worker: Worker, core: Core
+) -> None:
+    beat(core, "n1")
+    job = api.get(f"/jobs/{finished(api, worker)}").get_json()
+    gone(core)
+
+    refused = api.request("DELETE", "/nodes/n1")
+    forced = api.request("DELETE", "/nodes/n1?force=true")
+
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "NODE_IN_USE")
+    assert refused.get_json()["detail"]["sandboxes"] == 1
+    assert "1 sandboxes" in refused.get_json()["error"]
+    assert forced.get_json() == {"success": True}
+    assert api.get(f"/sandboxes/{job['sandbox_id']}").get_json()["state"] == "lost"
+
+
+def test_a_node_whose_job_has_not_ended_is_not_forgotten(
+    api: Api, worker: Worker, core: Core
+) -> None:
+    beat(core, "n1")
+    worker.run(api.submit())
+    gone(core)
+
+    refused = api.request("DELETE", "/nodes/n1?force=true")
+
+    assert refused.get_json()["detail"]["active"] == 1

@@ -27,6 +27,11 @@ def cordon_node(name: str, *, on: bool = True) -> Call[records.Node]:
     return base.do(path, answers.one(records.Node))
 
 
+def forget_node(name: str, *, force: bool = False) -> Call[None]:
+    """Forget a node that is not to come back; `force`: its idle sandboxes are lost with it."""
+    return base.delete(base.path("nodes", name), base.nothing, force=force or None)
+
+
 def sandboxes(
     *, orphans: bool = False, page: int | None = None, limit: int | None = None
 ) -> Call[list[records.Sandbox]]:
