@@ -68,11 +68,11 @@ _PROBLEMS: Final[dict[str, type[errors.KnifyError]]] = {
 }
 
 
-def connect(url: str, *, timeout: float = 1.5) -> Client:
+def connect(url: str, *, timeout: float = 1.5, retries: int = 1) -> Client:
     """A client whose calls fail within about `timeout` seconds instead of hanging.
 
     One retry covers a connection that Redis closed while it was idle; a silent one is not
-    asked twice, so that callers get their answer in time.
+    asked twice, so that callers get their answer in time. With `retries` 0 nothing is said twice.
     """
     pool = _Pool(  # type: ignore[no-untyped-call]
         **places.options(url),
@@ -81,7 +81,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Client:
         decode_responses=True,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        retry=Retry(NoBackoff(), retries, supported_errors=(redis.ConnectionError,)),
         **keepalive(url),
     )
     return redis.Redis.from_pool(pool)

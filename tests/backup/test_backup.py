@@ -160,11 +160,11 @@ def test_without_its_master_key_a_backup_asks_for_the_operators(
 
     with pytest.raises(errors.ConfigError, match="holds no master key"):
         restore.restore(new, plain, passphrase=None)
+    assert not new.home.exists()
+    new.home.mkdir()
     new.master_key_file.write_bytes(full.settings.master_key_file.read_bytes())
     new.master_key_file.chmod(0o600)
-    with pytest.raises(errors.ConfigError, match="did not end"):
-        install.install(new)
-    restore.restore(new, plain, passphrase=None, replace=True)
+    restore.restore(new, plain, passphrase=None)
 
     assert install.marked(new) == install.marked(full.settings)
     assert b"AGE-SECRET-KEY" not in plain.read_bytes()
@@ -175,7 +175,7 @@ def test_what_holds_something_is_not_overwritten_unasked(full: Core, plain: Path
         restore.restore(full.settings, plain, passphrase=None)
     elsewhere = dataclasses.replace(full.settings, home=full.settings.home.parent / "other")
     elsewhere.home.mkdir()
-    with pytest.raises(errors.ConfigError, match=r"object store is not empty|Redis holds"):
+    with pytest.raises(errors.ConfigError, match="Redis holds"):
         restore.restore(elsewhere, plain, passphrase=None)
 
     before = content(full)

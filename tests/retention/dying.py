@@ -20,11 +20,11 @@ def dying(n: int, when: str, *calls: tuple[object, str]) -> Iterator[None]:
     count = itertools.count()
 
     def around(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
             here = next(count) == n
             if here and when == "before":
                 raise DiedError
-            found = function(*arguments)
+            found = function(*arguments, **named)
             if here:
                 raise DiedError
             return found
