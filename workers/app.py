@@ -15,6 +15,7 @@ hints.configure(app, config.redis)
 app.conf.update(
     worker_hijack_root_logger=False,
     worker_prefetch_multiplier=1,
+    worker_enable_remote_control=False,  # who may look by Flower does not end a worker through it
     worker_cancel_long_running_tasks_on_connection_loss=False,
     beat_scheduler="celery.beat:Scheduler",
     beat_max_loop_interval=60,

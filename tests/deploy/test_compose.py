@@ -297,6 +297,12 @@ def test_what_only_looks_on_is_off_by_default_and_on_loopback_when_on() -> None:
     assert "ports" not in SERVICES["s3"]
 
 
+def test_workers_take_no_orders_from_who_looks_on() -> None:
+    from workers.app import app
+
+    assert app.conf.worker_enable_remote_control is False
+
+
 @pytest.mark.parametrize(
     ("user", "password"), [("knify", ""), ("", "secret"), ("a:b", "secret"), ("knify", "a,b:c")]
 )
