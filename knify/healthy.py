@@ -24,12 +24,14 @@ _FORGOTTEN: Final = 24 * 3600.0  # seconds
 _FLOWER: Final = 5555
 
 
-def note(settings: settings_module.Settings, part: str) -> None:
-    """This part lives: said by itself, several times a minute."""
+def note(settings: settings_module.Settings, part: str, installation: str = "") -> None:
+    """This part, which works for `installation`, lives: said by itself, several times a minute."""
     mark = _mark(settings, part)
     if not mark.exists():
         _forget_others(mark.parent, part)
     mark.touch(mode=0o600)
+    if installation and mark.read_text() != installation:
+        mark.write_text(installation)
 
 
 def check(settings: settings_module.Settings, part: str) -> str | None:

@@ -225,7 +225,7 @@ class Node:
         await self.watcher.thread(self.core.store.counts.keep)
 
     async def _live(self) -> None:
-        await self.watcher.thread(healthy.note, self._config, "worker")
+        await self.watcher.thread(healthy.note, self._config, "worker", self._installation)
 
     async def _sample(self) -> None:
         found = await self._meter.look(self.watcher.turns())

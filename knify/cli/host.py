@@ -114,29 +114,6 @@ def build(names: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def purge(yes: bool) -> None:
-    """Remove all sandboxes of this installation: its containers and volumes in Podman.
-
-    Stop Knify first. The home folder with keys, jobs and artifacts stays.
-    """
-    settings = entry.settings()
-    marker = settings.home / "installation"
-    if not marker.exists():
-        raise click.UsageError(f"{settings.home} holds no installation")
-    lock = settings.run_dir / "up.lock"
-    if lock.exists() and entry.later("knify.up").is_running(lock):
-        raise click.UsageError(f"knify up runs in {settings.home}: stop it first (Ctrl-C)")
-    if not yes:
-        click.confirm(f"Delete all sandboxes of {settings.home} for good?", abort=True)
-    conf = settings.home / "containers.conf"
-    removed = entry.later("knify.host.purge").purge(marker.read_text().strip(), conf)
-    containers, volumes = removed
-    gone = words.count(containers, "container"), words.count(volumes, "volume")
-    show.line("removed {} and {}".format(*gone))
-
-
-@click.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option("--force", is_flag=True, help="Even when Redis looks empty or rolled back.")
 def gc(dry_run: bool, force: bool) -> None:
