@@ -14,6 +14,10 @@ _OPTIONS: Final = (
     # An argument is the id of an execution, or of a sandbox.
     "--tasks_columns=name,args,state,received,runtime,worker",
 )
+#: What workers have in hand is nothing to Flower, whose user of Redis may not touch it.
+_OF_ITS_OWN: Final = {
+    f"{name}_key": f"flower.{name}" for name in ("unacked", "unacked_index", "unacked_mutex")
+}
 
 
 def main() -> int:
@@ -31,6 +35,7 @@ def main() -> int:
     os.environ["FLOWER_BASIC_AUTH"] = account
     from workers.app import app
 
+    app.conf.broker_transport_options.update(_OF_ITS_OWN)
     app.start(["flower", *_OPTIONS])
     return 0
 
