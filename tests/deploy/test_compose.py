@@ -283,6 +283,14 @@ def test_redis_is_reached_from_inside_only_and_keeps_every_write() -> None:
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
 
 
+def test_redis_has_time_to_load_a_large_file() -> None:
+    """It answers nobody meanwhile, and what starts behind it would not start at all."""
+    check = SERVICES["redis"]["healthcheck"]
+
+    assert check["start_period"] == "10m"
+    assert "grep -q PONG" in check["test"][1]  # what is LOADING is not healthy
+
+
 def test_what_only_looks_on_is_off_by_default_and_on_loopback_when_on() -> None:
     profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
 
