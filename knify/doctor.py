@@ -17,11 +17,12 @@ from knify.host import (
     check,
     imagecheck,
     lockcheck,
+    parts,
     podman,
+    podmancheck,
     probe,
     redis_server,
     secretcheck,
-    subids,
     survey,
 )
 from knify.host.check import Check, Level
@@ -29,11 +30,15 @@ from knify.host.check import Check, Level
 _SETUP = check.SETUP
 _GIB = 1024**3
 _FEW_FILES = 4_096
+_ELSEWHERE = Check("podman", "ok", "none in this container: ask `knify doctor` in a worker's")
 _SOCKETS = ("podman.sock", "gateway.sock", "redis.sock")
 
 
 def checks(settings: settings_module.Settings) -> list[Check]:
     """All checks, in the order in which they matter. Takes seconds when facts must be measured."""
+    if survey.runs_none(settings):
+        host = survey.Host(settings, os.geteuid() == 0, None, "", {})
+        return [_ELSEWHERE, *(look(host) for look in _WITHOUT_SANDBOXES)]
     host = survey.look(settings)
     return [look(host) for look in _CHECKS]
 
@@ -45,55 +50,12 @@ def check_root(host: survey.Host) -> Check:
     return Check("root", "failure", "not root: no sandbox can be started", "run it with sudo")
 
 
-def check_podman(host: survey.Host) -> Check:
-    """A Podman that answers, of a major version whose API the driver speaks."""
-    version = podman.version()
-    if version is None:
-        return Check("podman", "failure", "not installed: nothing can run", _SETUP)
-    if not host.info:
-        reason = podman.call("info").reason
-        return Check("podman", "failure", f"{version} does not work: {reason}", "see `podman info`")
-    if int(version.split(".")[0]) < 4:
-        return Check("podman", "failure", f"{version} is too old: 4.3 is needed", "upgrade Podman")
-    return Check("podman", "ok", version)
-
-
-def check_service(host: survey.Host) -> Check:
-    """Podman's API: the operator's, else our own."""
-    url = host.settings.podman
-    if not url.startswith("unix://"):
-        message = f"{url} is not a Unix socket: the gateway must run on Podman's own host"
-        return Check("podman API", "failure", message, "unset KNIFY_PODMAN_URL")
-    path = Path(url.removeprefix("unix://"))
-    refused = podman.ping(path)
-    if refused is None:
-        return Check("podman API", "ok", f"answers on {path}")
-    if host.settings.podman_url is None:
-        return Check("podman API", "ok", "started by `knify up`")
-    cure = "start it, or unset KNIFY_PODMAN_URL"
-    return Check("podman API", "failure", f"{path} does not answer: {refused}", cure)
-
-
 def check_runtime(host: survey.Host) -> Check:
     """An OCI runtime that really starts containers."""
     if host.facts is None:
         return Check("OCI runtime", "failure", host.no_facts, _SETUP)
     message = f"{host.facts.oci_runtime} starts containers, cgroups v{host.facts.cgroup_version}"
     return Check("OCI runtime", "ok", message)
-
-
-def check_userns(host: survey.Host) -> Check:
-    """Ids of their own for sandboxes, and enough of them."""
-    total = subids.owned()
-    if host.facts is None or not host.facts.userns_auto or total < subids.PER_SANDBOX:
-        message = "no ids for user namespaces: sandboxes would share the host's user ids"
-        return Check("user ids", "failure", message, _SETUP)
-    used = podman.mapped_ids()
-    room = (total - used) // subids.PER_SANDBOX
-    message = f"{total:,} ids, {used:,} used: room for {room:,} more sandboxes"
-    if total < subids.WANTED or room < host.settings.slots:
-        return Check("user ids", "warning", f"{message}, paused ones included", _SETUP)
-    return Check("user ids", "ok", message)
 
 
 def check_ulimits(host: survey.Host) -> Check:
@@ -239,7 +201,9 @@ def _free(path: Path) -> int:
 
 
 def _served(settings: settings_module.Settings) -> bool:
-    """Whether the process that our pid file names lives."""
+    """Whether the process that our pid file names lives, or one that was started alone."""
+    if any(one.home == str(settings.home) for one in parts.living("api.server")):
+        return True
     try:
         os.kill(int((settings.run_dir / "api.pid").read_text()), 0)
     except PermissionError:
@@ -251,10 +215,10 @@ def _served(settings: settings_module.Settings) -> bool:
 
 _CHECKS: tuple[Callable[[survey.Host], Check], ...] = (
     check_root,
-    check_podman,
-    check_service,
+    podmancheck.check_podman,
+    podmancheck.check_service,
     check_runtime,
-    check_userns,
+    podmancheck.check_userns,
     check_ulimits,
     check_limits,
     check_seccomp,
@@ -273,6 +237,8 @@ _CHECKS: tuple[Callable[[survey.Host], Check], ...] = (
     check_disk,
     check_port,
 )
+
+_WITHOUT_SANDBOXES = (check_home, check_redis, check_disk, check_port)
 
 if __name__ == "__main__":
     raise SystemExit(main())

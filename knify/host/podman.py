@@ -145,12 +145,15 @@ def wait_ready(sock: Path, deadline: float) -> None:
         time.sleep(0.02)
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over the socket of a Podman service."""
+
     def __init__(self, sock: Path, timeout: float) -> None:
         super().__init__("podman", timeout=timeout)
         self._path = str(sock)
 
     def connect(self) -> None:
+        """Called by the first request."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
@@ -158,7 +161,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def ping(sock: Path) -> str | None:
     """None when the service answers, else why not."""
-    connection = _UnixConnection(sock, timeout=2)
+    connection = UnixConnection(sock, timeout=2)
     try:
         connection.request("GET", "/_ping")
         status = connection.getresponse().status

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from knify import errors
-from knify.host import podman
+from knify.host import parts, podman
 
 _SECONDS = 300
 _ATTEMPTS = 10
 _PAUSE = 0.5
 _LABEL = "knify.installation"
 _LISTS = (("ps", "--all"), ("volume", "ls"))  # of containers, of volumes
-_PROC = Path("/proc")
-_WORKER = (b"workers.main", b"worker")  # in its command line
 
 
 def found(conf: Path | None = None) -> dict[str, tuple[int, int]]:
@@ -27,12 +24,13 @@ def found(conf: Path | None = None) -> dict[str, tuple[int, int]]:
     return {name: (containers[name], volumes[name]) for name in sorted({*containers, *volumes})}
 
 
-def workers(installation: str, proc: Path = _PROC) -> list[int]:
+def workers(installation: str, proc: Path = parts.PROC) -> list[int]:
     """Living workers of an installation on this host, by their pids; in containers, too.
 
     Root's processes alone are looked at: what runs in a sandbox is never one.
     """
-    return [pid for pid, home in _workers(proc) if installation in _of(home)]
+    own = (one for one in parts.living("workers.main", "worker", proc=proc) if one.uid == 0)
+    return [one.pid for one in own if installation in _of(Path(f"{one.root}{one.home}"))]
 
 
 def purge(installation: str, conf: Path | None = None) -> tuple[int, int]:
@@ -73,28 +71,10 @@ def _owners(listing: tuple[str, ...], conf: Path | None) -> list[str]:
     return [row["Labels"][_LABEL] for row in json.loads(shown or "[]") or []]
 
 
-def _workers(proc: Path) -> Iterator[tuple[int, Path]]:
-    """Each with its home, as it is reached from here."""
-    for folder in proc.glob("[0-9]*"):
-        try:
-            if folder.stat().st_uid != 0:
-                continue
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            if not set(_WORKER) <= set(words):
-                continue
-            lines = (folder / "environ").read_bytes().split(b"\0")
-            home = _home({name: value for name, _, value in (x.partition(b"=") for x in lines)})
-            yield int(folder.name), Path(f"{folder}/root{home}")
-        except OSError:  # it ended
-            continue
-
-
-def _home(environ: dict[bytes, bytes]) -> str:
-    own = os.fsdecode(environ.get(b"HOME", b"/root"))
-    return os.fsdecode(environ.get(b"KNIFY_HOME", b"")) or f"{own}/.knify"
-
-
 def _of(home: Path) -> set[str]:
     """What a worker's home belongs to: by its marker, or the mark of its health (`healthy.py`)."""
-    marks = [home / "installation", *home.glob("worker-*.alive")]
-    return {mark.read_text().strip() for mark in marks if mark.is_file()} - {""}
+    found = set()
+    for mark in (home / "installation", *home.glob("worker-*.alive")):
+        with contextlib.suppress(OSError):  # there is none, or it goes this moment
+            found.add(mark.read_text().strip())
+    return found - {""}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from knify import doctor
 from knify import settings as settings_module
 from knify.gateway import checks
-from knify.host import facts, survey
+from knify.host import facts, podman, podmancheck, survey
 from tests.parts import gateway
 
 GOOD = facts.HostFacts(
@@ -102,7 +104,9 @@ def test_a_home_below_a_file_cannot_be_written(host: survey.Host, tmp_path: Path
 def test_an_operators_podman_that_does_not_answer_is_a_failure(host: survey.Host) -> None:
     settings = dataclasses.replace(host.settings, podman_url="unix:///nonexistent/podman.sock")
 
-    assert doctor.check_service(dataclasses.replace(host, settings=settings)).level == "failure"
+    assert (
+        podmancheck.check_service(dataclasses.replace(host, settings=settings)).level == "failure"
+    )
 
 
 def test_less_than_the_disk_reserve_is_a_failure(host: survey.Host) -> None:
@@ -143,6 +147,44 @@ def test_a_browser_that_tenants_share_is_named(
 
     assert found.level == level, found
     assert ("one Chromium for all" in found.message) == (kind == "shared")
+
+
+def test_a_container_that_starts_no_sandboxes_is_not_told_that_it_lacks_podman(
+    host_settings: settings_module.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "runs_none", lambda settings: True)
+
+    found = {check.name: check for check in doctor.checks(host_settings)}
+
+    assert found.keys() == {"podman", "home", "redis", "disk", "port"}
+    assert found["podman"].level == "ok"
+
+
+@pytest.mark.podman
+@pytest.mark.usefixtures("real_podman", "own_facts")
+def test_without_a_podman_of_its_own_the_service_is_asked(
+    host_settings: settings_module.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sock = tmp_path / "podman.sock"
+    argv = ["podman", "system", "service", "--time", "0", f"unix://{sock}"]
+    settings = dataclasses.replace(host_settings, podman_url=f"unix://{sock}")
+    own = {check.name: check for check in doctor.checks(host_settings)}
+    with subprocess.Popen(argv, env=podman.environment(None)) as service:
+        try:
+            podman.wait_ready(sock, time.monotonic() + 30)
+            monkeypatch.setattr(podman, "installed", lambda: False)
+            monkeypatch.setattr(podman, "call", lambda *_, **__: podman.Answer(127, "", "none"))
+            found = {check.name: check for check in doctor.checks(settings)}
+        finally:
+            service.kill()
+    away = {check.name: check for check in doctor.checks(settings)}
+
+    for name in ("podman", "seccomp", "storage", "base image", "job images"):
+        assert found[name] == own[name], name
+    assert found["locks"].level == own["locks"].level
+    assert found["user ids"].level == "ok"
+    assert "cannot be seen" in found["user ids"].message
+    assert away["podman"].level == away["podman API"].level == "failure"
 
 
 @pytest.mark.podman

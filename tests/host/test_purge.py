@@ -58,28 +58,33 @@ def test_a_container_without_podman_says_where_to_purge(
     assert "knify purge --installation inst_a" in refused.output
 
 
-@pytest.mark.podman
-@pytest.mark.usefixtures("real_podman")
-def test_an_installation_without_a_home_is_purged_by_its_id(
+def test_what_is_asked_says_what_goes_and_who_is_in_the_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(purge, "found", lambda conf: {"inst_a": (2, 5)})
+    monkeypatch.setattr(purge, "workers", lambda installation: [])
+
+    unknown = knify_purge(tmp_path, "--installation", "inst_x", "--yes")
+    unsure = knify_purge(tmp_path, "--installation", "inst_a")
+    monkeypatch.setattr(purge, "workers", lambda installation: [7])
+    in_use = knify_purge(tmp_path, "--installation", "inst_a", "--yes")
+
+    assert unknown.exit_code == 2 and "inst_a: 2 containers and 5 volumes" in unknown.output
+    assert unsure.exit_code == 1 and "2 containers and 5 volumes of inst_a?" in unsure.output
+    assert in_use.exit_code == 2 and "run here (7): stop them first" in in_use.output
+
+
+@pytest.mark.podman
+@pytest.mark.usefixtures("real_podman")
+def test_an_installation_without_a_home_is_purged_by_its_id(tmp_path: Path) -> None:
     own, other = (f"inst_{secrets.token_hex(8)}" for _ in range(2))
     for name in (own, other):
         label = f"knify.installation={name}"
         assert podman.call("volume", "create", "--label", label, f"knify-{name}-home").ok
     try:
-        unknown = knify_purge(tmp_path, "--installation", "inst_x", "--yes")
-        unsure = knify_purge(tmp_path, "--installation", own)
-        monkeypatch.setattr(purge, "workers", lambda installation: [7])
-        in_use = knify_purge(tmp_path, "--installation", own, "--yes")
-        monkeypatch.setattr(purge, "workers", lambda installation: [])
         done = knify_purge(tmp_path, "--installation", own, "--yes")
 
-        assert unknown.exit_code == 2 and f"{own}: 0 containers and 1 volume" in unknown.output
-        assert unsure.exit_code == 1 and f"0 containers and 1 volume of {own}?" in unsure.output
-        assert in_use.exit_code == 2 and "stop them first" in in_use.output
         assert done.output == "removed 0 containers and 1 volume\n"
         assert set(purge.found()) & {own, other} == {other}
     finally:
-        purge.purge(own)
-        purge.purge(other)
+        podman.call("volume", "rm", "--force", f"knify-{own}-home", f"knify-{other}-home")
