@@ -27,6 +27,9 @@ _SAID: Final = (
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:]{2,39}\](:\d{1,5})?")
 
+#: How some proxies name a client: with the port that it came from.
+_HOP: Final = re.compile(r"([0-9.]{7,15}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5}")
+
 
 class Trusted:
     """Whom the operator trusts: networks, and hosts by name, which are looked up now and then."""
@@ -35,7 +38,7 @@ class Trusted:
         self._networks = [one for one in named if not isinstance(one, str)]
         self._names = [one for one in named if isinstance(one, str)]
         self._lookup = lookup
-        self._found: set[Address] = set()
+        self._found: dict[str, set[Address]] = {}
         self._looked: float | None = None
 
     def __contains__(self, address: object) -> bool:
@@ -47,15 +50,16 @@ class Trusted:
         now = time.monotonic()
         if self._names and (self._looked is None or now > self._looked + _NAMES_SECONDS):
             self._looked = now  # others that ask meanwhile get what was known before
-            self._found = {found for name in self._names for found in self._of(name)}
-        return self._found
+            self._found = {name: self._of(name) for name in self._names}
+        return {address for addresses in self._found.values() for address in addresses}
 
     def _of(self, name: str) -> set[Address]:
+        """Its addresses; while nobody knows them, those of before."""
         try:
             answers = self._lookup(name, None, type=socket.SOCK_STREAM)
         except OSError as failed:
             log.warning("the proxy %s is not known: %s", name, failed)
-            return set()
+            return self._found.get(name, set())
         return {found for *_, place in answers if (found := _address(str(place[0]))) is not None}
 
 
@@ -89,7 +93,8 @@ def _client(hops: list[str], trusted: Trusted) -> Address | None:
     """From the right, the first that is no proxy of ours: what stands before it may be invented."""
     found = None
     for hop in reversed(hops):
-        address = _address(hop)
+        with_port = _HOP.fullmatch(hop)
+        address = _address(with_port[1] if with_port else hop)
         if address is None:
             break
         found = address

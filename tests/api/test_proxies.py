@@ -63,6 +63,13 @@ def test_of_anybody_else_nothing_is_believed_and_nothing_left(peer: str) -> None
         ("203.0.113.9, nonsense", "10.1.0.7"),
         ("2001:db8::5", "2001:db8::5"),
         ("::ffff:10.1.0.3, 203.0.113.9,", "203.0.113.9"),
+        ("203.0.113.9:40123, 10.1.0.3:567", "203.0.113.9"),
+        ("[2001:db8::5]:567", "2001:db8::5"),
+        ("[2001:db8::5]", "2001:db8::5"),
+        ("[::ffff:203.0.113.9]:567", "203.0.113.9"),
+        ("203.0.113.9, [::1]:567", "203.0.113.9"),
+        ("203.0.113.9:1:2", "10.1.0.7"),
+        ("203.0.113.9:port", "10.1.0.7"),
         ("", "10.1.0.7"),
     ],
 )
@@ -89,6 +96,33 @@ def test_a_proxy_may_be_a_name_which_is_looked_up_and_may_lead_nowhere() -> None
     assert ip_address("10.9.0.3") in trusted
     assert ip_address("10.9.0.4") not in trusted
     assert asked == ["proxy", "away"]
+
+
+def test_a_proxy_stays_known_while_nobody_answers_for_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    answers: list[str | OSError] = []
+    monkeypatch.setattr(proxies.time, "monotonic", lambda: now)
+
+    def lookup(*_: Any, **__: Any) -> list[Any]:
+        answer = answers.pop()
+        if isinstance(answer, OSError):
+            raise answer
+        return [(2, 1, 6, "", (answer, 0))]
+
+    trusted = proxies.Trusted(("proxy",), lookup)
+
+    def knows(answer: str | OSError) -> list[str]:
+        nonlocal now
+        now += 10
+        answers.append(answer)
+        return [one for one in ("10.9.0.3", "10.9.0.4") if ip_address(one) in trusted]
+
+    assert knows(OSError("no answer")) == []
+    assert knows("10.9.0.3") == ["10.9.0.3"]
+    assert knows(OSError("no answer")) == ["10.9.0.3"]
+    assert knows("10.9.0.4") == ["10.9.0.4"]  # it moved: the old address is nobody's
 
 
 def test_a_scheme_is_http_or_https() -> None:

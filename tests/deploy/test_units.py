@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from api import serving
 from knify import healthy, kinds, secretfiles, settings
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -116,14 +117,39 @@ def test_objects_of_kubernetes_fit_each_other() -> None:
 
 
 def test_the_service_and_the_way_in_lead_to_the_api() -> None:
-    by = {document["kind"]: document for document in KUBERNETES if document["kind"] != "Deployment"}
+    by = {d["kind"]: d for d in reversed(KUBERNETES) if d["kind"] != "Deployment"}
     (api,) = [pod for pod in pods() if pod["metadata"]["name"] == "knify-api"]
     ports = {port["name"] for port in api["spec"]["template"]["spec"]["containers"][0]["ports"]}
 
     assert by["Service"]["spec"]["selector"] == api["spec"]["selector"]["matchLabels"]
     assert {port["targetPort"] for port in by["Service"]["spec"]["ports"]} == ports
-    path = by["Ingress"]["spec"]["rules"][0]["http"]["paths"][0]
+    figures, path = by["Ingress"]["spec"]["rules"][0]["http"]["paths"]
     assert path["backend"]["service"] == {"name": "knify-api", "port": {"name": "http"}}
+    assert (figures["path"], figures["pathType"]) == ("/metrics", "Exact")
+    (nobody,) = [d for d in KUBERNETES if d["metadata"]["name"] == "knify-nobody"]
+    assert figures["backend"]["service"]["name"] == "knify-nobody"
+    assert "selector" not in nobody["spec"]
+
+
+def test_replicas_lie_apart_and_what_goes_is_known_to_go_before() -> None:
+    apart = [pod for pod in pods() if pod["spec"].get("replicas", 1) > 1]
+    (api,) = [pod for pod in pods() if pod["metadata"]["name"] == "knify-api"]
+    spec = api["spec"]["template"]["spec"]
+    pause = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+
+    assert {pod["metadata"]["name"] for pod in apart} == {"knify-api", "knify-beat"}
+    for pod in apart:
+        (spread,) = pod["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["labelSelector"] == pod["spec"]["selector"]
+    assert spec["terminationGracePeriodSeconds"] >= pause + serving.OPTIONS["graceful_timeout"] + 10
+
+
+def test_nobody_is_believed_until_somebody_is_named() -> None:
+    for pod in pods():
+        for container in pod["spec"]["template"]["spec"]["containers"]:
+            told = {one["name"]: one.get("value") for one in container["env"]}
+            assert told.get("KNIFY_TRUSTED_PROXIES", "") == ""
+    assert settings.load({"KNIFY_TRUSTED_PROXIES": ""}).trusted_proxies == ()
 
 
 @pytest.mark.parametrize("name", ["compose.conf", "knify.conf"])
