@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the files of secrets that docker-compose.yml and the quadlets hand to the parts, where they
-# are missing. Run again at will. Those of vendors begin empty: put your keys in.
+# are missing, and closes the folders of yours. Run again at will. Those of vendors begin empty: put
+# your keys in.
 #   deploy/passwords.sh [FOLDER]
 set -eu
 folder=${1:-$(dirname "$0")/passwords}
@@ -8,6 +9,10 @@ mkdir -p "$folder"
 # The folder keeps others out; in the containers, where its files are mounted one by one, they are
 # read by users that are not root.
 chmod 700 "$folder"
+# What workers alone see. They are root and pass by owners; git makes folders that all may enter.
+for name in secrets vault; do
+    [ ! -d "$(dirname "$0")/$name" ] || chmod 700 "$(dirname "$0")/$name"
+done
 make() {
     [ -e "$folder/$1" ] || { (umask 077 && printf '%s\n' "$2" > "$folder/$1.new"); mv "$folder/$1.new" "$folder/$1"; }
     chmod 444 "$folder/$1"

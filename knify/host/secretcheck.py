@@ -39,7 +39,7 @@ def _folder(folder: Path) -> Check | None:
         return Check(_NAME, "failure", message, "make it, or unset KNIFY_SECRET_DIR")
     if folder.stat().st_mode & 0o007:
         message = f"everybody on this machine can reach {folder}"
-        return Check(_NAME, "warning", message, f"chmod 700 {folder}")
+        return Check(_NAME, "warning", message, f"chmod 700 {folder}, or what is mounted there")
     return None
 
 
