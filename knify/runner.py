@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -93,6 +94,8 @@ class Runner:
 
     def _go_on(self, turn: Turn, step: Step | None = None) -> None:
         with logs.about(execution=turn.x.id, sandbox=turn.x.sandbox_id or ""):
+            if step is None:
+                log.info("%s, %s, claimed by process %d", turn.x.id, turn.x.state, os.getpid())
             self._take_steps(turn, step)
 
     def _take_steps(self, turn: Turn, step: Step | None) -> None:

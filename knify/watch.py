@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import redis
 
-from knify import errors, leases, model
+from knify import errors, leases, logs, model
 from knify.core import Core
 from knify.follow import Follow
 from knify.metering import Meter
@@ -83,6 +84,11 @@ class Watcher:
             task.add_done_callback(self._typing.discard)
 
     def _begin(self, turn: Turn) -> None:
+        # The task that it starts has the ids in its lines, too.
+        with logs.about(execution=turn.x.id, sandbox=turn.x.sandbox_id or ""):
+            self._take(turn)
+
+    def _take(self, turn: Turn) -> None:
         try:
             follow = Follow(self, turn)
         except OSError as failed:
@@ -90,6 +96,7 @@ class Watcher:
             self._threads.submit(self._give_back, turn, failed)
             return
         self._following[turn.x.id] = follow
+        log.info("%s is followed by process %d of %s", turn.x.id, os.getpid(), turn.x.node)
         follow.task = self._loop.create_task(self._follow(follow))
 
     def _stop(self, execution_id: str, verdict: Verdict) -> None:

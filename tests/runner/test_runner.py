@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
+import os
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -33,6 +35,21 @@ def test_a_job_goes_through_every_state_to_its_end(rig: Rig) -> None:
     assert last | {"timestamp": ""} == {
         "type": "completed", "timestamp": "", "status": "completed", "exit_code": 0,
     }  # fmt: skip
+
+
+def test_the_log_says_who_claimed_a_job_and_who_follows_it(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.script("hello")
+    job = rig.submit("hello")
+
+    with caplog.at_level(logging.INFO, "knify"):
+        Worker(rig).advance(job)
+        rig.ended(job)
+
+    said = [line for line in caplog.messages if line.startswith(job)]
+    assert said[0] == f"{job}, pending, claimed by process {os.getpid()}"
+    assert said[1].startswith(f"{job} is followed by process {os.getpid()} of ")
 
 
 def test_a_job_says_on_which_image_it_ran_and_so_does_the_next_turn(rig: Rig) -> None:
