@@ -18,8 +18,8 @@ make() {
     chmod 444 "$folder/$1"
 }
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-for name in redis_password redis_flower_password redis_operator_password flower_password \
-    grafana_password metrics_token s3_access_key s3_secret_key; do
+for name in redis_password redis_flower_password redis_operator_password redis_backup_password \
+    backup_passphrase flower_password grafana_password metrics_token s3_access_key s3_secret_key; do
     make "$name" "$(random)"
 done
 for name in anthropic_api_key gemini_api_key openai_api_key cursor_api_key browserless_url; do

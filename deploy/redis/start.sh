@@ -6,6 +6,7 @@ umask 077
 hash() { printf %s "$(cat "/run/secrets/$1")" | sha256sum | cut -d' ' -f1; }
 sed -e "s/#KNIFY/#$(hash redis_password)/" \
     -e "s/#FLOWER/#$(hash redis_flower_password)/" \
+    -e "s/#BACKUP/#$(hash redis_backup_password)/" \
     -e "s/#OPERATOR/#$(hash redis_operator_password)/" \
     /etc/knify/users.acl > /run/redis/users.acl
 # Bounded below what the container may take, else what the machine has: full, it refuses and says so.

@@ -47,6 +47,9 @@ class Composed:
         self._files[1].write_text(more)
         self.passwords = folder / "passwords"
         subprocess.run(["sh", PROJECT / "deploy" / "passwords.sh", self.passwords], check=True)
+        self.backups = folder / "backups"
+        self.backups.mkdir(mode=0o700)
+        os.chown(self.backups, 10001, 10001)
         for vendor in ("openai", "anthropic"):
             file = self.passwords / f"{vendor}_api_key"
             file.chmod(0o644)
@@ -57,6 +60,7 @@ class Composed:
         self._env = folder / "env"
         values = {
             "KNIFY_PASSWORDS": str(self.passwords),
+            "KNIFY_BACKUPS": str(self.backups),
             **{f"KNIFY_{n}_IMAGE": server for n in ("REDIS", "SERVER")},
             **{f"KNIFY_{n}_IMAGE": parts for n in ("PROXY", "S3", "PROMETHEUS")},
             **{f"KNIFY_{n.upper()}": str(port) for n, port in self.ports.items()},

@@ -31,12 +31,15 @@ OF_COMPOSE = {
     *("KNIFY_FLOWER_PORT", "KNIFY_PROMETHEUS_PORT", "KNIFY_GRAFANA_PORT"),
     *("KNIFY_PROMETHEUS_DAYS", "AWS_DEFAULT_REGION"),
     *("KNIFY_FILES", "KNIFY_GATEWAY_FILES", "KNIFY_SECRET_FILES", "KNIFY_VAULT_FILES"),
+    "KNIFY_BACKUPS",
     *(f"KNIFY_{part}_IMAGE" for part in PARTS),
-    *(f"KNIFY_{part}_MEMORY" for part in ("REDIS", "API", "WORKER", "GATEWAY", "S3")),
+    *(f"KNIFY_{part}_MEMORY" for part in ("REDIS", "API", "WORKER", "GATEWAY", "S3", "BACKUP")),
     *(f"KNIFY_{part}_CPUS" for part in ("REDIS", "API", "WORKER", "GATEWAY")),
 }
 #: Those that run Knify's own code.
 OURS = ("api", "beat", "flower", "gateway", "worker")
+#: The same, but they run once, when they are called.
+ONCE = ("backup", "restore")
 #: Read by boto3.
 OF_AWS = {"AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"}
 #: Read by OpenTelemetry.
@@ -45,6 +48,8 @@ OF_OTEL = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
 
 #: The operator's own files, read only.
 FILES, LOGINS = ":/srv/files:ro", ":/srv/gateway:ro"
+#: Where backups go, and where they come from.
+BACKUPS = ":/srv/backups", ":/srv/backups:ro"
 #: Of models: never in a sandbox.
 KEYS = {provider.key for provider in models.PROVIDERS.values()} | {kinds.BROWSER_URL}
 
@@ -64,7 +69,7 @@ def _mounts(name: str) -> list[str]:
 
 def test_it_has_these_services() -> None:
     others = ["grafana", "prometheus", "proxy", "redis", "s3"]
-    assert sorted([*OURS, *others]) == NAMES
+    assert sorted([*OURS, *ONCE, *others]) == NAMES
 
 
 def test_who_sees_the_hosts_processes_has_no_init_of_its_own() -> None:
@@ -72,7 +77,7 @@ def test_who_sees_the_hosts_processes_has_no_init_of_its_own() -> None:
     assert not [name for name, one in SERVICES.items() if {"pid", "init"} <= set(one)]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, *ONCE])
 def test_every_variable_of_a_service_is_a_setting(name: str) -> None:
     environ = SERVICES[name]["environment"]
     files = {f"{secret}_FILE" for secret in secretfiles.SECRETS}
@@ -84,7 +89,9 @@ def test_every_variable_of_a_service_is_a_setting(name: str) -> None:
 def test_secrets_are_files_of_services_that_read_them_and_variables_of_none(name: str) -> None:
     service = SERVICES[name]
     environ = {str(k): str(v) for k, v in service.get("environment", {}).items()}
-    read = re.findall(r"/run/secrets/(\w+)", f"{environ} {service.get('healthcheck')}")
+    read = re.findall(
+        r"/run/secrets/(\w+)", f"{environ} {service.get('entrypoint')} {service.get('healthcheck')}"
+    )
     scripts = {"redis": "deploy/redis/start.sh", "s3": "deploy/s3/start.sh"}
     if name in scripts:
         text = (PROJECT / scripts[name]).read_text()
@@ -107,7 +114,7 @@ def test_the_script_makes_each_secret_and_no_other_and_changes_none(tmp_path: Pa
     closed = (tmp_path / "made", PROJECT / "deploy" / "secrets", PROJECT / "deploy" / "vault")
     assert all(folder.stat().st_mode & 0o777 == 0o700 for folder in closed)
     filled = [text for text in made.values() if text]
-    assert len(set(filled)) == len(filled) == 8
+    assert len(set(filled)) == len(filled) == 10
     assert all(len(text) == 48 for text in filled)
     assert "deploy/passwords/*\n" in (PROJECT / ".gitignore").read_text()
 
@@ -146,7 +153,7 @@ def test_the_worker_has_the_keys_of_agents_and_the_gateway_those_of_models() -> 
 
 def test_the_worker_alone_reaches_podman_and_the_host_and_the_gateway_its_processes() -> None:
     for name in NAMES:
-        given = [m for m in _mounts(name) if not m.endswith((FILES, LOGINS))]
+        given = [m for m in _mounts(name) if not m.endswith((FILES, LOGINS, *BACKUPS))]
         given = [m for m in given if not re.match(r"\./deploy/\S+:ro$", m)]
         reaches = [
             mount for mount in given if not re.match(r"([a-z0-9]+:)?/srv|[a-z0-9]+:/", mount)
@@ -213,20 +220,21 @@ def test_nobody_is_privileged_and_all_drop_what_they_do_not_need() -> None:
 
 
 def test_who_needs_no_root_is_not_root() -> None:
-    """The API, beat and Flower are whom their image says."""
+    """The API, beat, Flower and what runs once are whom their image says."""
     roots = [name for name in NAMES if SERVICES[name].get("user") == "0:0"]
 
     assert roots == ["gateway", "s3", "worker"]
     assert "cap_add" not in SERVICES["s3"]
     assert "\nUSER 10001:10001\n" in (PROJECT / "deploy" / "Containerfile").read_text()
-    for name in set(NAMES) - {"api", "beat", "flower"}:
+    for name in set(NAMES) - {"api", "beat", "flower", *ONCE}:
         assert "user" in SERVICES[name]
 
 
 def test_each_has_limits_and_all_but_what_only_looks_on_a_health_check() -> None:
     for name, service in SERVICES.items():
         assert {"mem_limit", "cpus", "pids_limit"} <= set(service)
-        assert ("healthcheck" in service) == (name not in ("prometheus", "grafana"))
+        assert ("healthcheck" in service) == (name not in ("prometheus", "grafana", *ONCE))
+        assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
         for other, how in service.get("depends_on", {}).items():
             assert how == {"condition": "service_healthy"}
             assert "healthcheck" in SERVICES[other]
@@ -267,11 +275,27 @@ def test_the_home_of_a_nodes_workers_is_one_and_outlives_their_containers() -> N
     ]
 
 
-def test_the_admin_key_is_for_the_api_alone_and_the_master_key_for_who_needs_it() -> None:
-    assert [name for name in NAMES if any(m.startswith("home:") for m in _mounts(name))] == ["api"]
+def test_the_admin_key_is_for_the_api_and_backups_alone_and_the_master_key_for_who_needs_it() -> (
+    None
+):
+    homes = [name for name in NAMES if any(m.startswith("home:") for m in _mounts(name))]
+    assert homes == ["api", *ONCE]
     for shared in ("keys:", "objects:"):
         holders = [name for name in NAMES if any(m.startswith(shared) for m in _mounts(name))]
-        assert holders == ["api", "beat", "worker"]
+        assert holders == sorted(["api", "beat", "worker", *ONCE])
+
+
+def test_backups_are_made_and_put_back_where_the_api_works_but_as_other_users() -> None:
+    api = SERVICES["api"]["environment"]
+    for name in ONCE:
+        service = SERVICES[name]
+        shared = set(service["environment"]) - {"KNIFY_REDIS_URL", "KNIFY_REDIS_PASSWORD_FILE"}
+        assert {n: service["environment"][n] for n in shared} == {n: api[n] for n in shared}
+        assert service["entrypoint"][:2] == ["knify", name]
+    assert SERVICES["backup"]["environment"]["KNIFY_REDIS_URL"] == "redis://backup@redis:6379/0"
+    assert "keys:/srv/keys:ro" in _mounts("backup")
+    assert [n for n in NAMES if any(m.endswith(BACKUPS) for m in _mounts(n))] == [*ONCE]
+    assert "deploy/backups/*\n" in (PROJECT / ".gitignore").read_text()
 
 
 def test_redis_is_reached_from_inside_only_and_keeps_every_write() -> None:
@@ -296,6 +320,8 @@ def test_what_only_looks_on_is_off_by_default_and_on_loopback_when_on() -> None:
     profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
 
     assert profiles == {
+        "backup": ["backup"],
+        "restore": ["restore"],
         "flower": ["flower"],
         "s3": ["s3"],
         "prometheus": ["observability"],
