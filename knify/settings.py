@@ -1,4 +1,4 @@
-"""All settings, read once from the environment (prefix `KNIFY_`) and a `.env` file."""
+"""All settings, read once from the environment (prefix `KNIFY_`) and `$KNIFY_HOME/.env`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from environs import Env, EnvError
 
-from knify import errors, secretfiles, variables
+from knify import errors, homefile, secretfiles, variables
 from knify import settinggroups as groups
 
 
@@ -142,8 +142,8 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         if environ is not None:
             os.environ.clear()
             os.environ.update(environ)
-        elif Path(".env").is_file():
-            env.read_env(".env", recurse=False)
+        else:
+            homefile.read()
         os.environ.update(secretfiles.read(os.environ))
         return _read(env)
     except EnvError as failed:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from knify import errors
+from knify import errors, homefile
 from knify.cli import show, starting
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Group(click.Group):
         """Run the command; an error of Knify's becomes one of click's."""
         if os.environ.get("NO_COLOR"):
             ctx.color = False
+        homefile.read()
         try:
             return super().invoke(ctx)
         except errors.KnifyError as failed:

@@ -286,3 +286,20 @@ def test_a_question_without_a_terminal_says_what_spares_it(
 ) -> None:
     assert "--yes does not ask" in knify("webhooks", "delete", "w").stderr
     assert not server.requests
+
+
+def test_the_homes_file_says_where_the_server_is(
+    server: scripted.Server, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("GET", "/jobs", [])
+    (here / ".env").write_text(f"KNIFY_URL={server.url}\nKNIFY_API_KEY=knify_test_a_b\n")
+    for name in ("KNIFY_URL", "KNIFY_API_KEY"):
+        monkeypatch.setenv(name, "to be forgotten again at the end")
+        monkeypatch.delenv(name)
+
+    found = click.testing.CliRunner().invoke(
+        main.cli, ["jobs", "list"], env={"KNIFY_HOME": str(here)}
+    )
+
+    assert found.exit_code == 0, found.output
+    assert len(server.requests) == 1

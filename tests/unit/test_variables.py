@@ -70,3 +70,23 @@ def test_a_node_may_be_named_as_machines_are(name: str) -> None:
 def test_a_nodes_name_that_keys_and_queues_cannot_have_is_refused(name: str) -> None:
     with pytest.raises(errors.ConfigError, match="KNIFY_NODE"):
         settings.load({"KNIFY_NODE": name})
+
+
+def test_the_homes_file_is_read_and_the_working_folders_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    for folder in (home, here):
+        folder.mkdir()
+    (home / ".env").write_text("KNIFY_PORT=9001\nKNIFY_SLOTS=3\n")
+    (here / ".env").write_text("KNIFY_PORT=9002\nKNIFY_NODE=compose\n")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("KNIFY_HOME", str(home))
+    monkeypatch.setenv("KNIFY_SLOTS", "5")
+    monkeypatch.setenv("KNIFY_PORT", "to be forgotten again at the end")
+    monkeypatch.delenv("KNIFY_PORT")
+
+    found = settings.load()
+
+    assert (found.port, found.slots) == (9001, 5)
+    assert found.node != "compose"
