@@ -109,8 +109,9 @@ def build(names: tuple[str, ...]) -> None:
     """Build the images of these recipes, or of all."""
     settings = entry.settings()
     made, recipes = entry.later("knify.host.images"), entry.later("knify.host.recipes")
-    for name in names or recipes.names():
-        show.line(made.build(settings, name, lambda said: show.line(said, err=True)))
+    with entry.later("knify.host.interrupts").unwinding():
+        for name in names or recipes.names():
+            show.line(made.build(settings, name, lambda said: show.line(said, err=True)))
 
 
 @click.command()

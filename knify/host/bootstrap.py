@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -17,6 +19,7 @@ from knify import errors
 
 _APT = Path("/etc/apt")
 _SECONDS = 1_800
+_GRACE_SECONDS = 60
 _OFFICIAL_KEYS = ("debian-archive", "ubuntu-archive")
 
 
@@ -86,7 +89,11 @@ def _command(packages: list[str], recipe: Path, certificates: list[Path]) -> lis
 
 def _pipe(producer_argv: list[str], consumer_argv: list[str], say: Callable[[str], None]) -> None:
     producer = subprocess.Popen(
-        producer_argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | _proxies()
+        producer_argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | _proxies(),
+        start_new_session=True,  # to be ended as a whole
     )
     with producer:
         said: list[str] = []
@@ -104,13 +111,24 @@ def _pipe(producer_argv: list[str], consumer_argv: list[str], say: Callable[[str
             producer.stdout.close()
             code = producer.wait(timeout=60)
         except BaseException:
-            producer.terminate()
+            _end(producer)
             raise
         reader.join(timeout=5)
     if code != 0:
         raise errors.SandboxError("mmdebstrap failed: " + _reason(said))
     if done.returncode != 0:
         raise errors.SandboxError(f"podman import failed: {done.stderr.decode(errors='replace')}")
+
+
+def _end(producer: subprocess.Popen[bytes]) -> None:
+    """All its processes. mmdebstrap's last one removes the root file system, when it may."""
+    assert producer.stdout
+    producer.stdout.close()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(producer.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            producer.wait(timeout=_GRACE_SECONDS)
+        os.killpg(producer.pid, signal.SIGKILL)
 
 
 def _proxies() -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from knify import errors
 from knify import settings as settings_module
-from knify.host import containers_conf, facts, images, probe, subids
+from knify.host import containers_conf, facts, images, interrupts, probe, subids
 
 Say = Callable[[str], None]
 
@@ -53,7 +53,8 @@ def main() -> int:
         sys.stdout.flush()
 
     try:
-        run(settings_module.load(), say)
+        with interrupts.unwinding():
+            run(settings_module.load(), say)
     except errors.KnifyError as failed:
         sys.stderr.write(f"knify setup: {failed}\n")
         return 1
