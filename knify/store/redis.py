@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -11,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import redis
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from knify import conflicts, counters, errors, failpoints
@@ -128,18 +131,35 @@ def keepalive(url: str) -> dict[str, Any]:
     return {} if url.startswith("unix:") else {"socket_keepalive": True}
 
 
+class _Script(Script):
+    """One whose digest is known: making it anew costs more than most calls."""
+
+    def __init__(self, client: Client, text: str, sha: str) -> None:
+        self.registered_client, self.script, self.sha = client, text, sha
+
+
+@functools.cache
+def _sources() -> dict[str, tuple[str, str]]:
+    """Text and digest of each script, by name."""
+    folder = resources.files("knify.store") / "lua"
+    prelude = "".join((folder / name).read_text() for name in _SHARED)
+    texts = {
+        item.name.removesuffix(".lua"): prelude + item.read_text()
+        for item in folder.iterdir()
+        if item.name.endswith(".lua") and item.name not in _SHARED
+    }
+    return {
+        name: (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        for name, text in texts.items()
+    }
+
+
 class Scripts:
     """The Lua files beside this module, callable by name."""
 
     def __init__(self, client: Client) -> None:
         """Nothing is sent: each script is loaded by its first call, and again after a flush."""
-        folder = resources.files("knify.store") / "lua"
-        prelude = "".join((folder / name).read_text() for name in _SHARED)
-        self._scripts = {
-            item.name.removesuffix(".lua"): client.register_script(prelude + item.read_text())
-            for item in folder.iterdir()
-            if item.name.endswith(".lua") and item.name not in _SHARED
-        }
+        self._scripts = {name: _Script(client, *known) for name, known in _sources().items()}
 
     def call(self, name: str, *arguments: str | int | float, client: Client | None = None) -> Any:
         """The script's reply; its error replies become the matching KnifyError.
