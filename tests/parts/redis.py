@@ -47,12 +47,18 @@ class Server:
         self.process.wait()
 
 
-def start(folder: Path, *, aof: bool = False, environ: Mapping[str, str] | None = None) -> Server:
+def start(
+    folder: Path,
+    *,
+    aof: bool = False,
+    environ: Mapping[str, str] | None = None,
+    jemalloc: bool = True,
+) -> Server:
     """A server with its socket and data in `folder` (a short path: sockets have 108 bytes)."""
     socket = folder / "redis.sock"
     socket.unlink(missing_ok=True)
     command = [
-        *redis_server_module.allocator(Path(binary())), binary(),
+        *(redis_server_module.allocator(Path(binary())) if jemalloc else ()), binary(),
         "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "600",
         "--dir", str(folder), "--save", "", "--appendonly", "yes" if aof else "no",
         "--appendfsync", "always", "--loglevel", "warning",
