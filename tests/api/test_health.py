@@ -121,7 +121,8 @@ def test_while_redis_is_away_every_answer_is_503_within_two_seconds(
 def test_while_redis_is_full_nothing_is_taken_and_all_can_be_read(
     api: Api, core: Core, redis_server: redis_part.Server
 ) -> None:
-    job_id = api.submit()
+    job_id, ended = api.submit(), api.submit()
+    api.post(f"/jobs/{ended}/cancel")
     core.store.registry.heartbeat("n1", {"podman": "ok", "images": []}, clock.now_ms())
     server = redis_server.client()
     server.config_set("maxmemory", 1024)
@@ -130,6 +131,7 @@ def test_while_redis_is_full_nothing_is_taken_and_all_can_be_read(
         read = [api.get(path) for path in ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/output")]
         ready = api.get("/api/v1/health/ready")
         figures = api.get("/metrics").text
+        deleted = api.request("DELETE", f"/jobs/{ended}")
     finally:
         server.config_set("maxmemory", 0)
 
@@ -140,6 +142,7 @@ def test_while_redis_is_full_nothing_is_taken_and_all_can_be_read(
     assert [answer.status_code for answer in read] == [200, 200, 200]
     assert ready.get_json()["detail"]["redis"] == "has no memory left (maxmemory)"
     assert "knify_redis_memory_limit_bytes 1024.0" in figures
+    assert deleted.status_code == 204  # which makes room
     assert api.submit()
 
 

@@ -160,3 +160,25 @@ def test_prometheus_scrapes_both_processes_and_answers_every_query_of_the_dashbo
     assert len(queries) > 50
     groups = ask(composed, "rules")["groups"]
     assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+
+
+def test_redis_is_bounded_and_the_workers_home_outlives_their_containers(
+    composed: Composed,
+) -> None:
+    def seen() -> list[list[int]]:
+        """How far the node saw Redis count, as each of its workers reads it."""
+        names = composed.containers("worker")
+        read = [podman.call("exec", name, "cat", "/srv/node/store.seen") for name in names]
+        return [json.loads(one.out) for one in read if one.ok]
+
+    with composed.client():
+        bound = ask(composed, "query", query="max(knify_redis_memory_limit_bytes)")["result"]
+        before = eventually(lambda: seen() if len(seen()) == 3 else None, seconds=60)
+        marks = podman.call("exec", composed.containers("worker")[0], "ls", "/srv/node").out
+        recreate = ("up", "-d", "--force-recreate", "--no-deps", "--scale", "worker=3")
+        composed.call(*recreate, "worker")
+        after = eventually(lambda: seen() if len(seen()) == 3 else None, seconds=120)
+
+    assert float(bound[0]["value"][1]) > 0
+    assert marks.count(".alive") == 3  # each container's health is its own
+    assert min(after) >= max(before)
