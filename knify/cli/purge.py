@@ -32,10 +32,10 @@ def purge(installation: str | None, yes: bool) -> None:
 
 
 def _check_place(settings: Any, wanted: str | None) -> None:
-    if settings.podman_url and not entry.later("knify.host.podman").installed():
+    if not entry.later("knify.host.podman").installed():
         raise click.UsageError(
-            "Podman is not in this container: run `knify purge --installation "
-            f"{wanted or 'ID'}` as root on its host, with Knify's containers down"
+            f"Podman is not here: run `knify purge --installation {wanted or 'ID'}` as root on the "
+            "host whose Podman has the sandboxes, with Knify stopped"
         )
     lock = settings.run_dir / "up.lock"
     if lock.exists() and entry.later("knify.up").is_running(lock):

@@ -54,9 +54,9 @@ def look(settings: settings_module.Settings) -> Host:
 
 def runs_none(settings: settings_module.Settings) -> bool:
     """Whether this is a container of a part that starts no sandboxes, such as the API's."""
-    marks = (Path("/run/.containerenv"), Path("/.dockerenv"))
     bare = settings.podman_url is None and not podman.installed()
-    return bare and any(mark.exists() for mark in marks)
+    # Podman sets the variable always, and makes its file only in a root that can be written.
+    return bare and ("container" in os.environ or Path("/.dockerenv").exists())
 
 
 def _service(settings: settings_module.Settings) -> Path | None:

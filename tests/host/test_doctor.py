@@ -152,7 +152,8 @@ def test_a_browser_that_tenants_share_is_named(
 def test_a_container_that_starts_no_sandboxes_is_not_told_that_it_lacks_podman(
     host_settings: settings_module.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(survey, "runs_none", lambda settings: True)
+    monkeypatch.setenv("container", "podman")
+    monkeypatch.setattr(podman, "installed", lambda: False)
 
     found = {check.name: check for check in doctor.checks(host_settings)}
 
