@@ -93,3 +93,11 @@ def test_an_isolated_job_and_one_that_may_go_out_run_in_it(composed: Composed) -
 
     assert said == [["000lo"], ["403lo"]]
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("service", ["worker", "api"])
+def test_doctor_finds_nothing_wrong_in_its_containers(composed: Composed, service: str) -> None:
+    with composed.client():
+        said = podman.call("exec", composed.containers(service)[0], "knify", "doctor", timeout=60)
+
+    assert said.ok, said.out
