@@ -52,13 +52,16 @@ def ask(composed: Composed, path: str, **query: str) -> Any:
         return json.load(answer)["data"]
 
 
-def owner(composed: Composed, job: str) -> str:
-    """The pid of the worker that follows it."""
+def owners(composed: Composed, jobs: list[str]) -> list[str]:
+    """The pids of the workers that follow them, '' for one that nobody does: all of one moment."""
     (redis,) = composed.containers("redis")
     password = "REDISCLI_AUTH=$(cat /run/secrets/redis_operator_password)"
-    words = f"{password} valkey-cli --user operator hget knify:x:{job} owner"
-    parts = podman.call("exec", redis, "sh", "-c", words).out.strip().split("/")
-    return parts[2] if len(parts) == 4 else ""
+    ask = f"{password} valkey-cli --user operator hget knify:x:$job owner"
+    words = f"for job in {' '.join(jobs)}; do {ask}; done"
+    told = [
+        line.split("/") for line in podman.call("exec", redis, "sh", "-c", words).out.split("\n")
+    ]
+    return [parts[2] if len(parts) == 4 else "" for parts in told[: len(jobs)]]
 
 
 def pid(name: str) -> str:
@@ -99,12 +102,11 @@ def test_of_a_killed_workers_jobs_nothing_is_lost(composed: Composed) -> None:
         spec = {"job_type": "command_task", "command": TALK}
         jobs = [client.create_job(spec).job_id for _ in range(4)]
         workers = {pid(name): name for name in composed.containers("worker")}
-        owners = {
-            job: eventually(lambda job=job: workers.get(owner(composed, job)), seconds=90)
-            for job in jobs
-        }
+        followed = eventually(
+            lambda: found if all(found := owners(composed, jobs)) else None, seconds=90
+        )
         eventually(lambda: all(len(lines(client, job)) > 2 for job in jobs), seconds=90)
-        victim = owners[jobs[0]]
+        victim = workers[followed[0]]
         podman.call("kill", "--signal", "KILL", victim, conf=composed.conf)
         ended = [client.wait(job, timeout=180) for job in jobs]
         said = [lines(client, job) for job in jobs]
