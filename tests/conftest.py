@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,16 @@ __all__ = ["redis_server", "redis_url", "spans"]
 _FIRST = ("chaos/test_slice.py", "stack/", "openapi/", "sandbox/", "snippets/", "host/")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files; the tests of each stay as they are."""
+    """Order the files; the tests of each stay as they are. Of `sampled` ones most are slow."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            name = item.nodeid.partition("[")[0]
+            if seen[name] % sampled.args[0]:
+                item.add_marker(pytest.mark.slow)
+            seen[name] += 1
     folder = Path(__file__).parent
     names = {item.path: item.path.relative_to(folder).as_posix() for item in items}
     items.sort(

@@ -50,6 +50,7 @@ def test_the_inspection_finds_the_failing_test_and_goes_on(workspace: Path, tmp_
         assert "`tidytext/shaping.py:14` say in a docstring" in report
 
 
+@pytest.mark.slow
 def test_the_follow_up_continues_with_what_the_inspection_left(
     workspace: Path, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_the_follow_up_alone_says_what_is_missing(workspace: Path, tmp_path: Pat
     assert "run runbook.md first" in done.lines("stderr")[0]
 
 
+@pytest.mark.slow
 def test_an_image_without_node_only_lacks_the_todos(
     workspace: Path, tmp_path: Path, tools: Path
 ) -> None:

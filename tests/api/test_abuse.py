@@ -198,6 +198,7 @@ def wrong_keys(core: Core, count: int) -> Iterator[str]:
         yield f"knify_live_{key_id}_{secrets.token_hex(19)}"
 
 
+@pytest.mark.slow
 def test_ten_thousand_wrong_keys_open_nothing_and_leave_nothing(core: Core) -> None:
     cache = auth.Cache()
     right = keys.create(core, "default").text

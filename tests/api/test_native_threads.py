@@ -89,6 +89,7 @@ def test_the_first_hint_of_a_server_may_come_from_a_deletion(server: running.Run
     eventually(lambda: server.core.store.client.llen("knify") > 0)
 
 
+@pytest.mark.slow
 def test_uploads_and_downloads_by_many_threads_from_one_s3(on_s3: running.Running) -> None:
     def there_and_back(n: int) -> tuple[int, bytes]:
         content = archive({"a.txt": b"hello %d" % n})

@@ -90,6 +90,7 @@ def test_the_image_before_is_removed_when_it_lost_its_name(
     assert not images.exists(before)
 
 
+@pytest.mark.slow
 def test_a_failed_build_keeps_the_image_before_and_tells_why(
     host_settings: settings_module.Settings, recipe: recipes.Recipe
 ) -> None:

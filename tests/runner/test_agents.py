@@ -201,6 +201,7 @@ def test_whoever_takes_over_knows_what_the_agent_had_told(
     assert len([event for event in output(rig, job) if event["type"] == "agent_message"]) == 1
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", range(12, 32, 2))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_dying_at_any_call_loses_and_doubles_nothing_that_an_agent_told(

@@ -115,6 +115,7 @@ def test_who_dies_while_children_are_cancelled_is_replaced_by_the_sweep(rig: Rig
     assert rig.job(child).state is State.CANCELLED
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("n", range(0, 14, 2))
 def test_dying_at_any_call_of_a_parking_costs_time_only(

@@ -84,6 +84,7 @@ def test_a_worker_of_another_node_restores_what_the_first_archived(rig: Rig) -> 
     assert sandbox(rig, job).node == "m"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", range(14))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_dying_at_any_call_of_an_archiving_leaves_a_paused_sandbox_or_an_archive(
@@ -109,6 +110,7 @@ def test_dying_at_any_call_of_an_archiving_leaves_a_paused_sandbox_or_an_archive
     assert rig.core.store.sandboxes.removals("n") == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", range(32))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_dying_at_any_call_of_a_restoring_costs_time_only(
@@ -134,6 +136,7 @@ def test_dying_at_any_call_of_a_restoring_costs_time_only(
     assert sandbox(rig, job).state is SandboxState.PAUSED
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", range(34))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_dying_at_any_call_of_a_hot_turn_costs_time_only(

@@ -53,6 +53,7 @@ def test_old_output_moves_into_objects_and_is_read_as_if_it_had_not(rig: Rig, lo
     assert "output_waits" not in rig.stages(long)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", range(0, 60, 2))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_dying_at_any_call_while_output_moves_loses_and_doubles_no_line(

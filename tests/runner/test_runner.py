@@ -359,6 +359,7 @@ def test_more_output_than_is_kept_is_said_and_dropped(rig: Rig) -> None:
     assert "output_truncated" in rig.stages(job)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", range(40))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_dying_at_any_call_to_the_driver_or_the_store_loses_and_doubles_nothing(

@@ -146,6 +146,7 @@ def test_only_an_idle_sandbox_is_frozen(make: Make) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_twenty_pauses_change_nothing(make: Make) -> None:
     async def scenario() -> None:
         made = await rig(make)

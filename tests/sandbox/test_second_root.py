@@ -122,7 +122,7 @@ def test_a_reboot_loses_no_file(installation: str, node: second_podman.Root) -> 
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("alive", [True, False])
+@pytest.mark.parametrize("alive", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_sandbox_without_its_conmon_is_rebuilt(
     podman_url: str, installation: str, alive: bool
 ) -> None:
@@ -227,6 +227,7 @@ class Died(BaseException):
     """The process ended here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["rebuild", "unpack"])
 @pytest.mark.parametrize("after", [False, True])
 def test_dying_at_any_call_leaves_nothing_that_looks_whole(

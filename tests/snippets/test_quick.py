@@ -16,7 +16,7 @@ from knify.host import podman
 from tests.parts import stack as stack_part
 from tests.snippets.conftest import KEY, Snippets, objects
 
-pytestmark = [pytest.mark.stack, pytest.mark.podman]
+pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.slow]
 
 
 def _content(client: Client, job_id: str, path: str, folder: Path) -> str:

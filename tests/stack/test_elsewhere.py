@@ -17,10 +17,9 @@ from tests.sandbox import engine
 from tests.stack import parts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "inspect-package"
-pytestmark = [pytest.mark.stack, pytest.mark.podman]
+pytestmark = [pytest.mark.stack, pytest.mark.podman, pytest.mark.slow]
 
 
-@pytest.mark.slow
 def test_workspaces_and_artifacts_live_in_s3(tmp_path: Path) -> None:
     with (
         s3.running(tmp_path) as server,

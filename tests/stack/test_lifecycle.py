@@ -75,7 +75,7 @@ def test_a_sandbox_is_the_same_through_twenty_cycles_with_kills_between(
         assert digest(client, first.id) == before, f"cycle {n}"
 
 
-@pytest.mark.parametrize("init_too", [True, False])
+@pytest.mark.parametrize("init_too", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_sandbox_whose_conmon_was_killed_goes_on_with_its_files(
     client: Client, init_too: bool
 ) -> None:
