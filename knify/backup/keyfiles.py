@@ -10,7 +10,7 @@ from typing import Any
 
 import pyrage
 
-from knify import errors, install
+from knify import durable, errors, install
 from knify import settings as settings_module
 from knify.backup import archive
 
@@ -88,22 +88,9 @@ def write(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            folder = path.parent.stat()
-            if os.geteuid() == 0 and folder.st_uid != 0:  # parts that are not root read it
-                os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
-            os.fsync(file.fileno())
+            durable.settle(file, path.parent)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Let a power cut keep the names in it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.sync(path.parent)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from knify import errors
+from knify import durable, errors
 from knify.objects import base
 
 STALE_SECONDS = 86_400  # a temporary file this old belongs to a process that died
@@ -125,7 +125,7 @@ class Folder:
             self._make_folder(path.parent)
             with contextlib.suppress(FileNotFoundError):
                 temporary.replace(path)
-                _sync(path.parent)
+                durable.sync(path.parent)
                 return
         raise errors.ObjectStoreError(f"the folder {path.parent} keeps vanishing")
 
@@ -136,7 +136,7 @@ class Folder:
         with contextlib.suppress(FileExistsError, FileNotFoundError):
             folder.mkdir(mode=0o700)
             _hand_over(folder, self._owner)
-            _sync(folder.parent)
+            durable.sync(folder.parent)
 
     def _prune(self, folder: Path) -> None:
         """Remove the folders that a deletion left empty."""
@@ -251,14 +251,6 @@ def _write(descriptor: int, piece: bytes) -> None:
     with _translated():
         while view:
             view = view[os.write(descriptor, view) :]
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remember(descriptor: int, checksum: str) -> None:

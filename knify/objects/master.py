@@ -9,7 +9,7 @@ from typing import Any
 
 import pyrage
 
-from knify import clock, errors
+from knify import clock, durable, errors
 
 Identity = Any  # pyrage.x25519.Identity; the library has no types
 
@@ -54,21 +54,9 @@ def _make(path: Path) -> None:
     text += f"# public key: {identity.to_public()}\n{identity}\n"
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".master-") as file:  # 0600
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-        folder = path.parent.stat()
-        if os.geteuid() == 0 and folder.st_uid != 0:  # parts that are not root read it as well
-            os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
+        durable.settle(file, path.parent)
         try:
             os.link(file.name, path)
         except FileExistsError:
             return
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.sync(path.parent)

@@ -27,11 +27,11 @@ end
 
 -- Nodes for a newcomer: those that were seen last, and where there are more, some by chance.
 local function sighted(image)
-  local found, known = others('', image), {}
+  local found, near = others('', image), {}
   if redis.call('ZCARD', image or P .. 'nodes') <= NODES then return found end
-  for _, node in ipairs(found) do known[node] = true end
+  for _, node in ipairs(found) do near[node] = true end
   for _, node in ipairs(redis.call('ZRANDMEMBER', image or P .. 'nodes', NODES)) do
-    if not known[node] and redis.call('EXISTS', nkey(node, 'beat')) == 1 then found[#found + 1] = node end
+    if not near[node] and redis.call('EXISTS', nkey(node, 'beat')) == 1 then found[#found + 1] = node end
   end
   return found
 end
